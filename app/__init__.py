@@ -1,0 +1,1 @@
+"""Colloquy: AutoGen conversations, live in Socket.IO rooms."""

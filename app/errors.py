@@ -1,0 +1,162 @@
+"""The exception tree. Every error that can reach a client has a stable code and a retryable flag.
+
+ColloquyError
+├── RequestError             the caller's mistake; nothing has changed
+│   ├── InvalidPayload       invalid_payload
+│   ├── UnknownCommand       unknown_command
+│   ├── ContentEmpty         content_empty
+│   ├── ContentTooLarge      content_too_large
+│   ├── TeamUnknown          team_unknown
+│   ├── ConversationUnknown  conversation_unknown
+│   ├── Unauthenticated      unauthenticated
+│   ├── NotPermitted         not_permitted
+│   ├── InvalidState         invalid_state
+│   └── LimitExceeded        limit_exceeded      (retryable)
+├── ModelError               a model or its connection failed
+│   ├── ModelUnavailable     model_unreachable, model_stalled, model_broken, … (another provider may answer)
+│   └── ModelRejected        context_overflow, content_refused, model_bad_request (no fallback: the request itself)
+└── RunError                 the run died under its conversation
+    ├── RunnerLost           runner_lost
+    ├── SessionTimeout       session_timeout
+    ├── Interrupted          interrupted
+    ├── TeamFailed           team_failed
+    └── BackendUnavailable   backend_unavailable
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ColloquyError(Exception):
+    """The base of all errors that Colloquy raises on purpose.
+
+    :param message: a sentence for a person; never a secret, never a stack trace.
+    :param code: overrides the class's stable code where one class covers several.
+    """
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_code = code or self.code
+
+    def to_payload(self) -> dict[str, Any]:
+        """The one JSON shape of an error: ``{code, message, retryable}``."""
+        return {"code": self.error_code, "message": self.message, "retryable": self.retryable}
+
+
+class RequestError(ColloquyError):
+    """The caller's mistake. Nothing has changed."""
+
+    code = "bad_request"
+    http_status = 400
+
+
+class InvalidPayload(RequestError):
+    code = "invalid_payload"
+
+
+class UnknownCommand(RequestError):
+    code = "unknown_command"
+
+
+class ContentEmpty(RequestError):
+    code = "content_empty"
+
+
+class ContentTooLarge(RequestError):
+    code = "content_too_large"
+    http_status = 413
+
+
+class TeamUnknown(RequestError):
+    code = "team_unknown"
+    http_status = 404
+
+
+class ConversationUnknown(RequestError):
+    code = "conversation_unknown"
+    http_status = 404
+
+
+class Unauthenticated(RequestError):
+    code = "unauthenticated"
+    http_status = 401
+
+
+class NotPermitted(RequestError):
+    code = "not_permitted"
+    http_status = 403
+
+
+class InvalidState(RequestError):
+    code = "invalid_state"
+    http_status = 409
+
+
+class LimitExceeded(RequestError):
+    code = "limit_exceeded"
+    retryable = True
+    http_status = 429
+
+
+class ModelError(ColloquyError):
+    """A model, or the way to it, failed."""
+
+    code = "model_error"
+    http_status = 502
+
+
+class ModelUnavailable(ModelError):
+    """The provider cannot answer now; another one may.
+
+    Codes: ``model_unreachable`` (refused, DNS, TLS), ``model_unauthorized`` (401, 403), ``model_not_found`` (404),
+    ``model_rate_limited`` (429), ``model_server_error`` (5xx), ``model_stalled`` (silent for too long),
+    ``model_broken`` (the stream ended in the middle).
+    """
+
+    code = "model_unreachable"
+    retryable = True
+
+
+class ModelRejected(ModelError):
+    """The request itself was refused; another provider would not help.
+
+    Codes: ``context_overflow``, ``content_refused``, ``model_bad_request``.
+    """
+
+    code = "model_bad_request"
+
+
+class RunError(ColloquyError):
+    """The run died under its conversation."""
+
+    code = "run_failed"
+    retryable = True
+
+
+class RunnerLost(RunError):
+    code = "runner_lost"
+
+
+class SessionTimeout(RunError):
+    code = "session_timeout"
+
+
+class Interrupted(RunError):
+    code = "interrupted"
+
+
+class TeamFailed(RunError):
+    code = "team_failed"
+    retryable = False
+
+
+class BackendUnavailable(RunError):
+    """No configured provider answers; the conversation goes on as a demo."""
+
+    code = "backend_unavailable"

@@ -1,0 +1,175 @@
+"""Every command that a client may send, with its payload and its ack.
+
+Each command is answered by exactly one ack: ``{"ok": true, …}`` or
+``{"ok": false, "error": {"code", "message", "retryable"}}``. An unknown command is answered, too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from app.protocol.common import ContentType, Payload, Position, Status, Usage
+
+ConversationId = Annotated[str, Field(min_length=1, max_length=64, description="the conversation's id")]
+
+
+class Ack(Payload):
+    """The fields beside ``ok: true`` of a successful ack."""
+
+
+class Command(Payload):
+    """One client command. ``name`` is its Socket.IO name, ``ack`` the class of its answer."""
+
+    name: ClassVar[str]
+    ack: ClassVar[type[Ack]]
+
+
+class RunOptions(Payload):
+    """Wishes of the caller for one run; the server's settings bound them."""
+
+    tokens_per_s: Annotated[
+        float | None, Field(ge=0, le=100_000, description="pace of this conversation in tokens/s; 0: unlimited")
+    ] = None
+    max_turns: Annotated[int | None, Field(ge=1, le=100, description="agent turns, where the team allows it")] = None
+    word_delay_ms: Annotated[
+        float | None, Field(ge=0, le=5_000, description="delay between the words of a reply that came whole, in ms")
+    ] = None
+
+
+class JoinAck(Ack):
+    conversation_id: str
+    epoch: str
+    offset: Annotated[int, Field(description="events after this offset follow")]
+    recovered: Annotated[bool, Field(description="true: what was missed follows as events; no snapshot")] = False
+    snapshot: Annotated[dict[str, Any] | None, Field(description="the conversation as it stands at `offset`")] = None
+
+
+class Join(Command):
+    """Watch a conversation. Without a position: the ack carries a snapshot; then every later event follows."""
+
+    name = "join"
+    ack = JoinAck
+    conversation_id: ConversationId
+    position: Annotated[Position | None, Field(description="where the reader stands, to get only what it missed")] = (
+        None
+    )
+
+
+class LeaveAck(Ack):
+    conversation_id: str
+
+
+class Leave(Command):
+    """Stop watching. The conversation goes on."""
+
+    name = "leave"
+    ack = LeaveAck
+    conversation_id: ConversationId
+
+
+class StartAck(JoinAck):
+    session_id: str
+    status: Status
+
+
+class StartStream(Command):
+    """Start a conversation (or a new session of one that has ended) and join it. The ack comes before any event."""
+
+    name = "start_stream"
+    ack = StartAck
+    content: Annotated[str, Field(description="what the agents shall talk about; bounded by MAX_CONTENT_BYTES")]
+    team: Annotated[str, Field(min_length=1, max_length=100)] = "debate"
+    content_type: ContentType = ContentType.TEXT
+    conversation_id: Annotated[str | None, Field(max_length=64, description="continue this one; it must have ended")] = (
+        None
+    )
+    options: RunOptions = RunOptions()
+
+
+class ControlAck(Ack):
+    conversation_id: str
+    session_id: str
+    status: Status
+
+
+class PauseStream(Command):
+    """Stop reading from the model. Acked when nothing more is taken from it."""
+
+    name = "pause_stream"
+    ack = ControlAck
+    conversation_id: ConversationId
+
+
+class ResumeStream(Command):
+    """Go on where the pause began."""
+
+    name = "resume_stream"
+    ack = ControlAck
+    conversation_id: ConversationId
+
+
+class StopAck(ControlAck):
+    tokens: Annotated[Usage, Field(description="what the run has spent with the model")]
+
+
+class StopStream(Command):
+    """End the run. Acked when the model's HTTP request is closed, with the tokens spent."""
+
+    name = "stop_stream"
+    ack = StopAck
+    conversation_id: ConversationId
+
+
+class SendMessageAck(Ack):
+    conversation_id: str
+    session_id: str
+    status: Status
+
+
+class SendMessage(Command):
+    """The next user turn of a conversation that has ended: its team goes on with the history."""
+
+    name = "send_message"
+    ack = SendMessageAck
+    conversation_id: ConversationId
+    content: str
+    content_type: ContentType = ContentType.TEXT
+
+
+class PingAck(Ack):
+    timestamp: str
+    echo: float | int | str | None = None
+
+
+class Ping(Command):
+    """Measure the way: the ack returns `echo` as it came."""
+
+    name = "ping"
+    ack = PingAck
+    echo: Annotated[float | int | str | None, Field(description="at most 200 characters, if a string")] = None
+
+
+class ErrorBody(Payload):
+    code: str
+    message: str
+    retryable: bool
+
+
+class ErrorAck(Payload):
+    ok: Literal[False] = False
+    error: ErrorBody
+
+
+COMMANDS: tuple[type[Command], ...] = (
+    Join,
+    Leave,
+    StartStream,
+    PauseStream,
+    ResumeStream,
+    StopStream,
+    SendMessage,
+    Ping,
+)
+COMMANDS_BY_NAME: dict[str, type[Command]] = {command.name: command for command in COMMANDS}

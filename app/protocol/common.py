@@ -1,0 +1,67 @@
+"""Payload pieces that commands, events and snapshots share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Payload(BaseModel):
+    """The base of everything on the wire: frozen, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Status(StrEnum):
+    """What a conversation is doing. The table of legal changes is ``app/streaming/states.py``."""
+
+    IDLE = "idle"
+    INITIALIZING = "initializing"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    ERROR = "error"
+
+
+class ContentType(StrEnum):
+    """What the user's content is: a request, a text to be quoted and not obeyed, or an address to be fetched."""
+
+    TEXT = "text"
+    ARTICLE = "article"
+    URL = "url"
+
+
+class Position(Payload):
+    """A reader's place in a conversation's log."""
+
+    epoch: Annotated[str, Field(min_length=1, max_length=64)]
+    offset: Annotated[int, Field(ge=0)]
+
+
+class Usage(Payload):
+    """Tokens spent with a model. ``estimated`` is true where the provider gave no figures and received deltas were counted."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            estimated=self.estimated or other.estimated,
+        )
+
+
+class AgentCard(Payload):
+    """How an agent presents itself before it has spoken."""
+
+    name: str
+    description: str = ""
+    emoji: str = ""
+
+
+Role = Literal["user", "agent", "system"]

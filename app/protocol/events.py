@@ -1,0 +1,229 @@
+"""Every event that the server sends, with its payload.
+
+A *logged* event is appended to the conversation's log and carries the envelope
+``{conversation_id, epoch, prev_offset, offset, timestamp, demo}`` beside its own fields; a *transient* one is not kept,
+has no offset, and carries ``timestamp`` (and ``conversation_id`` where it concerns one conversation).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from app.protocol.common import AgentCard, Payload, Role, Status, Usage
+
+
+class Event(Payload):
+    """One server event. ``name`` is its Socket.IO name; ``logged`` says whether the log keeps it."""
+
+    name: ClassVar[str]
+    logged: ClassVar[bool] = True
+
+    def to_wire(self) -> dict[str, Any]:
+        """The payload's own fields as JSON-ready values, without the envelope."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Envelope(Payload):
+    """What every logged event carries beside its own fields."""
+
+    conversation_id: Annotated[str, Field(description="the conversation, whose room this event was sent to")]
+    epoch: Annotated[str, Field(description="identity of the log; offsets compare only within one epoch")]
+    prev_offset: Annotated[int, Field(description="this event covers everything after this offset …")]
+    offset: Annotated[int, Field(description="… up to and including this one")]
+    timestamp: Annotated[str, Field(description="UTC, ISO 8601, with milliseconds")]
+    demo: Annotated[bool, Field(description="true: no model spoke, this is a prepared script")]
+
+
+# --- logged -----------------------------------------------------------------------------------------------------------
+
+
+class ConversationStatus(Event):
+    """The conversation's state changed."""
+
+    name = "conversation_status"
+    status: Status
+    session_id: str
+    team: str
+    agents: tuple[AgentCard, ...] = ()
+    model: Annotated[str | None, Field(description="label of the model that answers, once known")] = None
+    code: Annotated[str | None, Field(description="with status `error`: the error's stable code")] = None
+    reason: Annotated[str | None, Field(description="a sentence for a person")] = None
+    usage: Annotated[Usage | None, Field(description="with a terminal status: tokens spent in this session")] = None
+
+
+class AgentStep(Event):
+    """An agent begins its turn."""
+
+    name = "agent_step"
+    agent: str
+    emoji: str = ""
+    turn: Annotated[int, Field(ge=1)]
+    max_turns: int | None = None
+
+
+class MessageStart(Event):
+    """A message begins; its deltas follow."""
+
+    name = "message_start"
+    message_id: str
+    agent: str
+    role: Role = "agent"
+
+
+class MessageDelta(Event):
+    """The next piece of an open message: `delta` is appended to its text."""
+
+    name = "message_delta"
+    message_id: str
+    agent: str
+    delta: str
+    tokens: Annotated[int, Field(ge=1, description="model deltas merged into this piece")] = 1
+
+
+class AgentMessage(Event):
+    """A whole message. It replaces the text of the message of the same id, if one is open."""
+
+    name = "agent_message"
+    message_id: str
+    agent: str
+    content: str
+    role: Role = "agent"
+    content_type: str = "markdown"
+    confidence: Annotated[float | None, Field(ge=0, le=1, description="only where the agent stated one")] = None
+    usage: Usage | None = None
+    model: str | None = None
+    partial: Annotated[bool, Field(description="the message broke off")] = False
+    reason: Annotated[str | None, Field(description="why it broke off")] = None
+    truncated: Annotated[bool, Field(description="what the model read was condensed to its context")] = False
+
+
+class MessageReset(Event):
+    """The open message's text is withdrawn: forget it. The agent begins again, perhaps under another message id."""
+
+    name = "message_reset"
+    message_id: str
+    agent: str
+    reason: str
+
+
+class Progress(Event):
+    """How far the run has come. Also sent as a transient event while a team is silent (then without offset)."""
+
+    name = "progress"
+    current_turn: int
+    max_turns: int | None = None
+    percentage: float | None = None
+    message: str | None = None
+
+
+class ConversationComplete(Event):
+    """The run ended by itself. `consensus` and `summary` are null, with a `reason`, where no model made them."""
+
+    name = "conversation_complete"
+    consensus: str | None = None
+    summary: str | None = None
+    reason: str | None = None
+    usage: Usage = Usage()
+
+
+class ConversationError(Event):
+    """Something failed. With `fallback_mode` true the conversation goes on; else a terminal status follows."""
+
+    name = "conversation_error"
+    error: Annotated[str, Field(description="a sentence for a person")]
+    code: str
+    retryable: bool = False
+    fallback_mode: bool = False
+
+
+class FallbackMode(Event):
+    """Somebody else answers from here on: another provider, or a prepared demo."""
+
+    name = "fallback_mode"
+    mode: Literal["provider", "demo"]
+    reason: str
+    from_: Annotated[str | None, Field(alias="from")] = None
+    to: str | None = None
+
+
+# --- transient --------------------------------------------------------------------------------------------------------
+
+
+class Transient(Event):
+    logged = False
+
+
+class Connected(Transient):
+    """The first event on a connection."""
+
+    name = "connected"
+    protocol: int
+    server: str
+    user: str
+    heartbeat_s: float
+
+
+class StillWorking(Transient):
+    """`progress` of a team that has been silent for a while: nothing to keep, but not hung."""
+
+    name = "progress"
+    conversation_id: str
+    current_turn: int
+    max_turns: int | None = None
+    percentage: float | None = None
+    message: str | None = None
+    silent_s: float
+
+
+class Presence(Transient):
+    """How many connections watch the conversation."""
+
+    name = "presence"
+    conversation_id: str
+    watchers: int
+
+
+class Heartbeat(Transient):
+    """Sent to each watched room at the heartbeat interval; tells the head of the log."""
+
+    name = "heartbeat"
+    conversation_id: str
+    epoch: str
+    offset: int
+    status: Status
+
+
+class Resync(Transient):
+    """What you missed is no longer kept: replace everything by this snapshot."""
+
+    name = "resync"
+    conversation_id: str
+    reason: str
+    snapshot: dict[str, Any]
+
+
+class Broadcast(Transient):
+    """A word from the operator to everybody."""
+
+    name = "broadcast"
+    message: str
+    level: Literal["info", "warning", "error"] = "info"
+
+
+LOGGED: tuple[type[Event], ...] = (
+    ConversationStatus,
+    AgentStep,
+    MessageStart,
+    MessageDelta,
+    AgentMessage,
+    MessageReset,
+    Progress,
+    ConversationComplete,
+    ConversationError,
+    FallbackMode,
+)
+TRANSIENT: tuple[type[Event], ...] = (Connected, StillWorking, Presence, Heartbeat, Resync, Broadcast)
+LOGGED_BY_NAME: dict[str, type[Event]] = {event.name: event for event in LOGGED}
+EVENT_NAMES: tuple[str, ...] = tuple(dict.fromkeys(event.name for event in LOGGED + TRANSIENT))

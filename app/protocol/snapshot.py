@@ -1,0 +1,83 @@
+"""The folded state of a conversation, as a snapshot carries it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.protocol.common import AgentCard, ContentType, Payload, Role, Status, Usage
+
+MessageState = Literal["open", "complete", "partial"]
+
+
+class MessageView(Payload):
+    """One message: `open` while its deltas still come, `partial` where it broke off."""
+
+    message_id: str
+    agent: str
+    role: Role = "agent"
+    content: str = ""
+    content_type: str = "markdown"
+    state: MessageState = "open"
+    confidence: float | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    reason: str | None = None
+    truncated: bool = False
+    demo: bool = False
+    timestamp: str
+
+
+class OutcomeView(Payload):
+    """How a run that ended by itself ended."""
+
+    consensus: str | None = None
+    summary: str | None = None
+    reason: str | None = None
+
+
+class ErrorView(Payload):
+    error: str
+    code: str
+    retryable: bool = False
+    fallback_mode: bool = False
+
+
+class FallbackView(Payload):
+    mode: Literal["provider", "demo"]
+    reason: str
+    from_: Annotated[str | None, Field(alias="from")] = None
+    to: str | None = None
+
+
+class ProgressView(Payload):
+    current_turn: int = 0
+    max_turns: int | None = None
+    percentage: float | None = None
+    message: str | None = None
+
+
+class Snapshot(Payload):
+    """Everything that a page needs to draw a conversation, as it stands at (`epoch`, `offset`)."""
+
+    conversation_id: str
+    epoch: str
+    offset: int
+    title: str = ""
+    team: str = ""
+    content_type: ContentType = ContentType.TEXT
+    created_at: str
+    status: Status = Status.IDLE
+    session_id: str | None = None
+    agents: tuple[AgentCard, ...] = ()
+    model: str | None = None
+    demo: bool = False
+    speaking: Annotated[str | None, Field(description="the agent whose turn it is")] = None
+    messages: tuple[MessageView, ...] = ()
+    omitted_messages: Annotated[int, Field(description="older messages that memory no longer keeps")] = 0
+    progress: ProgressView = ProgressView()
+    outcome: OutcomeView | None = None
+    error: ErrorView | None = None
+    fallback: FallbackView | None = None
+    usage: Usage = Usage()

@@ -1,0 +1,167 @@
+"""What the web process and a runner say to each other: one JSON object per line over a socket pair.
+
+Down (web process → runner): :class:`StartRun`, :class:`Grant`, :class:`Control`, :class:`Probe`.
+Up (runner → web process): :class:`Hello`, :class:`RunEvent` (a protocol event, as it will be logged), :class:`Checkpoint`,
+:class:`Reply`, :class:`Ended`.
+
+**Flow control.** A run may send ``allowed`` tokens in all (:class:`Grant` raises the figure); a model delta is one token,
+every other event counts one. When they are used up the run's gate closes: nothing more is read from the model. So a
+session's buffer can never overflow, whatever the model does. Pause closes the same gate.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from app.protocol.commands import RunOptions
+from app.protocol.common import AgentCard, ContentType, Payload, Usage
+
+
+class ProviderSpec(Payload):
+    """One model that may answer, in order of preference. ``api_key`` never leaves the two processes."""
+
+    name: str
+    kind: Literal["openai", "azure", "local"]
+    model: str
+    base_url: str | None = None
+    api_key: Annotated[str | None, Field(repr=False)] = None
+    api_version: str | None = None
+    context_tokens: Annotated[int, Field(description="prompt and reply together", ge=256)] = 32_768
+    max_reply_tokens: Annotated[int | None, Field(description="limit of one reply; None: the provider's own")] = None
+    stream: Annotated[bool, Field(description="false: the model answers whole; its replies come word by word")] = True
+    structured_output: Annotated[bool, Field(description="whether it obeys a JSON schema")] = True
+    function_calling: bool = True
+    label: Annotated[str, Field(description="what people read: `SmolLM2-135M (bundled small model)`")] = ""
+
+
+class TeamSpec(Payload):
+    """Where a team comes from. ``factory`` is ``module:function``, called in the runner as ``factory(model_client)``."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    factory: str
+    agents: tuple[AgentCard, ...] = ()
+    isolated: Annotated[bool, Field(description="a user's team: it runs in runners of its own")] = False
+
+
+class TranscriptMessage(Payload):
+    """A finished message of the conversation so far, for teams that restart from their transcript."""
+
+    agent: str
+    role: Literal["user", "agent", "system"]
+    content: str
+
+
+class Limits(Payload):
+    """The settings that a run obeys."""
+
+    probe_after_s: float = 1.0
+    probe_timeout_s: float = 0.8
+    first_token_timeout_s: float = 60.0
+    stall_timeout_s: float = 30.0
+    word_delay_ms: float = 20.0
+    demo_tokens_per_s: float = 25.0
+    max_turns: int = 3
+
+
+class StartRun(Payload):
+    op: Literal["start"] = "start"
+    session: str
+    conversation: str
+    team: TeamSpec
+    content: str
+    content_type: ContentType
+    providers: tuple[ProviderSpec, ...] = ()
+    demo: Annotated[bool, Field(description="run the prepared script: no model is configured, or none answers")] = False
+    options: RunOptions = RunOptions()
+    limits: Limits = Limits()
+    allowed: Annotated[int, Field(description="tokens that may be sent before the first grant", ge=1)] = 800
+    checkpoint: Annotated[
+        dict[str, Any] | None, Field(description="state to resume from, as the adapter last sent it")
+    ] = None
+    transcript: Annotated[
+        tuple[TranscriptMessage, ...],
+        Field(description="finished messages so far, without the new content; used where there is no checkpoint"),
+    ] = ()
+    resumed: Annotated[
+        bool, Field(description="true: the same session goes on after its runner died; `content` was said already")
+    ] = False
+
+
+class Grant(Payload):
+    op: Literal["grant"] = "grant"
+    session: str
+    allowed: Annotated[int, Field(description="tokens that may be sent in all since the start; never decreases")]
+
+
+class Control(Payload):
+    """pause: acked when nothing more is taken from the model · resume · stop: acked when its HTTP request is closed."""
+
+    op: Literal["pause", "resume", "stop"]
+    session: str
+    seq: int
+
+
+class Probe(Payload):
+    """Ask the providers whether they answer (`/api/v1/health/ready`)."""
+
+    op: Literal["probe"] = "probe"
+    seq: int
+    providers: tuple[ProviderSpec, ...]
+    timeout_s: float = 2.0
+
+
+Down = Annotated[StartRun | Grant | Control | Probe, Field(discriminator="op")]
+DOWN: TypeAdapter[StartRun | Grant | Control | Probe] = TypeAdapter(Down)
+
+
+class Hello(Payload):
+    """The runner is ready for work."""
+
+    op: Literal["hello"] = "hello"
+    pid: int
+
+
+class RunEvent(Payload):
+    """One protocol event (`app.protocol.events`) of a run. ``tokens`` is what it counts against the grant."""
+
+    op: Literal["event"] = "event"
+    session: str
+    name: str
+    payload: dict[str, Any]
+    tokens: int = 1
+    demo: bool = False
+
+
+class Checkpoint(Payload):
+    """The run's state at a turn's end: resume from here. ``transcript_length`` messages had been finished."""
+
+    op: Literal["checkpoint"] = "checkpoint"
+    session: str
+    state: dict[str, Any]
+
+
+class Reply(Payload):
+    op: Literal["reply"] = "reply"
+    seq: int
+    ok: bool = True
+    result: dict[str, Any] = {}
+
+
+class Ended(Payload):
+    """The run is over and its HTTP requests are closed. Nothing of this session follows."""
+
+    op: Literal["ended"] = "ended"
+    session: str
+    outcome: Literal["completed", "stopped", "error"]
+    code: str | None = None
+    message: str | None = None
+    retryable: bool = False
+    usage: Usage = Usage()
+
+
+Up = Annotated[Hello | RunEvent | Checkpoint | Reply | Ended, Field(discriminator="op")]
+UP: TypeAdapter[Hello | RunEvent | Checkpoint | Reply | Ended] = TypeAdapter(Up)

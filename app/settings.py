@@ -1,0 +1,228 @@
+"""The one table of settings: name, type, default, unit, meaning. Parsed and checked once, at the start.
+
+Each setting comes from the environment or from a ``.env`` file beside ``run.py`` (the environment wins), under the
+field's name in capitals. An unknown name in ``.env``, or one that starts with ``COLLOQUY_`` anywhere, is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.runner.wire import Limits, ProviderSpec
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+class SettingsError(ValueError):
+    """A setting is unknown, malformed or contradicts another. The message names it and says what is right."""
+
+
+class Settings(BaseSettings):
+    """All settings. Construct with :func:`load_settings`, which turns errors into sentences."""
+
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="forbid", frozen=True, env_ignore_empty=True)
+
+    # --- the server
+    host: str = Field("127.0.0.1", description="address to listen on; only loopback until people can sign in")
+    port: int = Field(5000, ge=0, le=65535, description="port to listen on; 0: any free one")
+    colloquy_env: Literal["development", "production"] = Field(
+        "development", description="`production` refuses to start without SECRET_KEY and with `*` origins"
+    )
+    secret_key: SecretStr | None = Field(
+        None, description="signs session cookies; without one, a new one is made at each start (development only)"
+    )
+    async_mode: Literal["eventlet", "gevent", "threading"] = Field(
+        "eventlet", description="how the server runs many connections at once"
+    )
+    cors_allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="further origins that may open sockets, separated by commas; default: this server's own"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="further host names, separated by commas, under which this server may be addressed"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what the server's log shows")
+    data_dir: Path = Field(Path("instance"), description="folder for what the server writes")
+    websocket_compression: bool = Field(
+        False, description="accept permessage-deflate: half again the CPU, 90 kB more memory per connection"
+    )
+
+    # --- limits
+    max_content_bytes: int = Field(65_536, ge=1, description="longest content of a command, in bytes of UTF-8")
+    max_frame_bytes: int = Field(262_144, ge=1024, description="longest incoming frame or HTTP body, in bytes")
+    max_queued_commands: int = Field(
+        32, ge=1, description="commands of one connection that may wait; more are refused with `limit_exceeded`"
+    )
+    max_running_sessions: int = Field(200, ge=1, description="runs at once; a further start gets `limit_exceeded`")
+    max_conversations: int = Field(
+        1000, ge=1, description="conversations kept in memory; beyond, the oldest ended and unwatched one is forgotten"
+    )
+    max_messages_per_conversation: int = Field(
+        500, ge=10, description="messages that a snapshot keeps; older ones are counted as omitted"
+    )
+    conversation_linger_s: float = Field(
+        600.0, ge=0, description="how long an ended conversation that nobody watches keeps its log, in seconds"
+    )
+    max_log_entries: int = Field(20_000, ge=10, description="entries that one conversation's log keeps for replay")
+    max_log_bytes: int = Field(4_194_304, ge=10_000, description="bytes that one conversation's log keeps for replay")
+
+    # --- streaming (FEATURES B1)
+    stream_buffer_tokens: int = Field(1000, ge=1, description="capacity of a session's token buffer, in tokens")
+    stream_tokens_per_s: float = Field(50.0, ge=0, description="pace of a conversation in tokens/s; 0: unlimited")
+    stream_high_water: float = Field(0.8, gt=0, le=1, description="fill at which reading from the model pauses")
+    stream_low_water: float = Field(0.3, ge=0, lt=1, description="fill at which it goes on")
+    session_timeout_s: float = Field(300.0, gt=0, description="a session without any event for so long ends, in seconds")
+    heartbeat_s: float = Field(30.0, gt=0, description="interval of heartbeats in watched rooms, in seconds")
+
+    # --- runners
+    runners: int = Field(1, ge=1, le=64, description="agent processes for the bundled teams")
+    runner_restarts: int = Field(2, ge=0, description="how often one session is resumed after its runner died")
+    teams: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="your teams, separated by commas: `name=module:function`, called as `function(model_client)`"
+    )
+
+    # --- models
+    openai_api_key: SecretStr | None = Field(None, description="key of the OpenAI-compatible provider")
+    openai_base_url: str | None = Field(
+        None, description="its address, e.g. http://127.0.0.1:11434/v1 for Ollama; default: OpenAI's own"
+    )
+    openai_model: str = Field("gpt-4o-mini", description="its model")
+    azure_openai_api_key: SecretStr | None = Field(None, description="key of the Azure OpenAI resource")
+    azure_openai_endpoint: str | None = Field(None, description="its address, https://NAME.openai.azure.com")
+    azure_openai_deployment: str | None = Field(None, description="name of the deployment")
+    azure_openai_api_version: str = Field("2024-10-21", description="its API version")
+    model_context_tokens: int = Field(
+        32_768, ge=512, description="context of the configured model, in tokens; longer histories are condensed"
+    )
+    model_stream: bool = Field(True, description="false: the model answers whole, and replies come word by word")
+    model_structured_output: bool = Field(True, description="whether the configured model obeys a JSON schema")
+    local_model: bool = Field(True, description="run the bundled small model when no other is configured")
+    local_model_slots: int = Field(2, ge=1, le=16, description="replies that the bundled model writes at once")
+    local_model_threads: int = Field(0, ge=0, description="threads of the bundled model; 0: one per core, at most 4")
+    fallback_local: bool = Field(False, description="let the bundled model stand in for a configured one that fails")
+    probe_after_s: float = Field(1.0, gt=0, description="silence after which a model is probed, in seconds")
+    probe_timeout_s: float = Field(0.8, gt=0, description="how long a probe may take, in seconds")
+    first_token_timeout_s: float = Field(60.0, gt=0, description="wait for a living model's first token, in seconds")
+    stall_timeout_s: float = Field(30.0, gt=0, description="wait for a living model in mid-stream, in seconds")
+    word_delay_ms: float = Field(20.0, ge=0, description="delay between the words of a reply that came whole, in ms")
+    demo_tokens_per_s: float = Field(25.0, gt=0, description="pace of demo scripts, in words/s")
+
+    @field_validator("cors_allowed_origins", "allowed_hosts", "teams", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("teams")
+    @classmethod
+    def _team_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            name, _, factory = entry.partition("=")
+            if not name or ":" not in factory:
+                raise ValueError(f"{entry!r} is not of the form name=module:function")
+        return value
+
+    @model_validator(mode="after")
+    def _relations(self) -> Settings:
+        if self.stream_low_water >= self.stream_high_water:
+            raise ValueError("STREAM_LOW_WATER must be below STREAM_HIGH_WATER")
+        exposed = self.host not in LOOPBACK_HOSTS
+        if exposed or self.colloquy_env == "production":
+            why = f"HOST is {self.host}" if exposed else "COLLOQUY_ENV is production"
+            if self.secret_key is None or len(self.secret_key.get_secret_value()) < 16:
+                raise ValueError(f"{why}: SECRET_KEY is needed, of at least 16 random characters")
+            if "*" in self.cors_allowed_origins:
+                raise ValueError(f"{why}: CORS_ALLOWED_ORIGINS must name origins, not *")
+        if self.azure_openai_endpoint and not (self.azure_openai_deployment and self.azure_openai_api_key):
+            raise ValueError("AZURE_OPENAI_ENDPOINT needs AZURE_OPENAI_DEPLOYMENT and AZURE_OPENAI_API_KEY beside it")
+        return self
+
+    def signing_key(self) -> str:
+        """SECRET_KEY, or a new random one for this process."""
+        return self.secret_key.get_secret_value() if self.secret_key else secrets.token_urlsafe(32)
+
+    def configured_providers(self) -> tuple[ProviderSpec, ...]:
+        """The providers that the operator configured, in order of preference; empty when there is none."""
+        shared: dict[str, Any] = {
+            "context_tokens": self.model_context_tokens,
+            "stream": self.model_stream,
+            "structured_output": self.model_structured_output,
+        }
+        found: list[ProviderSpec] = []
+        if self.openai_api_key or self.openai_base_url:
+            found.append(
+                ProviderSpec(
+                    name="openai",
+                    kind="openai",
+                    model=self.openai_model,
+                    base_url=self.openai_base_url,
+                    api_key=self.openai_api_key.get_secret_value() if self.openai_api_key else None,
+                    label=self.openai_model,
+                    **shared,
+                )
+            )
+        if self.azure_openai_endpoint and self.azure_openai_deployment and self.azure_openai_api_key:
+            found.append(
+                ProviderSpec(
+                    name="azure",
+                    kind="azure",
+                    model=self.azure_openai_deployment,
+                    base_url=self.azure_openai_endpoint,
+                    api_key=self.azure_openai_api_key.get_secret_value(),
+                    api_version=self.azure_openai_api_version,
+                    label=f"{self.azure_openai_deployment} (Azure)",
+                    **shared,
+                )
+            )
+        return tuple(found)
+
+    def run_limits(self) -> Limits:
+        """The part of the settings that a run in a runner obeys."""
+        return Limits(**{name: getattr(self, name) for name in Limits.model_fields if hasattr(self, name)})
+
+
+def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
+    """Read the settings once.
+
+    :param env_file: a ``.env`` file, or None for none; a missing file is no error.
+    :param overrides: settings that win over environment and file.
+    :raises SettingsError: one sentence per wrong setting.
+    """
+    known = set(Settings.model_fields)
+    strays = [name for name in os.environ if name.upper().startswith("COLLOQUY_") and name.lower() not in known]
+    strays += [name for name in overrides if name not in known]
+    if strays:
+        raise SettingsError("\n".join(_unknown(name, known) for name in strays))
+    try:
+        return Settings(_env_file=env_file, **overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(item, known) for item in error.errors())) from None
+
+
+def describe_settings() -> Iterator[tuple[str, str, str]]:
+    """Each setting as (NAME, default, meaning), in the table's order."""
+    for name, field in Settings.model_fields.items():
+        default = field.get_default()
+        if isinstance(default, tuple):
+            default = ",".join(default)
+        yield name.upper(), "" if default is None else str(default), field.description or ""
+
+
+def _sentence(item: Any, known: set[str]) -> str:
+    name = str(item["loc"][0]) if item["loc"] else ""
+    if item["type"] == "extra_forbidden":
+        return _unknown(name, known)
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{name.upper()}: {message}" if name else message
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f"; did you mean {close[0].upper()}?" if close else "; `python run.py --help` lists all settings"
+    return f"{name.upper()} is not a setting{hint}"
