@@ -1,0 +1,1 @@
+"""Helpers of tests and benchmarks: real processes that are started, asked and ended from outside."""
