@@ -1,0 +1,79 @@
+"""The documents name everything that there is: settings, commands, events, fields, errors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.protocol.commands import COMMANDS, COMMANDS_BY_NAME, Command
+from app.protocol.events import EVENT_NAMES, LOGGED, TRANSIENT, Event
+from app.settings import describe_settings
+from tools import protocol_md
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PROTOCOL = (DOCS / "protocol.md").read_text()
+OPERATIONS = (DOCS / "operations.md").read_text()
+
+
+def chapters_of(name: str) -> str:
+    """The reference chapters under an event's or a command's name."""
+    found = re.findall(rf"^### `{name}`[^\n]*\n(.*?)(?=^##)", PROTOCOL, re.DOTALL | re.MULTILINE)
+    assert found, f"docs/protocol.md has no chapter on {name}"
+    return "\n".join(found)
+
+
+def test_every_setting_is_described() -> None:
+    """Each setting has a line with its name in docs/operations.md."""
+    missing = [name for name, _, _ in describe_settings() if f"| `{name}` |" not in OPERATIONS]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", [*EVENT_NAMES, *COMMANDS_BY_NAME])
+def test_every_name_has_a_chapter(name: str) -> None:
+    """Each event and each command is described."""
+    assert chapters_of(name)
+
+
+@pytest.mark.parametrize("payload", [*LOGGED, *TRANSIENT, *COMMANDS], ids=lambda payload: payload.__name__)
+def test_every_field_is_described(payload: type[Event] | type[Command]) -> None:
+    """Each field of each payload, and of each ack, stands in its chapter under its name on the wire."""
+    fields = [name for name, _ in protocol_md.fields_of(payload)]
+    if issubclass(payload, Command):
+        fields += [name for name, _ in protocol_md.fields_of(payload.ack)]
+    text = chapters_of(payload.name)
+    assert not [name for name in fields if f"| `{name}` |" not in text]
+
+
+def test_every_error_code_is_explained() -> None:
+    """The generator's own texts cover every code of app/errors.py, and no code that is gone."""
+    assert set(protocol_md.ERROR_MEANINGS) == set(protocol_md.error_codes())
+
+
+def test_the_errors_of_commands_exist() -> None:
+    """Each command has its list of error codes, and each code is one of app/errors.py."""
+    assert set(protocol_md.COMMAND_ERRORS) == set(COMMANDS_BY_NAME)
+    listed = {code for codes in protocol_md.COMMAND_ERRORS.values() for code in codes} | set(protocol_md.ANY_COMMAND)
+    assert listed <= set(protocol_md.error_codes())
+
+
+def test_generated_tables_are_current() -> None:
+    """What stands between the markers is what the code says now; else run `make generate`."""
+    assert protocol_md.stale_files() == []
+
+
+def test_every_marker_is_closed() -> None:
+    """A marker without its end would leave its table unchecked."""
+    for text in (PROTOCOL, OPERATIONS):
+        assert text.count("<!-- generated:") == text.count("<!-- /generated -->")
+    assert {name for name in re.findall(r"generated:([\w-]+)", PROTOCOL + OPERATIONS)} == set(protocol_md.TABLES)
+
+
+def test_links_inside_the_protocol_lead_somewhere() -> None:
+    """Each `#…` link of docs/protocol.md has a heading."""
+    headings = {
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", PROTOCOL, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([\w-]+)\)", PROTOCOL)) <= headings
