@@ -22,7 +22,7 @@ class Behaviour:
     tokens: int = 40  #: length of a reply, in deltas
     token_delay_ms: float = 20.0  #: between two deltas; 0: as fast as the socket takes them
     first_token_delay_ms: float = 0.0  #: before the first delta
-    markers: bool = False  #: each delta is `@` + 13 digits (monotonic microseconds, strictly rising) + a space
+    markers: bool = False  #: each delta is `@` + 13 digits (monotonic microseconds, rising) + `#` + its number from 0
     text: str = ""  #: the reply, word by word, instead of numbered words; its length wins over ``tokens``
     piece_bytes: int = 0  #: fill each delta up to this length
     stream: bool = True  #: false: answer whole even where a stream was asked for

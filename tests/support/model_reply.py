@@ -121,7 +121,7 @@ class Reply:
             text = json.dumps(self._words[self.record.tokens_sent])[1:-1]
         elif self._behaviour.markers:
             self._marker = max(self._marker + 1, time.monotonic_ns() // 1000)
-            text = f"@{self._marker:013d} "
+            text = f"@{self._marker:013d}#{self.record.tokens_sent} "
         else:
             text = f"word{self.record.tokens_sent + 1} "
         self.record.tokens_sent += 1

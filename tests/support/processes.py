@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_WAIT_S = 5.0
+ORPHAN_WAIT_S = 1.0
 
 
 class ServerProcess:
@@ -63,6 +65,8 @@ class ServerProcess:
             environment.pop(name, None)
             if value is not None:
                 environment[name] = value
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # else a child of a background job ignores Ctrl-C
         descriptor, path = tempfile.mkstemp(prefix="colloquy-", suffix=".log")
         self.output_path = Path(path)
         with os.fdopen(descriptor, "wb") as output:
@@ -92,10 +96,23 @@ class ServerProcess:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Stop it. A child that outlives it by a second is killed, and is an error where there was none before.
+
+        :raises RuntimeError: naming the children that were left.
+        """
+        children = self.children() if self.returncode is None else []
         self.stop()
+        deadline_s = time.monotonic() + ORPHAN_WAIT_S
+        while (left := alive(children)) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(FileNotFoundError):
             self.output_path.unlink()
+        if left and kind is None:
+            raise RuntimeError(f"{self._argv} left its children {left} behind")
 
     @property
     def pid(self) -> int:

@@ -48,9 +48,11 @@ class ColloquyServer(ServerProcess):
             ready_timeout_s=ready_timeout_s,
         )
 
-    def __exit__(self, *_: object) -> None:
-        super().__exit__()
-        self._data_dir.cleanup()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            super().__exit__(kind, *rest)
+        finally:
+            self._data_dir.cleanup()
 
     @property
     def url(self) -> str:

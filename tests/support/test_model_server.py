@@ -90,8 +90,9 @@ def test_stream_carries_every_token_then_usage_then_done(model: ModelServer) -> 
 def test_markers_rise_strictly_also_within_one_microsecond(model: ModelServer) -> None:
     """So that equal counts and order prove that nothing was lost or doubled."""
     text = ask(model, "scripted?tokens=500&markers=1", stream=True)
-    markers = [int(found) for found in re.findall(r"@(\d{13}) ", text)]
-    assert len(markers) == 500
+    found = re.findall(r"@(\d{13})#(\d+) ", text)
+    markers = [int(marker) for marker, _ in found]
+    assert [int(number) for _, number in found] == list(range(500))
     assert all(earlier < later for earlier, later in pairwise(markers))
     assert abs(time.monotonic_ns() // 1000 - markers[-1]) < 5_000_000
 

@@ -1,0 +1,31 @@
+"""One module per measurement: ``NAME``, ``TITLE``, ``FIGURES`` and ``measure(target_name, options)``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Sizes of all measurements. ``quick()`` gives the small ones."""
+
+    conversations: int = 50  # streams
+    tokens_per_s: float = 50.0  # streams
+    seconds: float = 8.0  # length of the measured part of streams and fanout
+    stops: int = 24
+    pause_s: float = 1.0
+    idle_connections: int = 500
+    fanout_tokens_per_s: float = 10_000.0  # delivered in all rooms together
+
+    @classmethod
+    def quick(cls) -> Options:
+        """A look in under a minute; not for figures that are quoted."""
+        return cls(seconds=3.0, stops=8, pause_s=0.5, idle_connections=200)
+
+
+class Measured(dict[str, "float | None"]):
+    """Figure name → value of one round, None where it could not be measured; ``notes`` for the reader."""
+
+    def __init__(self, values: dict[str, float | None], notes: tuple[str, ...] = ()) -> None:
+        super().__init__(values)
+        self.notes = notes
