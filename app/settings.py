@@ -78,7 +78,10 @@ class Settings(BaseSettings):
     stream_tokens_per_s: float = Field(50.0, ge=0, description="pace of a conversation in tokens/s; 0: unlimited")
     stream_high_water: float = Field(0.8, gt=0, le=1, description="fill at which reading from the model pauses")
     stream_low_water: float = Field(0.3, ge=0, lt=1, description="fill at which it goes on")
-    session_timeout_s: float = Field(300.0, gt=0, description="a session without any event for so long ends, in seconds")
+    session_timeout_s: float = Field(
+        300.0, gt=0, description="a session without any event for so long ends, in seconds"
+    )
+    pause_timeout_s: float = Field(3600.0, gt=0, description="a session paused for so long ends, in seconds")
     heartbeat_s: float = Field(30.0, gt=0, description="interval of heartbeats in watched rooms, in seconds")
 
     # --- runners

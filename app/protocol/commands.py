@@ -82,9 +82,9 @@ class StartStream(Command):
     content: Annotated[str, Field(description="what the agents shall talk about; bounded by MAX_CONTENT_BYTES")]
     team: Annotated[str, Field(min_length=1, max_length=100)] = "debate"
     content_type: ContentType = ContentType.TEXT
-    conversation_id: Annotated[str | None, Field(max_length=64, description="continue this one; it must have ended")] = (
-        None
-    )
+    conversation_id: Annotated[
+        str | None, Field(max_length=64, description="continue this one; it must have ended")
+    ] = None
     options: RunOptions = RunOptions()
 
 

@@ -42,7 +42,7 @@ class Position(Payload):
 
 
 class Usage(Payload):
-    """Tokens spent with a model. ``estimated`` is true where the provider gave no figures and received deltas were counted."""
+    """Tokens spent with a model. ``estimated``: the provider gave no figures, and received deltas were counted."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -129,13 +129,14 @@ class ConversationComplete(Event):
 
 
 class ConversationError(Event):
-    """Something failed. With `fallback_mode` true the conversation goes on; else a terminal status follows."""
+    """Something failed. With `fallback_mode` or `recovering` true the conversation goes on; else it ends as `error`."""
 
     name = "conversation_error"
     error: Annotated[str, Field(description="a sentence for a person")]
     code: str
     retryable: bool = False
-    fallback_mode: bool = False
+    fallback_mode: Annotated[bool, Field(description="a prepared demo goes on in the model's place")] = False
+    recovering: Annotated[bool, Field(description="the run is resumed from its last finished turn")] = False
 
 
 class FallbackMode(Event):
@@ -159,6 +160,7 @@ class Connected(Transient):
     """The first event on a connection."""
 
     name = "connected"
+    sid: str
     protocol: int
     server: str
     user: str

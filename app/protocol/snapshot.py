@@ -42,6 +42,7 @@ class ErrorView(Payload):
     code: str
     retryable: bool = False
     fallback_mode: bool = False
+    recovering: bool = False
 
 
 class FallbackView(Payload):

@@ -1,11 +1,11 @@
 """What the web process and a runner say to each other: one JSON object per line over a socket pair.
 
 Down (web process → runner): :class:`StartRun`, :class:`Grant`, :class:`Control`, :class:`Probe`.
-Up (runner → web process): :class:`Hello`, :class:`RunEvent` (a protocol event, as it will be logged), :class:`Checkpoint`,
-:class:`Reply`, :class:`Ended`.
+Up (runner → web process): :class:`Hello`, :class:`RunEvent` (a protocol event, as it will be logged),
+:class:`Checkpoint`, :class:`Reply`, :class:`Ended`.
 
-**Flow control.** A run may send ``allowed`` tokens in all (:class:`Grant` raises the figure); a model delta is one token,
-every other event counts one. When they are used up the run's gate closes: nothing more is read from the model. So a
+**Flow control.** A run may send ``allowed`` tokens in all (:class:`Grant` raises the figure); a model delta is one
+token, every other event counts one. When they are used up the run's gate closes: nothing more is read from the model. So a
 session's buffer can never overflow, whatever the model does. Pause closes the same gate.
 """
 
@@ -37,7 +37,7 @@ class ProviderSpec(Payload):
 
 
 class TeamSpec(Payload):
-    """Where a team comes from. ``factory`` is ``module:function``, called in the runner as ``factory(model_client)``."""
+    """Where a team comes from. ``factory`` is ``module:function``, called in the runner with the model client."""
 
     name: str
     title: str = ""
@@ -148,7 +148,7 @@ class Reply(Payload):
     op: Literal["reply"] = "reply"
     seq: int
     ok: bool = True
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = Field(default_factory=dict)
 
 
 class Ended(Payload):

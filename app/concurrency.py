@@ -1,0 +1,178 @@
+"""The async mode: the only file that knows eventlet, gevent and threads.
+
+``patch`` must run before anything else imports sockets or threads for its own use; ``run.py`` does so first of all.
+After it, ``threading`` primitives are cooperative in the two greenlet modes, so conditions and locks are simply those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import socket
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from app.streaming.metrics import percentile
+
+logger = logging.getLogger(__name__)
+
+_MAX_CONNECTIONS = 65_536
+_LATENESS_INTERVAL_S = 0.02
+
+
+def patch(mode: str) -> None:
+    """Make the standard library cooperative.
+
+    :param mode: ``eventlet``, ``gevent`` or ``threading`` (nothing to do).
+    :raises ImportError: when the mode's library is missing or broken.
+    """
+    if mode == "eventlet":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # eventlet advises against itself; its owner knows
+            import eventlet
+
+        eventlet.monkey_patch()
+    elif mode == "gevent":
+        from gevent import monkey
+
+        monkey.patch_all()
+
+
+class SystemClock:
+    """Real time. Implements :class:`app.streaming.ports.Clock`."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now_iso(self) -> str:
+        return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _Joinable:
+    """A background greenlet of eventlet, whose word for join is wait."""
+
+    def __init__(self, greenlet: Any) -> None:
+        self._greenlet = greenlet
+
+    def join(self) -> None:
+        self._greenlet.wait()
+
+
+class AsyncMode:
+    """Spawns and sleeps in one async mode. Implements :class:`app.streaming.ports.Concurrency`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run in the background; an exception is logged, never lost."""
+
+        def guarded() -> None:
+            try:
+                function(*args)
+            except Exception:
+                logger.exception("%s failed", getattr(function, "__qualname__", function))
+
+        if self.name == "eventlet":
+            import eventlet
+
+            return _Joinable(eventlet.spawn(guarded))
+        if self.name == "gevent":
+            import gevent
+
+            return gevent.spawn(guarded)
+        thread = threading.Thread(target=guarded, daemon=True, name=getattr(function, "__qualname__", "background"))
+        thread.start()
+        return thread
+
+    def sleep(self, seconds: float) -> None:
+        """Let others run for so long; 0 lets them run once."""
+        if self.name == "eventlet":
+            import eventlet
+
+            eventlet.sleep(seconds)
+        elif self.name == "gevent":
+            import gevent
+
+            gevent.sleep(seconds)
+        else:
+            time.sleep(seconds)
+
+    def condition(self) -> threading.Condition:
+        return threading.Condition()
+
+
+class LatenessMonitor:
+    """How late the event loop runs what is due: a greenlet that sleeps 20 ms and looks how long it took."""
+
+    def __init__(self, mode: AsyncMode, samples: int = 3000) -> None:
+        self._mode = mode
+        self._late_s: deque[float] = deque(maxlen=samples)
+
+    def run(self) -> None:
+        """Measure for ever; for a background greenlet."""
+        while True:
+            due = time.monotonic() + _LATENESS_INTERVAL_S
+            self._mode.sleep(_LATENESS_INTERVAL_S)
+            self._late_s.append(max(0.0, time.monotonic() - due))
+
+    def reset(self) -> None:
+        """Forget the samples."""
+        self._late_s.clear()
+
+    def figures(self) -> dict[str, float | None]:
+        """Percentiles of the last minute's samples, in milliseconds."""
+        ordered = sorted(self._late_s)
+        figures = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
+        values = {name: percentile(ordered, part) for name, part in figures.items()}
+        return {name: None if value is None else round(value * 1000, 3) for name, value in values.items()}
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, whose connections send without Nagle's delay.
+
+    :raises OSError: when the address cannot be had, e.g. because the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux: accepted sockets inherit it
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(mode: str, listener: socket.socket, app: Any) -> None:
+    """Serve a WSGI application on a listening socket until the process ends."""
+    gc.collect()
+    gc.freeze()  # what exists now lives as long as the process: keep it out of every later collection
+    if mode == "eventlet":
+        import eventlet.wsgi
+
+        eventlet.wsgi.server(listener, app, log_output=False, max_size=_MAX_CONNECTIONS, debug=False)
+    elif mode == "gevent":
+        from gevent.pywsgi import WSGIServer
+        from geventwebsocket.handler import WebSocketHandler
+
+        WSGIServer(listener, app, handler_class=WebSocketHandler, log=None, error_log=logger).serve_forever()
+    else:
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        class QuietHandler(WSGIRequestHandler):
+            def log_request(self, *_: Any) -> None:
+                return
+
+        host, port = listener.getsockname()[:2]
+        server = make_server(host, port, app, threaded=True, request_handler=QuietHandler, fd=listener.detach())
+        with contextlib.closing(server.socket):
+            server.serve_forever()

@@ -1,0 +1,71 @@
+"""Lists of conversations and teams, for pages and programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, request
+
+from app.auth.identity import identify
+from app.auth.permissions import Action, authorise
+from app.errors import InvalidPayload
+from app.services import services
+from app.streaming.conversation import Conversation
+
+conversations = Blueprint("conversations", __name__)
+
+_MOST = 200
+
+
+@conversations.get("/api/conversations")
+def list_conversations() -> dict[str, Any]:
+    """The caller's conversations, the last changed first; ``?limit=`` at most 200, default 50."""
+    principal = identify(request.environ)
+    authorise(principal, Action.LIST)
+    try:
+        limit = min(_MOST, max(1, int(request.args.get("limit", 50))))
+    except ValueError:
+        raise InvalidPayload("limit: a whole number is needed") from None
+    mine = [each for each in services().manager.conversations() if each.owner == principal.id]
+    mine.sort(key=lambda each: each.fold.updated_at, reverse=True)
+    return {"conversations": [_row(each) for each in mine[:limit]], "total": len(mine)}
+
+
+@conversations.get("/api/conversations/<conversation_id>")
+def show_conversation(conversation_id: str) -> dict[str, Any]:
+    """One conversation as it stands: the same snapshot that a join answers."""
+    conversation = services().manager.get(conversation_id)
+    authorise(identify(request.environ), Action.WATCH, conversation)
+    return conversation.snapshot()
+
+
+@conversations.get("/api/teams")
+def list_teams() -> dict[str, Any]:
+    """The teams that may be started, with their agents."""
+    authorise(identify(request.environ), Action.LIST)
+    registry = services().teams
+    found = [
+        {
+            "name": team.name,
+            "title": team.title or team.name,
+            "description": team.description,
+            "agents": [agent.model_dump() for agent in team.agents],
+        }
+        for team in registry.all()
+    ]
+    return {"teams": found, "default": registry.default}
+
+
+def _row(conversation: Conversation) -> dict[str, Any]:
+    fold = conversation.fold
+    return {
+        "conversation_id": conversation.id,
+        "title": fold.title,
+        "team": fold.team,
+        "status": fold.status,
+        "demo": fold.demo,
+        "created_at": fold.created_at,
+        "updated_at": fold.updated_at,
+        "messages": fold.message_count(),
+        "watchers": conversation.watchers,
+    }

@@ -1,0 +1,61 @@
+"""Is it alive, and can it work? (FEATURES D5)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint
+
+from app.errors import RunnerLost
+from app.services import Services, services
+
+health = Blueprint("health", __name__)
+
+_PROBE_TIMEOUT_S = 2.0
+
+
+@health.get("/api/v1/health")
+def alive() -> dict[str, Any]:
+    """The process answers."""
+    return {"status": "healthy", "timestamp": services().clock.now_iso()}
+
+
+@health.get("/api/v1/health/ready")
+def ready() -> tuple[dict[str, Any], int]:
+    """Ask the model, a runner and the log.
+
+    ``ready``: all is well. ``degraded`` (still 200): no model answers, so conversations are demos.
+    ``not_ready`` (503): no runner, no sockets, or the log does not take an entry.
+    """
+    parts = services()
+    runner, models = _ask_models(parts)
+    log = parts.manager.check_log()
+    answering = next((name for name, found in models.items() if found.get("ok")), None)
+    llm_status = "connected" if answering else ("loading" if _loading(parts) else "unavailable")
+    works = runner is None and log is None and parts.sockets.error is None
+    body = {
+        "status": "not_ready" if not works else "ready" if answering else "degraded",
+        "llm_status": llm_status,
+        "model": {"label": parts.models.label(), "answering": answering, "problem": parts.models.problem()},
+        "checks": {
+            "models": models,
+            "runner": {"ok": runner is None, "error": runner},
+            "log": {"ok": log is None, "error": log},
+            "sockets": {"ok": parts.sockets.error is None, "error": parts.sockets.error},
+        },
+        "timestamp": parts.clock.now_iso(),
+    }
+    return body, 200 if works else 503
+
+
+def _loading(parts: Services) -> bool:
+    local = parts.models.local
+    return local is not None and local.problem is None and not parts.models.ready_providers()
+
+
+def _ask_models(parts: Services) -> tuple[str | None, dict[str, Any]]:
+    providers = parts.models.ready_providers()
+    try:
+        return None, parts.supervisor.probe(providers, _PROBE_TIMEOUT_S)
+    except RunnerLost as error:
+        return error.message, {}

@@ -1,0 +1,64 @@
+"""The pages: the conversation page and the debugging page."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+
+from app.auth.identity import identify
+from app.auth.permissions import Action, authorise
+from app.services import services
+
+pages = Blueprint("pages", __name__)
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src {connect}; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+@pages.get("/")
+def home() -> str:
+    """Start a conversation, or choose one."""
+    return _page("conversation.html", page="conversation", conversation_id=None)
+
+
+@pages.get("/c/<conversation_id>")
+def conversation(conversation_id: str) -> str:
+    """Watch one conversation. The page asks for it over its socket: an unknown id is told there."""
+    return _page("conversation.html", page="conversation", conversation_id=conversation_id)
+
+
+@pages.get("/websocket-test")
+def websocket_test() -> str:
+    """Debug by hand: every command, every event, live figures."""
+    return _page("websocket_test.html", page="websocket-test", conversation_id=None)
+
+
+@pages.get("/favicon.ico")
+def favicon() -> Response:
+    """Browsers ask for this one whatever the page says."""
+    return redirect(url_for("static", filename="favicon.svg"))  # type: ignore[return-value]
+
+
+def _page(template: str, **variables: object) -> str:
+    parts = services()
+    authorise(identify(request.environ), Action.CONNECT)
+    return render_template(
+        template,
+        version=parts.version,
+        socket_available=parts.sockets.error is None,
+        socket_error=parts.sockets.error,
+        max_content_bytes=parts.settings.max_content_bytes,
+        **variables,
+    )
+
+
+def add_security_headers(response: Response) -> Response:
+    """A strict policy for everything this server sends: no inline script, nothing from elsewhere."""
+    anywhere = request.endpoint == "pages.websocket_test"  # which may be pointed at another server
+    connect = "'self' http: https: ws: wss:" if anywhere else "'self'"
+    response.headers.setdefault("Content-Security-Policy", _POLICY.format(connect=connect))
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    return response

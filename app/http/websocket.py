@@ -1,0 +1,116 @@
+"""HTTP management of the sockets (FEATURES B7, D5)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from flask import Blueprint, request
+from pydantic import Field, ValidationError
+
+from app.auth.identity import identify
+from app.auth.permissions import Action, authorise
+from app.errors import ColloquyError, InvalidPayload
+from app.protocol import NAMESPACE, PROTOCOL_VERSION
+from app.protocol.common import Payload
+from app.protocol.events import Broadcast
+from app.services import Services, services
+
+websocket = Blueprint("websocket", __name__)
+
+
+class SocketsUnavailable(ColloquyError):
+    """The socket layer could not start."""
+
+    code = "sockets_unavailable"
+    http_status = 503
+
+
+class BroadcastRequest(Payload):
+    """The body of a broadcast."""
+
+    message: Annotated[str, Field(min_length=1, max_length=2000)]
+    level: Literal["info", "warning", "error"] = "info"
+
+
+@websocket.get("/api/websocket/status")
+def status() -> dict[str, Any]:
+    """What the socket layer is doing."""
+    authorise(identify(request.environ), Action.OPERATE)
+    parts = services()
+    sessions = parts.manager.sessions()
+    return {
+        "status": "running" if parts.sockets.error is None else "unavailable",
+        "error": parts.sockets.error,
+        "async_mode": parts.mode.name,
+        "namespace": NAMESPACE,
+        "protocol": PROTOCOL_VERSION,
+        "version": parts.version,
+        "uptime_s": round(time.monotonic() - parts.started_at, 3),
+        "active_connections": parts.sockets.connections(),
+        "conversations": len(parts.manager.conversations()),
+        "sessions": {
+            "running": sum(not session.ended for session in sessions),
+            "total": len(sessions),
+            "by_status": Counter(session.status for session in sessions),
+        },
+        "totals": _totals(parts),
+        "runners": [
+            {"pid": runner.pid, "for": runner.key, "ready": runner.ready, "runs": runner.runs}
+            for runner in parts.supervisor.runners()
+        ],
+        "loop_lateness_ms": parts.lateness.figures(),
+        "timestamp": parts.clock.now_iso(),
+    }
+
+
+@websocket.get("/api/websocket/sessions")
+def sessions() -> dict[str, Any]:
+    """The latest session of each conversation, with its figures; ``?running=true`` for those that have not ended."""
+    authorise(identify(request.environ), Action.OPERATE)
+    parts = services()
+    now = parts.clock.monotonic()
+    running = request.args.get("running", "").lower() in ("1", "true", "yes")
+    found = [session.describe(now) for session in parts.manager.sessions(running=running)]
+    return {"sessions": found, "total": len(found), "totals": _totals(parts), "timestamp": parts.clock.now_iso()}
+
+
+@websocket.post("/api/websocket/broadcast")
+def broadcast() -> dict[str, Any]:
+    """Send a word to every connection. Body: ``{"message", "level"?}``."""
+    authorise(identify(request.environ), Action.BROADCAST)
+    parts = services()
+    if parts.sockets.error is not None:
+        raise SocketsUnavailable(f"the socket layer could not start: {parts.sockets.error}")
+    try:
+        body = BroadcastRequest.model_validate(request.get_json(silent=True))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise InvalidPayload(f"{where}: {first['msg']}") from None
+    recipients = parts.sockets.broadcast(Broadcast(message=body.message, level=body.level), parts.clock.now_iso())
+    return {"ok": True, "recipients": recipients, "timestamp": parts.clock.now_iso()}
+
+
+@websocket.get("/ws/status")
+def ws_status() -> dict[str, Any]:
+    """A short form for monitoring."""
+    authorise(identify(request.environ), Action.OPERATE)
+    parts = services()
+    return {
+        "active_connections": parts.sockets.connections(),
+        "status": "running" if parts.sockets.error is None else "unavailable",
+        "timestamp": parts.clock.now_iso(),
+    }
+
+
+def _totals(parts: Services) -> dict[str, int]:
+    figures = [session.metrics for session in parts.manager.sessions()]
+    received = sum(each.tokens_received for each in figures)
+    delivered = sum(each.tokens_delivered for each in figures)
+    return {
+        "tokens_received": received,
+        "tokens_delivered": delivered,
+        "tokens_dropped": sum(session.tokens_dropped for session in parts.manager.sessions()),
+    }

@@ -1,0 +1,215 @@
+"""The Socket.IO namespace ``/conversations``: one handler of a few lines per command."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import socketio
+from flask_socketio import Namespace
+from pydantic import ValidationError
+
+from app.auth.identity import Principal, identify
+from app.auth.permissions import Action, authorise
+from app.errors import ColloquyError, InvalidPayload, UnknownCommand
+from app.namespaces.server import Answer, refuse
+from app.namespaces.transport import SocketTransport
+from app.protocol import NAMESPACE, PROTOCOL_VERSION
+from app.protocol.commands import (
+    COMMANDS_BY_NAME,
+    Ack,
+    Command,
+    Join,
+    Leave,
+    LeaveAck,
+    PauseStream,
+    Ping,
+    PingAck,
+    ResumeStream,
+    SendMessage,
+    SendMessageAck,
+    StartAck,
+    StartStream,
+    StopStream,
+)
+from app.protocol.common import Status
+from app.protocol.events import Connected
+from app.streaming.manager import StreamingManager
+from app.streaming.ports import Clock
+from app.streaming.session import StreamingSession
+
+logger = logging.getLogger(__name__)
+
+_MAX_ECHO = 200
+
+
+class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO has no types
+    """Parses, authorises, hands on to the manager, and answers. Holds nothing but who is connected and follows what."""
+
+    def __init__(self, manager: StreamingManager, clock: Clock, version: str) -> None:
+        super().__init__(NAMESPACE)
+        self._manager = manager
+        self._clock = clock
+        self._version = version
+        self._principals: dict[str, Principal] = {}
+        self._followed: dict[str, set[str]] = {}
+        self._handlers: dict[str, Callable[[str, Principal, Any], Answer]] = {
+            Join.name: self._join,
+            Leave.name: self._leave,
+            StartStream.name: self._start,
+            PauseStream.name: self._pause,
+            ResumeStream.name: self._resume,
+            StopStream.name: self._stop,
+            SendMessage.name: self._send_message,
+            Ping.name: self._ping,
+        }
+
+    def use(self, transport: SocketTransport) -> None:
+        """Send through this transport; call it once, before the first connection."""
+        self._transport = transport
+
+    def trigger_event(self, event: str, *args: Any) -> Any:
+        """Called by the library for each event of the namespace."""
+        sid = args[0]
+        if event == "connect":
+            return self._connect(sid, args[1])
+        if event == "disconnect":
+            return self._disconnect(sid)
+        try:
+            handler = self._handlers.get(event)
+            if handler is None:
+                raise UnknownCommand(f"there is no command {event[:100]!r}")
+            command = _parse(COMMANDS_BY_NAME[event], args[1:])
+            return handler(sid, self._principals[sid], command)
+        except ColloquyError as error:
+            return refuse(error)
+        except KeyError:
+            if sid in self._principals:
+                logger.exception("command %s failed", event)
+            return refuse(ColloquyError("the command failed; the server's log says why"))
+        except Exception:
+            logger.exception("command %s failed", event)
+            return refuse(ColloquyError("the command failed; the server's log says why"))
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def _connect(self, sid: str, environ: dict[str, Any]) -> bool:
+        try:
+            principal = identify(environ)
+            authorise(principal, Action.CONNECT)
+        except ColloquyError as error:
+            raise socketio.exceptions.ConnectionRefusedError(error.message, error.to_payload()) from None
+        self._principals[sid] = principal
+        self._followed[sid] = set()
+        return True
+
+    def greet(self, sid: str) -> None:
+        """Say `connected`, once the connection is."""
+        principal = self._principals.get(sid)
+        if principal is None:
+            return
+        greeting = Connected(
+            sid=sid,
+            protocol=PROTOCOL_VERSION,
+            server=f"colloquy/{self._version}",
+            user=principal.id,
+            heartbeat_s=self._manager.config.heartbeat_s,
+        )
+        self._transport.emit_to_client(sid, greeting.name, {**greeting.to_wire(), "timestamp": self._clock.now_iso()})
+
+    def _disconnect(self, sid: str) -> None:
+        """Leave everything. The conversations go on: disconnect, stop and pause are three different things."""
+        self._principals.pop(sid, None)
+        for conversation_id in self._followed.pop(sid, ()):
+            try:
+                self._manager.leave(sid, conversation_id)
+            except ColloquyError:
+                pass  # it has been forgotten meanwhile
+            except Exception:
+                logger.exception("leaving %s failed", conversation_id)
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def _join(self, sid: str, principal: Principal, command: Join) -> Answer:
+        authorise(principal, Action.WATCH, self._manager.get(command.conversation_id))
+        ack = self._manager.join(sid, command.conversation_id, command.position)
+        self._follow(sid, command.conversation_id)
+        return Answer(_ok(ack), lambda: self._manager.attach(sid, command.conversation_id))
+
+    def _leave(self, sid: str, principal: Principal, command: Leave) -> Answer:
+        authorise(principal, Action.WATCH, self._manager.get(command.conversation_id))
+        self._manager.leave(sid, command.conversation_id)
+        self._followed.get(sid, set()).discard(command.conversation_id)
+        return Answer(_ok(LeaveAck(conversation_id=command.conversation_id)))
+
+    def _start(self, sid: str, principal: Principal, command: StartStream) -> Answer:
+        authorise(principal, Action.START)
+        if command.conversation_id is not None:
+            authorise(principal, Action.STEER, self._manager.get(command.conversation_id))
+        session = self._manager.start(
+            team=command.team,
+            content=command.content,
+            content_type=command.content_type,
+            owner=principal.id,
+            conversation_id=command.conversation_id,
+            options=command.options,
+        )
+        joined = self._manager.join(sid, session.conversation.id)
+        self._follow(sid, session.conversation.id)
+        ack = StartAck(**joined.model_dump(), session_id=session.id, status=Status.INITIALIZING)
+        return Answer(_ok(ack), lambda: self._begin(sid, session))
+
+    def _begin(self, sid: str, session: StreamingSession) -> None:
+        self._manager.attach(sid, session.conversation.id)
+        self._manager.begin(session)
+
+    def _pause(self, sid: str, principal: Principal, command: PauseStream) -> Answer:
+        authorise(principal, Action.STEER, self._manager.get(command.conversation_id))
+        return Answer(_ok(self._manager.pause(command.conversation_id)))
+
+    def _resume(self, sid: str, principal: Principal, command: ResumeStream) -> Answer:
+        authorise(principal, Action.STEER, self._manager.get(command.conversation_id))
+        return Answer(_ok(self._manager.resume(command.conversation_id)))
+
+    def _stop(self, sid: str, principal: Principal, command: StopStream) -> Answer:
+        authorise(principal, Action.STEER, self._manager.get(command.conversation_id))
+        return Answer(_ok(self._manager.stop(command.conversation_id)))
+
+    def _send_message(self, sid: str, principal: Principal, command: SendMessage) -> Answer:
+        conversation = self._manager.get(command.conversation_id)
+        authorise(principal, Action.STEER, conversation)
+        session = self._manager.send_message(command.conversation_id, command.content, command.content_type)
+        ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=Status.INITIALIZING)
+        return Answer(_ok(ack), lambda: self._manager.begin(session))
+
+    def _ping(self, sid: str, principal: Principal, command: Ping) -> Answer:
+        if isinstance(command.echo, str) and len(command.echo) > _MAX_ECHO:
+            raise InvalidPayload(f"echo: at most {_MAX_ECHO} characters")
+        return Answer(_ok(PingAck(timestamp=self._clock.now_iso(), echo=command.echo)))
+
+    def _follow(self, sid: str, conversation_id: str) -> None:
+        followed = self._followed.get(sid)
+        if followed is None:  # it disconnected while its command was carried out
+            self._manager.leave(sid, conversation_id)
+        else:
+            followed.add(conversation_id)
+
+
+def _parse(kind: type[Command], args: tuple[Any, ...]) -> Command:
+    if len(args) > 1 or (args and not isinstance(args[0], dict)):
+        raise InvalidPayload(f"{kind.name} takes one object")
+    try:
+        return kind.model_validate(args[0] if args else {})
+    except ValidationError as error:
+        raise InvalidPayload(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
+
+
+def _ok(ack: Ack) -> dict[str, Any]:
+    return {"ok": True, **ack.model_dump(mode="json", by_alias=True)}

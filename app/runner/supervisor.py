@@ -1,0 +1,339 @@
+"""Starts the runner processes, and speaks with them from the web process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.errors import RunnerLost
+from app.protocol.common import Usage
+from app.runner.wire import Control, Grant, Probe, ProviderSpec, StartRun
+from app.streaming.ports import Concurrency, RunSink
+
+logger = logging.getLogger(__name__)
+
+_SHARED = "shared"  # the key of the runners that carry the bundled teams
+_MAX_UNSENT = 20_000  # messages to a runner that does not read: it hangs
+_STOP_TIMEOUT_S = 2.0  # a runner that takes longer to stop a run is killed; its other runs are resumed
+_PAUSE_TIMEOUT_S = 2.0
+_EXIT_S = 1.0  # from the end of the socket to the end of the process
+_RECEIVE_BYTES = 262_144
+_PROJECT = Path(__file__).resolve().parents[2]
+
+
+class RunnerProcess:
+    """One runner: the process, the socket to it, and the runs that it carries.
+
+    A greenlet reads, another one writes; whoever sends only queues. When the process is gone, every sink hears it.
+    """
+
+    def __init__(self, key: str, concurrency: Concurrency, on_exit: Callable[[RunnerProcess], None]) -> None:
+        self.key = key
+        self.alive = True
+        self.ready = False
+        self._on_exit = on_exit
+        self._sinks: dict[str, RunSink] = {}
+        self._ended: dict[str, Usage] = {}
+        self._replies: dict[int, dict[str, Any] | None] = {}
+        self._seq = 0
+        self._outbox: deque[bytes] = deque()
+        self._changed = concurrency.condition()  # guards the fields above
+        ours, theirs = socket.socketpair()
+        self._socket = ours
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "app.runner", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd=_PROJECT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_PROJECT), os.environ.get("PYTHONPATH", "")])},
+            )
+        except OSError as error:
+            ours.close()
+            raise RunnerLost(f"the agent process could not be started: {error}") from error
+        finally:
+            theirs.close()
+        self.pid = self._process.pid
+        concurrency.spawn(self._read)
+        concurrency.spawn(self._write)
+
+    @property
+    def runs(self) -> int:
+        """How many runs it carries."""
+        return len(self._sinks)
+
+    def start(self, run: StartRun, sink: RunSink) -> RunnerRun:
+        """Begin a run here.
+
+        :raises RunnerLost: when the process is gone.
+        """
+        with self._changed:
+            if not self.alive:
+                raise RunnerLost("the agent process is gone")
+            self._sinks[run.session] = sink
+        self.send(run)
+        return RunnerRun(self, run.session)
+
+    def send(self, message: BaseModel) -> None:
+        """Queue a message; nothing happens if the process is gone."""
+        line = message.model_dump_json(by_alias=True).encode() + b"\n"
+        with self._changed:
+            if not self.alive:
+                return
+            self._outbox.append(line)
+            stuck = len(self._outbox) > _MAX_UNSENT
+            self._changed.notify_all()
+        if stuck:
+            logger.error("runner %d does not read what it is sent; it is killed", self.pid)
+            self.kill()
+
+    def ask(self, make: Callable[[int], BaseModel], timeout_s: float) -> dict[str, Any]:
+        """Send a message with a sequence number, and wait for its reply.
+
+        :raises RunnerLost: when the process is gone, or no reply comes in time.
+        """
+        with self._changed:
+            self._seq += 1
+            seq = self._seq
+            self._replies[seq] = None
+        self.send(make(seq))
+        with self._changed:
+            self._changed.wait_for(lambda: self._replies[seq] is not None or not self.alive, timeout_s)
+            reply = self._replies.pop(seq)
+        if reply is None:
+            raise RunnerLost("the agent process is gone" if not self.alive else "the agent process does not answer")
+        return reply
+
+    def usage_of_ended(self, session: str) -> Usage | None:
+        """What an ended run has spent; None while it is running."""
+        with self._changed:
+            return self._ended.get(session)
+
+    def kill(self) -> None:
+        """End the process and whatever it started, at once."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            self._process.kill()
+
+    def hang_up(self) -> None:
+        """Close the socket to it: it ends by itself."""
+        with self._changed:
+            self.alive = False
+            self._changed.notify_all()
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is closed already
+
+    def wait(self, deadline: float) -> None:
+        """Wait for its end until ``deadline`` of the monotonic clock; then kill it."""
+        try:
+            self._process.wait(max(0.05, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+
+    # --- the two greenlets --------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._outbox or not self.alive)
+                if not self.alive:
+                    return
+                lines = b"".join(self._outbox)
+                self._outbox.clear()
+            try:
+                self._socket.sendall(lines)
+            except OSError:
+                return  # the reader sees the end
+
+    def _read(self) -> None:
+        rest = b""
+        try:
+            while True:
+                piece = self._socket.recv(_RECEIVE_BYTES)
+                if not piece:
+                    break
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    self._take(json.loads(line))
+        except OSError:
+            pass  # the same as the end
+        except (ValueError, KeyError, TypeError):
+            logger.exception("runner %d spoke nonsense; it is killed", self.pid)
+            self.kill()
+        finally:
+            self._gone()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        op = message["op"]
+        if op == "event":
+            sink = self._sinks.get(message["session"])
+            if sink is not None:
+                sink.on_event(message["name"], message["payload"], message["tokens"], message["demo"])
+        elif op == "checkpoint":
+            sink = self._sinks.get(message["session"])
+            if sink is not None:
+                sink.on_checkpoint(message["state"])
+        elif op == "reply":
+            with self._changed:
+                if message["seq"] in self._replies:
+                    self._replies[message["seq"]] = message
+                self._changed.notify_all()
+        elif op == "ended":
+            usage = Usage(**message["usage"])
+            with self._changed:
+                sink = self._sinks.pop(message["session"], None)
+                self._ended[message["session"]] = usage
+                while len(self._ended) > 1000:
+                    del self._ended[next(iter(self._ended))]
+                self._changed.notify_all()
+            if sink is not None:
+                sink.on_ended(message["outcome"], message["code"], message["message"], message["retryable"], usage)
+        elif op == "hello":
+            with self._changed:
+                self.ready = True
+                self._changed.notify_all()
+
+    def _gone(self) -> None:
+        with self._changed:
+            self.alive = False
+            sinks, self._sinks = list(self._sinks.values()), {}
+            self._outbox.clear()
+            self._changed.notify_all()
+        self._socket.close()
+        self.wait(time.monotonic() + _EXIT_S)
+        self._on_exit(self)
+        for sink in sinks:
+            sink.on_lost()
+
+
+class RunnerRun:
+    """A run in a runner. Implements :class:`app.streaming.ports.RunHandle`."""
+
+    def __init__(self, runner: RunnerProcess, session: str) -> None:
+        self._runner = runner
+        self._session = session
+
+    def pause(self) -> None:
+        self._control("pause", _PAUSE_TIMEOUT_S)
+
+    def resume(self) -> None:
+        self._control("resume", _PAUSE_TIMEOUT_S)
+
+    def stop(self) -> Usage:
+        try:
+            reply = self._control("stop", _STOP_TIMEOUT_S)
+        except RunnerLost:
+            if self._runner.alive:
+                logger.error(
+                    "runner %d did not stop a run within %g s; it is killed", self._runner.pid, _STOP_TIMEOUT_S
+                )
+                self._runner.kill()
+            raise
+        usage = reply.get("result", {}).get("usage")
+        return Usage(**usage) if usage else self._runner.usage_of_ended(self._session) or Usage()
+
+    def grant(self, allowed: int) -> None:
+        self._runner.send(Grant(session=self._session, allowed=allowed))
+
+    def _control(self, op: Any, timeout_s: float) -> dict[str, Any]:
+        if self._runner.usage_of_ended(self._session) is not None:
+            return {}
+        return self._runner.ask(lambda seq: Control(op=op, session=self._session, seq=seq), timeout_s)
+
+
+class Supervisor:
+    """Keeps the runners: some for the bundled teams, one more for each team that a user brought.
+
+    Implements :class:`app.streaming.ports.Runners`.
+
+    :param shared: how many processes carry the bundled teams.
+    """
+
+    def __init__(self, concurrency: Concurrency, shared: int = 1) -> None:
+        self._concurrency = concurrency
+        self._shared = shared
+        self._runners: list[RunnerProcess] = []
+        self._lock = threading.Lock()  # guards the list
+        self._closing = False
+
+    def warm_up(self) -> None:
+        """Start the shared runners ahead of their first use."""
+        for _ in range(self._shared):
+            self._grow(_SHARED)
+
+    def start(self, run: StartRun, sink: RunSink) -> RunnerRun:
+        """Begin a run in the least busy runner of its kind.
+
+        :raises RunnerLost: when no runner can be started.
+        """
+        key = f"team:{run.team.name}" if run.team.isolated else _SHARED
+        for _ in range(3):
+            candidates = [runner for runner in self.runners() if runner.key == key and runner.alive]
+            wanted = self._shared if key == _SHARED else 1
+            runner = min(candidates, key=lambda each: each.runs) if len(candidates) >= wanted else self._grow(key)
+            try:
+                return runner.start(run, sink)
+            except RunnerLost:
+                continue  # it died between the look and the call
+        raise RunnerLost("the agent process dies as soon as it starts")
+
+    def runners(self) -> list[RunnerProcess]:
+        with self._lock:
+            return list(self._runners)
+
+    def probe(self, providers: tuple[ProviderSpec, ...], timeout_s: float) -> dict[str, Any]:
+        """Ask a shared runner whether the models answer.
+
+        :returns: the reply's result: provider name → ``{ok, error, latency_ms}``.
+        :raises RunnerLost: when no runner answers in time.
+        """
+        ready = [runner for runner in self.runners() if runner.key == _SHARED and runner.alive and runner.ready]
+        if not ready:
+            raise RunnerLost("no agent process is ready")
+        reply = ready[0].ask(lambda seq: Probe(seq=seq, providers=providers, timeout_s=timeout_s), timeout_s + 1)
+        result: dict[str, Any] = reply["result"]
+        return result
+
+    def close(self, deadline: float) -> None:
+        """End all runners; those that still live at ``deadline`` of the monotonic clock are killed."""
+        with self._lock:
+            self._closing = True
+            runners = list(self._runners)
+        for runner in runners:
+            runner.hang_up()
+        for runner in runners:
+            runner.wait(deadline)
+
+    def _grow(self, key: str) -> RunnerProcess:
+        with self._lock:
+            if self._closing:
+                raise RunnerLost("the server is shutting down")
+            runner = RunnerProcess(key, self._concurrency, self._forget)
+            self._runners.append(runner)
+            return runner
+
+    def _forget(self, runner: RunnerProcess) -> None:
+        with self._lock:
+            if runner in self._runners:
+                self._runners.remove(runner)
+            again = not self._closing and runner.key == _SHARED and runner.ready
+        if again:
+            self._concurrency.spawn(self._grow, _SHARED)

@@ -1,0 +1,58 @@
+"""What the doors may use: made by ``create_app``, kept in ``app.extensions["colloquy"]``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import cast
+
+from flask import current_app
+
+from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
+from app.namespaces.layer import SocketLayer
+from app.runner.models import ModelDirectory
+from app.runner.supervisor import Supervisor
+from app.settings import Settings
+from app.store.base import ConversationStore
+from app.streaming.manager import StreamingManager
+from app.teams.registry import TeamRegistry
+
+_SHUTDOWN_S = 2.5
+
+
+@dataclass(slots=True)
+class Services:
+    """The application's parts, wired."""
+
+    settings: Settings
+    version: str
+    manager: StreamingManager
+    supervisor: Supervisor
+    models: ModelDirectory
+    teams: TeamRegistry
+    store: ConversationStore
+    mode: AsyncMode
+    clock: SystemClock
+    lateness: LatenessMonitor
+    sockets: SocketLayer
+    started_at: float = field(default_factory=time.monotonic)
+
+    def start(self) -> None:
+        """Start what works in the background: housekeeping, the runners, the bundled model."""
+        self.mode.spawn(self.manager.run_ticker)
+        self.mode.spawn(self.lateness.run)
+        self.models.start()
+        self.supervisor.warm_up()
+
+    def shutdown(self) -> None:
+        """End all runs, tell their rooms, and end the child processes; takes less than 3 s."""
+        deadline = time.monotonic() + _SHUTDOWN_S
+        self.manager.shutdown(deadline)
+        self.sockets.disconnect_everybody()
+        self.supervisor.close(deadline)
+        self.models.close(deadline)
+
+
+def services() -> Services:
+    """The parts of the application that handles the present request."""
+    return cast(Services, current_app.extensions["colloquy"])

@@ -1,0 +1,114 @@
+"""Runs the server: start-up lines, listening, signals, the end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from app import create_app
+from app.concurrency import listen, serve
+from app.services import Services
+from app.settings import Settings, SettingsError, load_settings
+
+logger = logging.getLogger("colloquy")
+
+
+def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None = None) -> int:
+    """Serve until a signal.
+
+    :param overrides: settings from the command line.
+    :param patch_error: why the async mode's library could not be used: HTTP is then served by threads, without sockets.
+    :returns: the exit status: 0 after a signal, 2 for a wrong setting, 1 for an address that cannot be had.
+    """
+    try:
+        settings = load_settings(project / ".env", **overrides)
+    except SettingsError as error:
+        print(f"colloquy: {str(error).replace(chr(10), chr(10) + 'colloquy: ')}", file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for chatty in ("engineio", "socketio", "geventwebsocket", "werkzeug"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        print(f"colloquy: {_sentence(error, settings)}", file=sys.stderr)
+        return 1
+    mode: str = settings.async_mode
+    if patch_error is not None:
+        settings = settings.model_copy(update={"async_mode": "threading"})
+        app = create_app(settings)
+        mode = "threading"
+        parts: Services = app.extensions["colloquy"]
+        parts.sockets.failed(patch_error)
+        logger.error("the socket layer could not start (%s); only HTTP is served", parts.sockets.error)
+    else:
+        app = create_app(settings)
+        parts = app.extensions["colloquy"]
+        if parts.sockets.error is not None:
+            mode = "threading" if mode == "gevent" else mode
+    parts.start()
+    _end_on_signals(parts)
+    _say(parts, *listener.getsockname()[:2])
+    serve(mode, listener, _wsgi(app))
+    return 0
+
+
+def _wsgi(app: Flask) -> Any:
+    return app
+
+
+def _say(parts: Services, host: str, port: int) -> None:
+    """The start-up lines. Never a key."""
+    shown = f"[{host}]" if ":" in host else host
+    lines = [
+        f"model: {parts.models.label()}",
+        f"missing: {parts.models.problem()}" if parts.models.problem() else None,
+        f"data: in memory only; what the server writes lies in {parts.settings.data_dir.resolve()}",
+        f"sockets: unavailable, only HTTP is served: {parts.sockets.error}" if parts.sockets.error else None,
+        *(f"team {name}: {problem}" for name, problem in parts.teams.problems.items()),
+        f"Colloquy {parts.version} is ready at http://{shown}:{port}",
+    ]
+    print("\n".join(line for line in lines if line), flush=True)
+
+
+def _end_on_signals(parts: Services) -> None:
+    """Ctrl-C and SIGTERM end everything in order, within 3 s; a second signal at once."""
+    ending = threading.Event()
+
+    def end() -> None:
+        try:
+            parts.shutdown()
+        except Exception:
+            logger.exception("the shutdown failed")
+        finally:
+            logging.shutdown()
+            os._exit(0)  # servers of all three modes hold on to open connections
+
+    def on_signal(*_: Any) -> None:
+        if ending.is_set():
+            os._exit(1)
+        ending.set()
+        parts.mode.spawn(end)
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+
+
+def _sentence(error: OSError, settings: Settings) -> str:
+    where = f"{settings.host}:{settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        hint = " (on a Mac, AirPlay Receiver uses 5000)" if settings.port == 5000 and sys.platform == "darwin" else ""
+        return f"port {settings.port} is taken{hint}: choose another one with --port 5001, or PORT=5001"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{where} needs more rights: choose a port above 1023 with --port"
+    return f"cannot listen on {where}: {error.strerror or error}"

@@ -1,0 +1,234 @@
+"""The one reducer: log entries in, the conversation as it stands out. Every door, recorder and test shares it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from app.protocol.common import ContentType, Status, Usage
+from app.protocol.events import (
+    AgentMessage,
+    AgentStep,
+    ConversationComplete,
+    ConversationError,
+    ConversationStatus,
+    FallbackMode,
+    MessageDelta,
+    MessageReset,
+    MessageStart,
+    Progress,
+)
+from app.protocol.snapshot import (
+    ErrorView,
+    FallbackView,
+    MessageView,
+    OutcomeView,
+    ProgressView,
+    Snapshot,
+)
+
+
+class _Message:
+    """A message that is being folded; an open one keeps its pieces until somebody asks for the text."""
+
+    __slots__ = ("fields", "pieces")
+
+    def __init__(self, fields: dict[str, Any], text: str = "") -> None:
+        self.fields = fields
+        self.pieces = [text] if text else []
+
+    @property
+    def text(self) -> str:
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
+
+    def view(self) -> MessageView:
+        return MessageView(content=self.text, **self.fields)
+
+
+class ConversationFold:
+    """Folds log entries into a :class:`Snapshot`. Deterministic: no clock, no I/O.
+
+    :param max_messages: messages kept; older finished ones are only counted (``omitted_messages``).
+    """
+
+    def __init__(
+        self,
+        conversation_id: str,
+        epoch: str,
+        *,
+        created_at: str,
+        title: str = "",
+        content_type: ContentType = ContentType.TEXT,
+        max_messages: int = 500,
+    ) -> None:
+        self.conversation_id = conversation_id
+        self.epoch = epoch
+        self.created_at = created_at
+        self.title = title
+        self.content_type = content_type
+        self.max_messages = max_messages
+        self.offset = 0
+        self.status = Status.IDLE
+        self.demo = False
+        self.team = ""
+        self.updated_at = created_at
+        self._session_id: str | None = None
+        self._agents: tuple[Any, ...] = ()
+        self._model: str | None = None
+        self._speaking: str | None = None
+        self._messages: dict[str, _Message] = {}
+        self._omitted = 0
+        self._progress = ProgressView()
+        self._outcome: OutcomeView | None = None
+        self._error: ErrorView | None = None
+        self._fallback: FallbackView | None = None
+        self._usage = Usage()
+
+    def apply(self, name: str, payload: dict[str, Any]) -> None:
+        """Take one logged event, with its envelope. Unknown names only move the offset."""
+        self.offset = payload["offset"]
+        self.updated_at = payload["timestamp"]
+        handler = _HANDLERS.get(name)
+        if handler is not None:
+            handler(self, payload)
+
+    def open_messages(self) -> list[MessageView]:
+        """Messages whose deltas still come, oldest first."""
+        return [message.view() for message in self._messages.values() if message.fields["state"] == "open"]
+
+    def message_count(self) -> int:
+        """How many messages there ever were, the omitted ones included."""
+        return len(self._messages) + self._omitted
+
+    @property
+    def progress(self) -> ProgressView:
+        return self._progress
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens spent in all ended sessions."""
+        return self._usage
+
+    def snapshot(self) -> Snapshot:
+        """The conversation as it stands at (epoch, offset)."""
+        return Snapshot(
+            conversation_id=self.conversation_id,
+            epoch=self.epoch,
+            offset=self.offset,
+            title=self.title,
+            team=self.team,
+            content_type=self.content_type,
+            created_at=self.created_at,
+            status=self.status,
+            session_id=self._session_id,
+            agents=self._agents,
+            model=self._model,
+            demo=self.demo,
+            speaking=self._speaking,
+            messages=tuple(message.view() for message in self._messages.values()),
+            omitted_messages=self._omitted,
+            progress=self._progress,
+            outcome=self._outcome,
+            error=self._error,
+            fallback=self._fallback,
+            usage=self._usage,
+        )
+
+    # --- one method per event -----------------------------------------------------------------------------------------
+
+    def _on_status(self, payload: dict[str, Any]) -> None:
+        status = Status(payload["status"])
+        if status is Status.INITIALIZING:  # a new session begins
+            self._speaking = self._outcome = self._error = self._fallback = self._model = None
+            self._progress = ProgressView()
+            self.demo = False
+        self.status = status
+        self._session_id = payload["session_id"]
+        self.team = payload["team"]
+        self._agents = tuple(payload["agents"]) or self._agents
+        self._model = payload["model"] or self._model
+        if payload["usage"]:
+            self._usage += Usage(**payload["usage"])
+        if status in (Status.COMPLETED, Status.STOPPED, Status.ERROR):
+            self._speaking = None
+
+    def _on_step(self, payload: dict[str, Any]) -> None:
+        self._speaking = payload["agent"]
+
+    def _on_start(self, payload: dict[str, Any]) -> None:
+        self._add(payload, state="open")
+
+    def _on_delta(self, payload: dict[str, Any]) -> None:
+        message = self._messages.get(payload["message_id"])
+        if message is None:
+            message = self._add({**payload, "role": "agent"}, state="open")
+        message.pieces.append(payload["delta"])
+
+    def _on_message(self, payload: dict[str, Any]) -> None:
+        message = self._messages.get(payload["message_id"])
+        if message is None:
+            message = self._add(payload, state="open")
+        message.pieces = [payload["content"]]
+        message.fields.update(
+            {name: payload[name] for name in ("content_type", "confidence", "usage", "model", "reason", "truncated")},
+            state="partial" if payload["partial"] else "complete",
+            demo=payload["demo"],
+        )
+        self._trim()
+
+    def _on_reset(self, payload: dict[str, Any]) -> None:
+        self._messages.pop(payload["message_id"], None)
+
+    def _on_progress(self, payload: dict[str, Any]) -> None:
+        self._progress = ProgressView.model_validate({name: payload[name] for name in ProgressView.model_fields})
+
+    def _on_complete(self, payload: dict[str, Any]) -> None:
+        self._outcome = OutcomeView(**{name: payload[name] for name in OutcomeView.model_fields})
+
+    def _on_error(self, payload: dict[str, Any]) -> None:
+        self._error = ErrorView(**{name: payload[name] for name in ErrorView.model_fields})
+
+    def _on_fallback(self, payload: dict[str, Any]) -> None:
+        self._fallback = FallbackView.model_validate({name: payload[name] for name in ("mode", "reason", "from", "to")})
+        if payload["mode"] == "demo":
+            self.demo = True
+        else:
+            self._model = payload["to"] or self._model
+
+    def _add(self, payload: dict[str, Any], *, state: str) -> _Message:
+        message = _Message(
+            {
+                "message_id": payload["message_id"],
+                "agent": payload["agent"],
+                "role": payload["role"],
+                "state": state,
+                "timestamp": payload["timestamp"],
+                "demo": payload["demo"],
+            }
+        )
+        self._messages[payload["message_id"]] = message
+        return message
+
+    def _trim(self) -> None:
+        while len(self._messages) > self.max_messages:
+            oldest = next(iter(self._messages))
+            if self._messages[oldest].fields["state"] == "open":
+                return
+            del self._messages[oldest]
+            self._omitted += 1
+
+
+_HANDLERS: dict[str, Callable[[ConversationFold, dict[str, Any]], None]] = {
+    ConversationStatus.name: ConversationFold._on_status,
+    AgentStep.name: ConversationFold._on_step,
+    MessageStart.name: ConversationFold._on_start,
+    MessageDelta.name: ConversationFold._on_delta,
+    AgentMessage.name: ConversationFold._on_message,
+    MessageReset.name: ConversationFold._on_reset,
+    Progress.name: ConversationFold._on_progress,
+    ConversationComplete.name: ConversationFold._on_complete,
+    ConversationError.name: ConversationFold._on_error,
+    FallbackMode.name: ConversationFold._on_fallback,
+}

@@ -1,0 +1,340 @@
+"""Creates, finds, lists, times out and cleans up conversations and their sessions."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from dataclasses import dataclass, replace
+
+from app.errors import (
+    ColloquyError,
+    ContentEmpty,
+    ContentTooLarge,
+    ConversationUnknown,
+    Interrupted,
+    InvalidState,
+    LimitExceeded,
+    RunError,
+    SessionTimeout,
+)
+from app.protocol.commands import ControlAck, JoinAck, RunOptions, StopAck
+from app.protocol.common import ContentType, Position, Status
+from app.runner.wire import Limits, StartRun, TranscriptMessage
+from app.streaming.config import StreamingConfig
+from app.streaming.conversation import Conversation, Recorder, new_conversation
+from app.streaming.log import ConversationLog
+from app.streaming.ports import Archive, Clock, Concurrency, Models, Runners, Teams, Transport
+from app.streaming.session import StreamingSession
+from app.streaming.states import RUNNING, TERMINAL
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one process takes on at most. Units as in the names; see the settings of the same names."""
+
+    max_content_bytes: int = 65_536
+    max_running_sessions: int = 200
+    max_conversations: int = 1000
+    max_messages_per_conversation: int = 500
+    max_log_entries: int = 20_000
+    max_log_bytes: int = 4_194_304
+    conversation_linger_s: float = 600.0
+    pause_timeout_s: float = 3600.0
+    runner_restarts: int = 2
+
+
+class StreamingManager:
+    """The conversations of this process. Safe to use from several threads or greenlets.
+
+    Commands go client → namespace → manager → session → runner; nothing takes another way.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: StreamingConfig,
+        bounds: Bounds,
+        limits: Limits,
+        runners: Runners,
+        models: Models,
+        teams: Teams,
+        archive: Archive,
+        transport: Transport,
+        concurrency: Concurrency,
+        clock: Clock,
+        record: Recorder | None = None,
+    ) -> None:
+        self.config = config
+        self.bounds = bounds
+        self._limits = limits
+        self._runners = runners
+        self._models = models
+        self._teams = teams
+        self._archive = archive
+        self._transport = transport
+        self._concurrency = concurrency
+        self._clock = clock
+        self._record = record
+        self._conversations: dict[str, Conversation] = {}
+        self._sessions: dict[str, StreamingSession] = {}  # conversation id → its latest session
+        self._lock = threading.Lock()  # guards the two above; nothing is emitted while it is held
+        self._closing = False
+        self._last_heartbeat = clock.monotonic()
+
+    # --- starting -----------------------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        *,
+        team: str,
+        content: str,
+        content_type: ContentType = ContentType.TEXT,
+        owner: str,
+        conversation_id: str | None = None,
+        options: RunOptions | None = None,
+    ) -> StreamingSession:
+        """Make a session, of a new conversation or of one that has ended. Nothing is logged before :meth:`begin`.
+
+        :raises TeamUnknown, ContentEmpty, ContentTooLarge, ConversationUnknown: nothing has changed.
+        :raises InvalidState: when the conversation is running.
+        :raises LimitExceeded: when too many sessions run, or no ended conversation can be forgotten.
+        """
+        spec = self._teams.get(team)
+        self._check_content(content)
+        options = options or RunOptions()
+        with self._lock:
+            if self._closing:
+                raise Interrupted("the server is shutting down")
+            if sum(not session.ended for session in self._sessions.values()) >= self.bounds.max_running_sessions:
+                raise LimitExceeded(f"{self.bounds.max_running_sessions} conversations are running; try again later")
+            if conversation_id is None:
+                conversation = self._new_conversation(content, content_type, owner)
+            else:
+                conversation = self._get(conversation_id)
+                running = self._sessions.get(conversation_id)
+                if running is not None and not running.ended:
+                    raise InvalidState(f"the conversation is {running.status}; stop it first, or wait for its end")
+            history = tuple(
+                TranscriptMessage(agent=message.agent, role=message.role, content=message.content)
+                for message in self._archive.messages(conversation.id)
+            )
+            run = StartRun(
+                session=secrets.token_urlsafe(12),
+                conversation=conversation.id,
+                team=spec,
+                content=content,
+                content_type=content_type,
+                options=options,
+                limits=self._limits,
+                allowed=self.config.high_water_tokens,
+                checkpoint=self._archive.checkpoint(conversation.id) if conversation.fold.team == team else None,
+                transcript=history,
+            )
+            config = self.config
+            if options.tokens_per_s is not None:
+                config = replace(config, tokens_per_s=options.tokens_per_s)
+            session = StreamingSession(
+                run.session,
+                conversation,
+                run,
+                config=config,
+                runners=self._runners,
+                concurrency=self._concurrency,
+                clock=self._clock,
+                max_restarts=self.bounds.runner_restarts,
+                save_checkpoint=self._archive.save_checkpoint,
+            )
+            self._sessions[conversation.id] = session
+        return session
+
+    def begin(self, session: StreamingSession) -> None:
+        """Log the session's beginning and start its run in the background. Call it once, after the ack was sent."""
+        session.open_room()
+        self._concurrency.spawn(self._launch, session)
+
+    def _launch(self, session: StreamingSession) -> None:
+        try:
+            providers = self._models.providers()
+            session.launch(session.run_request.model_copy(update={"providers": providers, "demo": not providers}))
+        except Exception:
+            logger.exception("session %s did not start", session.id)
+            session.abort(RunError("the run could not be started; the server's log says why"))
+
+    def send_message(
+        self, conversation_id: str, content: str, content_type: ContentType = ContentType.TEXT
+    ) -> StreamingSession:
+        """The next user turn: a new session of the same team, with the history.
+
+        :raises InvalidState: while the conversation is running. Errors else as in :meth:`start`.
+        """
+        conversation = self.get(conversation_id)
+        return self.start(
+            team=conversation.fold.team,
+            content=content,
+            content_type=content_type,
+            owner=conversation.owner,
+            conversation_id=conversation_id,
+        )
+
+    def _check_content(self, content: str) -> None:
+        if not content.strip():
+            raise ContentEmpty("the content is empty")
+        size, limit = len(content.encode("utf-8", "surrogatepass")), self.bounds.max_content_bytes
+        if size > limit:
+            raise ContentTooLarge(f"the content has {size} bytes; at most {limit} are taken")
+
+    def _new_conversation(self, content: str, content_type: ContentType, owner: str) -> Conversation:
+        if len(self._conversations) >= self.bounds.max_conversations:
+            self._forget_oldest()
+        conversation = new_conversation(
+            secrets.token_urlsafe(16),
+            title=_title(content),
+            content_type=content_type,
+            owner=owner,
+            transport=self._transport,
+            clock=self._clock,
+            condition=self._concurrency.condition,
+            max_log_entries=self.bounds.max_log_entries,
+            max_log_bytes=self.bounds.max_log_bytes,
+            max_messages=self.bounds.max_messages_per_conversation,
+            record=self._record,
+        )
+        self._conversations[conversation.id] = conversation
+        return conversation
+
+    def _forget_oldest(self) -> None:
+        for conversation in self._conversations.values():
+            session = self._sessions.get(conversation.id)
+            if not conversation.watchers and (session is None or session.ended):
+                del self._conversations[conversation.id]
+                self._sessions.pop(conversation.id, None)
+                self._archive.delete(conversation.id)
+                return
+        raise LimitExceeded(f"{self.bounds.max_conversations} conversations are running or watched; try again later")
+
+    # --- finding ------------------------------------------------------------------------------------------------------
+
+    def get(self, conversation_id: str) -> Conversation:
+        """:raises ConversationUnknown:"""
+        with self._lock:
+            return self._get(conversation_id)
+
+    def _get(self, conversation_id: str) -> Conversation:
+        conversation = self._conversations.get(conversation_id)
+        if conversation is None:
+            raise ConversationUnknown("there is no such conversation")
+        return conversation
+
+    def session(self, conversation_id: str) -> StreamingSession:
+        """The latest session of a conversation.
+
+        :raises ConversationUnknown:
+        """
+        with self._lock:
+            self._get(conversation_id)
+            return self._sessions[conversation_id]
+
+    def conversations(self) -> list[Conversation]:
+        """All conversations, the newest last."""
+        with self._lock:
+            return list(self._conversations.values())
+
+    def sessions(self, *, running: bool = False) -> list[StreamingSession]:
+        """The latest session of each conversation; with ``running`` only those that have not ended."""
+        with self._lock:
+            return [session for session in self._sessions.values() if not (running and session.ended)]
+
+    # --- steering -----------------------------------------------------------------------------------------------------
+
+    def pause(self, conversation_id: str) -> ControlAck:
+        """See :meth:`StreamingSession.pause`."""
+        return self.session(conversation_id).pause()
+
+    def resume(self, conversation_id: str) -> ControlAck:
+        """See :meth:`StreamingSession.resume`."""
+        return self.session(conversation_id).resume()
+
+    def stop(self, conversation_id: str) -> StopAck:
+        """See :meth:`StreamingSession.stop`."""
+        return self.session(conversation_id).stop()
+
+    # --- watching -----------------------------------------------------------------------------------------------------
+
+    def join(self, sid: str, conversation_id: str, position: Position | None = None) -> JoinAck:
+        """See :meth:`Conversation.join`; :meth:`attach` must follow when the ack was sent.
+
+        :raises ConversationUnknown:
+        """
+        return self.get(conversation_id).join(sid, position)
+
+    def attach(self, sid: str, conversation_id: str) -> None:
+        """Let the tail flow to a connection that has joined."""
+        self.get(conversation_id).attach(sid)
+
+    def leave(self, sid: str, conversation_id: str) -> bool:
+        """:raises ConversationUnknown:"""
+        return self.get(conversation_id).leave(sid)
+
+    # --- housekeeping -------------------------------------------------------------------------------------------------
+
+    def run_ticker(self) -> None:
+        """Do the housekeeping until :meth:`shutdown`; for a background greenlet."""
+        while not self._closing:
+            self._concurrency.sleep(_TICK_S)
+            try:
+                self.tick()
+            except Exception:
+                logger.exception("housekeeping failed")
+
+    def tick(self) -> None:
+        """One round: timeouts, heartbeats, presence, and the release of what nobody needs."""
+        now = self._clock.monotonic()
+        for session in self.sessions(running=True):
+            limit = self.bounds.pause_timeout_s if session.status is Status.PAUSED else self.config.session_timeout_s
+            if session.status in RUNNING and now - session.last_event_at > limit:
+                timeout = SessionTimeout(f"nothing has happened for {limit:g} seconds")
+                session.touch()
+                self._concurrency.spawn(session.abort, timeout)
+            else:
+                session.say_still_working(now)
+        beat = now - self._last_heartbeat >= self.config.heartbeat_s
+        if beat:
+            self._last_heartbeat = now
+        for conversation in self.conversations():
+            conversation.announce_presence()
+            if beat and conversation.watchers:
+                conversation.announce_heartbeat()
+            idle_s = now - conversation.unwatched_since
+            ended = conversation.status in TERMINAL
+            if ended and not conversation.watchers and idle_s > self.bounds.conversation_linger_s:
+                conversation.release()
+
+    def check_log(self) -> str | None:
+        """Append to a log and read it back; what went wrong, or None."""
+        log = ConversationLog("check", max_entries=2, max_bytes=10_000)
+        entry = log.append("check", {}, timestamp=self._clock.now_iso(), demo=False)
+        found = log.after(Position(epoch=log.epoch, offset=0))
+        return None if found == [entry] else "an entry that was appended cannot be read"
+
+    def shutdown(self, deadline: float, error: ColloquyError | None = None) -> None:
+        """End all sessions (as ``interrupted``) and take no new ones.
+
+        Returns when their rooms have been told, or at ``deadline`` of the clock.
+        """
+        with self._lock:
+            self._closing = True
+        error = error or Interrupted("the server was shut down")
+        for session in self.sessions(running=True):
+            self._concurrency.spawn(session.abort, error)
+        while self.sessions(running=True) and self._clock.monotonic() < deadline:
+            self._concurrency.sleep(0.01)
+
+
+def _title(content: str) -> str:
+    line = next((line.strip() for line in content.splitlines() if line.strip()), "")
+    return line if len(line) <= 80 else line[:79].rstrip() + "…"

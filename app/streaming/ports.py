@@ -1,0 +1,119 @@
+"""What the streaming core needs from outside, as protocols. Whoever wires the application passes them in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from app.protocol.common import Usage
+from app.protocol.snapshot import MessageView
+from app.runner.wire import ProviderSpec, StartRun, TeamSpec
+
+
+class Clock(Protocol):
+    """Time, for the core."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+    def now_iso(self) -> str:
+        """Wall-clock time: UTC, ISO 8601, milliseconds, ``Z``."""
+
+
+class Task(Protocol):
+    """Something that runs in the background."""
+
+    def join(self) -> None:
+        """Wait for its end."""
+
+
+class Concurrency(Protocol):
+    """The async mode in use: the core spawns and sleeps through it only."""
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> Task:
+        """Run ``function(*args)`` in a background greenlet (or thread)."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let others run for so long."""
+
+    def condition(self) -> threading.Condition:
+        """A condition variable of this mode."""
+
+
+class Transport(Protocol):
+    """The way to the clients. Nothing here blocks."""
+
+    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> None:
+        """Send one event to everybody in the conversation's room."""
+
+    def emit_to_client(self, sid: str, name: str, payload: dict[str, Any]) -> None:
+        """Send one event to one connection."""
+
+    def enter_room(self, sid: str, conversation_id: str) -> bool:
+        """Put a connection into the conversation's room; False if it is gone."""
+
+    def leave_room(self, sid: str, conversation_id: str) -> None:
+        """Take a connection out of the conversation's room; gone ones are no error."""
+
+
+class RunSink(Protocol):
+    """Where a run's news go. Called from the runner link's reader; must not block."""
+
+    def on_event(self, name: str, payload: dict[str, Any], tokens: int, demo: bool) -> None: ...
+
+    def on_checkpoint(self, state: dict[str, Any]) -> None: ...
+
+    def on_ended(self, outcome: str, code: str | None, message: str | None, retryable: bool, usage: Usage) -> None: ...
+
+    def on_lost(self) -> None:
+        """The runner died. Nothing more comes from this handle."""
+
+
+class RunHandle(Protocol):
+    """A run in a runner. The commands block their caller until the runner has confirmed."""
+
+    def pause(self) -> None:
+        """Return when nothing more is taken from the model. :raises RunnerLost: when the runner is gone."""
+
+    def resume(self) -> None:
+        """Open the gate again. :raises RunnerLost: when the runner is gone."""
+
+    def stop(self) -> Usage:
+        """Return, with the tokens spent, when the model's HTTP requests are closed. :raises RunnerLost:"""
+
+    def grant(self, allowed: int) -> None:
+        """Raise the number of tokens that may be sent in all. Does not block."""
+
+
+class Runners(Protocol):
+    """The agent processes."""
+
+    def start(self, run: StartRun, sink: RunSink) -> RunHandle:
+        """Begin a run. :raises RunnerLost: when no runner can be started."""
+
+
+class Models(Protocol):
+    """Which models may answer, now."""
+
+    def providers(self) -> tuple[ProviderSpec, ...]:
+        """In order of preference; empty when there is none. May wait for the bundled model to load."""
+
+
+class Archive(Protocol):
+    """What a conversation's next session needs to know of the earlier ones."""
+
+    def messages(self, conversation_id: str) -> list[MessageView]: ...
+
+    def checkpoint(self, conversation_id: str) -> dict[str, Any] | None: ...
+
+    def save_checkpoint(self, conversation_id: str, state: dict[str, Any]) -> None: ...
+
+    def delete(self, conversation_id: str) -> None: ...
+
+
+class Teams(Protocol):
+    """The known teams."""
+
+    def get(self, name: str) -> TeamSpec:
+        """:raises TeamUnknown: when there is no such team."""

@@ -1,0 +1,66 @@
+"""One thing after the other: the task of a conversation."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+Result = TypeVar("Result")
+
+
+class _Call(Generic[Result]):
+    __slots__ = ("done", "error", "function", "result")
+
+    def __init__(self, function: Callable[[], Result]) -> None:
+        self.function = function
+        self.done = False
+        self.result: Result | None = None
+        self.error: BaseException | None = None
+
+
+class Serial:
+    """Runs functions one after the other, in the order of their calls, whoever calls.
+
+    There is no task of its own: the caller that finds nobody at work carries out its own call and whatever is added
+    meanwhile; the others wait for their result. No lock is held while a function runs, so it may emit. A function must
+    not call :meth:`run` of the same object.
+
+    :param condition: makes the condition variable of the async mode in use.
+    """
+
+    def __init__(self, condition: Callable[[], threading.Condition] = threading.Condition) -> None:
+        self._calls: deque[_Call[object]] = deque()
+        self._working = False
+        self._changed = condition()  # guards the two above, and the fields of the calls
+
+    def run(self, function: Callable[[], Result]) -> Result:
+        """Carry out ``function`` when everything called before is done; return its result or raise its exception."""
+        call = _Call(function)
+        with self._changed:
+            self._calls.append(cast("_Call[object]", call))
+            mine = not self._working
+            self._working = True
+            if not mine:
+                self._changed.wait_for(lambda: call.done)
+        if mine:
+            self._work()
+        if call.error is not None:
+            raise call.error
+        return cast(Result, call.result)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                if not self._calls:
+                    self._working = False
+                    return
+                call = self._calls.popleft()
+            try:
+                call.result = call.function()
+            except Exception as error:  # noqa: BLE001  # it is raised again where the call came from
+                call.error = error
+            with self._changed:
+                call.done = True
+                self._changed.notify_all()

@@ -1,0 +1,502 @@
+"""One streaming run of a conversation: from the runner's events to the log, at the session's pace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from app.errors import ColloquyError, InvalidState, RunError, RunnerLost
+from app.protocol.commands import ControlAck, StopAck
+from app.protocol.common import Status, Usage
+from app.protocol.events import (
+    AgentMessage,
+    ConversationError,
+    ConversationStatus,
+    MessageDelta,
+    MessageReset,
+    MessageStart,
+    StillWorking,
+)
+from app.runner.wire import StartRun, TranscriptMessage
+from app.streaming.buffer import BufferClosed, BufferFull, TokenBuffer
+from app.streaming.config import StreamingConfig
+from app.streaming.conversation import Conversation
+from app.streaming.feed import Ending, Frame, Item, SessionSink, join_frames
+from app.streaming.metrics import SessionMetrics
+from app.streaming.pacer import Pacer
+from app.streaming.ports import Clock, Concurrency, RunHandle, Runners
+from app.streaming.serial import Serial
+from app.streaming.states import RUNNING, SESSION_VIEW, TERMINAL
+
+logger = logging.getLogger(__name__)
+
+_FRAME_S = 0.05  # with a backlog, a paced session sends about this many seconds' worth of tokens in one frame
+_SILENCE_S = 2.0  # after this silence, and every so often, the room hears that the team still works
+
+
+class StreamingSession:
+    """A producer (the run in its runner) and a consumer (a background greenlet that feeds the log).
+
+    The runner may be ahead by at most the buffer's high-water mark: it spends grants, and gets new ones when the buffer
+    has drained to the low-water mark. So pausing the consumer soon stops the reading from the model, too.
+
+    Commands (:meth:`pause`, :meth:`resume`, :meth:`stop`, :meth:`abort`) are carried out one after the other and block
+    their caller until the runner has confirmed. Safe to use from several threads or greenlets.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        conversation: Conversation,
+        run: StartRun,
+        *,
+        config: StreamingConfig,
+        runners: Runners,
+        concurrency: Concurrency,
+        clock: Clock,
+        max_restarts: int = 2,
+        save_checkpoint: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.id = session_id
+        self.conversation = conversation
+        self.run_request = run
+        self.config = config
+        self.metrics = SessionMetrics(started_at=clock.monotonic())
+        self.last_event_at = clock.monotonic()
+        self._checkpoint: dict[str, Any] | None = run.checkpoint
+        self._save_checkpoint = save_checkpoint
+        self._runners = runners
+        self._clock = clock
+        self._max_restarts = max_restarts
+        self._buffer: TokenBuffer[Item] = TokenBuffer(
+            config.buffer_tokens, config.high_water_tokens, config.low_water_tokens, concurrency.condition
+        )
+        self._pacer = Pacer(config.tokens_per_s, clock.monotonic())
+        self._concurrency = concurrency
+        self._commands = Serial(concurrency.condition)
+        self._stage = Serial(concurrency.condition)  # each step of the consumer
+        self._changed = concurrency.condition()  # guards _woken and _result
+        self._woken = False
+        self._handle: RunHandle | None = None
+        self._sink: SessionSink | None = None
+        self._held = False  # paused: nothing leaves the buffer
+        self._flush = False  # what is in the buffer leaves at once, whatever the pace
+        self._launchable = False  # start() was called while paused: resume launches
+        self._ending: Ending | None = None  # decided on our side; wins over what the run says
+        self._result: Ending | None = None
+        self._received = 0  # tokens of the present run …
+        self._allowed = run.allowed  # … and how many it may send in all
+        self._open: dict[str, str] = {}  # message id → agent, of what the run has begun and not finished
+        self._finished: list[TranscriptMessage] = []
+        self._said_at = clock.monotonic()
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """The conversation's status, which this session drives while it runs."""
+        return self._result.status if self._result else self.conversation.status
+
+    @property
+    def ended(self) -> bool:
+        return self._result is not None
+
+    def open_room(self) -> None:
+        """Log `initializing` and the user's words, and begin to consume."""
+        run = self.run_request
+        self.conversation.move_to(Status.INITIALIZING, self._status_event(Status.INITIALIZING))
+        self.conversation.append_event(
+            AgentMessage(
+                message_id=f"{self.id}-user",
+                agent="user",
+                role="user",
+                content=run.content,
+                content_type="text" if run.content_type == "text" else str(run.content_type),
+            ),
+            demo=False,
+        )
+        self._concurrency.spawn(self._consume)
+
+    def launch(self, run: StartRun | None = None) -> None:
+        """Start the run in a runner, unless the session has ended or is paused meanwhile (then resume starts it)."""
+
+        def begin() -> None:
+            if run is not None:
+                self.run_request = run
+            if self._ending is not None or self.ended:
+                return
+            if self._held:
+                self._launchable = True
+                return
+            self._launchable = False
+            self._sink = sink = SessionSink(self)
+            try:
+                self._handle = self._runners.start(self.run_request, sink)
+            except RunError as error:
+                self._handle = None
+                self._end(Ending(Status.ERROR, error=error))
+
+        self._commands.run(begin)
+
+    def pause(self) -> ControlAck:
+        """Stop taking tokens, here and at the model.
+
+        :raises InvalidState: when the session is not running.
+        """
+
+        def close_gate() -> ControlAck:
+            self._require(Status.INITIALIZING, Status.ACTIVE)
+            self._held = True
+            self._stage.run(lambda: None)  # what was on its way to the room has arrived
+            try:
+                if self._handle is not None:
+                    self._handle.pause()
+                self.conversation.move_to(Status.PAUSED, self._status_event(Status.PAUSED))
+            except RunnerLost:  # the recovery that is under way finds the session paused
+                self.conversation.move_to(Status.PAUSED, self._status_event(Status.PAUSED))
+            except InvalidState:
+                self._held = False
+                raise
+            return self._ack()
+
+        return self._commands.run(close_gate)
+
+    def resume(self) -> ControlAck:
+        """Go on with the next token.
+
+        :raises InvalidState: when the session is not paused.
+        """
+
+        def open_gate() -> ControlAck:
+            self._require(Status.PAUSED)
+            self.conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
+            self._held = False
+            self.touch()
+            if self._handle is not None:
+                try:
+                    self._handle.resume()
+                except RunnerLost:
+                    pass  # its sink has been told, and recovers
+            self._wake()
+            return self._ack()
+
+        ack = self._commands.run(open_gate)
+        if self._launchable:
+            self.launch()
+        return ack
+
+    def stop(self) -> StopAck:
+        """End the run; return when the model's HTTP request is closed and everything received is logged.
+
+        :raises InvalidState: when the session is not running.
+        """
+
+        def end() -> StopAck:
+            self._require(*RUNNING)
+            self._close(Ending(Status.STOPPED))
+            result = self._await_end()
+            if result.status is not Status.STOPPED:  # it was ending by itself when the stop came
+                raise InvalidState(f"the conversation is {result.status} already")
+            return StopAck(**self._ack().model_dump(), tokens=result.usage)
+
+        return self._commands.run(end)
+
+    def abort(self, error: ColloquyError) -> None:
+        """End the run with an error; no error if it has ended already."""
+
+        def end() -> None:
+            if self.ended:
+                return
+            self._close(Ending(Status.ERROR, error=error))
+            self._await_end()
+
+        self._commands.run(end)
+
+    def _close(self, ending: Ending) -> None:
+        self._ending = ending
+        self._flush = True
+        usage = Usage(completion_tokens=self.metrics.tokens_received, estimated=True)
+        if self._handle is None:
+            usage = Usage()
+        else:
+            try:
+                usage = self._handle.stop()
+            except RunnerLost:
+                pass
+        self._end(Ending(ending.status, usage, ending.error))
+
+    def _require(self, *wanted: Status) -> None:
+        if self.ended or self.status not in wanted:
+            words = " or ".join(wanted)
+            raise InvalidState(f"the conversation is {self.status}, not {words}")
+
+    def _ack(self) -> ControlAck:
+        return ControlAck(conversation_id=self.conversation.id, session_id=self.id, status=self.status)
+
+    # --- producer: the run's news, through its sink -------------------------------------------------------------------
+
+    def feed(self, name: str, payload: dict[str, Any], tokens: int, demo: bool) -> None:
+        """Take one event of the run. Does not block."""
+        self.touch()
+        if name == MessageStart.name:
+            self._open[payload["message_id"]] = payload["agent"]
+        elif name == MessageReset.name:
+            self._open.pop(payload["message_id"], None)
+        elif name == AgentMessage.name:
+            self._open.pop(payload["message_id"], None)
+            self._finished.append(
+                TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"])
+            )
+        self._received += tokens
+        if name == MessageDelta.name:
+            self.metrics.tokens_received += tokens
+        try:
+            self._buffer.put(Item((name, payload, demo), self._clock.monotonic()), tokens, block=False)
+        except BufferClosed:
+            return
+        except BufferFull:  # the runner has broken its word: what it may send always fits
+            self._concurrency.spawn(self.abort, RunError("the runner sent more than it was granted"))
+        self._wake()
+
+    def keep(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the run's state at the end of a turn, to resume from."""
+        self._checkpoint = checkpoint
+        if self._save_checkpoint is not None:
+            self._save_checkpoint(self.conversation.id, checkpoint)
+
+    def ran_out(self, ending: Ending) -> None:
+        """The run is over."""
+        self.touch()
+        self._end(ending)
+
+    def runner_lost(self) -> None:
+        """The runner died: resume in another one, from the last finished turn."""
+        self._handle = None
+        if self._ending is None and not self.ended:
+            self._concurrency.spawn(self._recover)
+
+    def _recover(self) -> None:
+        if self.metrics.runner_restarts >= self._max_restarts:
+            lost = RunnerLost("the agent process died, and again after it was replaced")
+            self._commands.run(lambda: self._end(Ending(Status.ERROR, error=lost)))
+            return
+        self.metrics.runner_restarts += 1
+        self._flush = True
+        demo = self.conversation.demo
+        told = ConversationError(
+            error="The agent process died. The conversation goes on from its last finished turn.",
+            code=RunnerLost.code,
+            retryable=True,
+            recovering=True,
+        )
+        self.feed(told.name, told.to_wire(), 0, demo)
+        for message_id, agent in list(self._open.items()):
+            reset = MessageReset(message_id=message_id, agent=agent, reason=RunnerLost.code)
+            self.feed(reset.name, reset.to_wire(), 0, demo)
+        self._received = 0
+        self._allowed = max(1, self.config.high_water_tokens - self._buffer.tokens)
+        again = self.run_request.model_copy(
+            update={
+                "checkpoint": self._checkpoint,
+                "transcript": (*self.run_request.transcript, *self._said()),
+                "resumed": True,
+                "allowed": self._allowed,
+            }
+        )
+        self.launch(again)
+
+    def _said(self) -> tuple[TranscriptMessage, ...]:
+        finished, self._finished = self._finished, []
+        if self.run_request.resumed:
+            return tuple(finished)
+        return (TranscriptMessage(agent="user", role="user", content=self.run_request.content), *finished)
+
+    # --- consumer -----------------------------------------------------------------------------------------------------
+
+    def _consume(self) -> None:
+        try:
+            while True:
+                wait_s = self._stage.run(lambda: self.step(self._clock.monotonic()))
+                if self.ended:
+                    return
+                with self._changed:
+                    if not self._woken:
+                        self._changed.wait(wait_s)
+                    self._woken = False
+        except Exception:
+            logger.exception("session %s broke", self.id)
+            self._finish(Ending(Status.ERROR, error=RunError("the session broke; the server's log says why")))
+
+    def step(self, now: float) -> float | None:
+        """Hand on what the pace allows.
+
+        :param now: the clock's reading.
+        :returns: seconds after which there is more to do; None: when something happens.
+        """
+        while not self.ended:
+            if self._held and not self._flush:
+                return None
+            allowed = None if self._flush else self._pacer.available(now)
+            waiting = self._buffer.tokens
+            if allowed is not None and waiting > allowed:
+                batch = min(waiting, max(1, int(self.config.tokens_per_s * _FRAME_S)))
+                if allowed < batch:
+                    return self._pacer.delay_s(batch)
+            chunk = self._buffer.get_chunk(allowed)
+            if not chunk:
+                self._flush = self._ending is not None
+                return None
+            self._hand_on(chunk, now)
+        return None
+
+    def _hand_on(self, chunk: list[tuple[Item, int]], now: float) -> None:
+        tokens = sum(count for _, count in chunk)
+        self._pacer.take(tokens)
+        frames, ends = join_frames((item for item, _ in chunk), cut_short=self._ending is not None)
+        deltas = sum(payload["tokens"] for name, payload, _ in frames if name == MessageDelta.name)
+        for part in self._split_at_status(frames):
+            self.conversation.append(part)
+        self.metrics.delivered(deltas, len(frames), now - chunk[0][0].came_at, now)
+        self._said_at = now
+        if ends is not None:
+            self._finish(ends)
+        else:
+            self._grant()
+
+    def _split_at_status(self, frames: list[Frame]) -> list[list[Frame]]:
+        """What may be appended; a run that speaks is active, whether it said so or not."""
+        if self.conversation.status is Status.INITIALIZING and frames:
+            name, payload, _ = frames[0]
+            if name == ConversationStatus.name:
+                self.conversation.move_to(Status.ACTIVE, ConversationStatus.model_validate(payload))
+                frames = frames[1:]
+            else:
+                self.conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
+        kept = [frame for frame in frames if frame[0] != ConversationStatus.name or self._tells_the_model(frame[1])]
+        return [kept] if kept else []
+
+    def _tells_the_model(self, payload: dict[str, Any]) -> bool:
+        return bool(payload.get("model")) and payload["status"] == self.conversation.status
+
+    def _grant(self) -> None:
+        handle = self._handle
+        if handle is None or not self._buffer.inlet_open or self._buffer.tokens > self.config.low_water_tokens:
+            return
+        if self._allowed - self._received <= self.config.high_water_tokens // 2:
+            self._allowed = self._received + self.config.high_water_tokens - self._buffer.tokens
+            handle.grant(self._allowed)
+
+    def _end(self, ending: Ending) -> None:
+        """Put the end behind whatever waits in the buffer; only the first end counts."""
+        if self._result is not None or self._buffer.closed:
+            return
+        if self._sink is not None:
+            self._sink.cut()
+        if ending.status is not Status.COMPLETED:
+            self._flush = True
+        try:
+            self._buffer.put(Item(None, self._clock.monotonic(), ending), 0, block=False)
+        except BufferClosed:
+            return
+        self._buffer.close()
+        self._wake()
+
+    def _finish(self, ending: Ending) -> None:
+        if self._ending is not None:  # our own decision wins over what the run says
+            ending = Ending(self._ending.status, ending.usage, self._ending.error)
+        conversation = self.conversation
+        why = ending.error.error_code if ending.error else str(ending.status)
+        for message in conversation.fold.open_messages():
+            broken = AgentMessage(
+                message_id=message.message_id, agent=message.agent, content=message.content, partial=True, reason=why
+            )
+            conversation.append_event(broken)
+        if ending.error is not None and not ending.said:
+            error = ending.error
+            conversation.append_event(
+                ConversationError(error=error.message, code=error.error_code, retryable=error.retryable)
+            )
+        if ending.status is Status.COMPLETED and conversation.status is not Status.ACTIVE:
+            conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
+        conversation.move_to(ending.status, self._status_event(ending.status, ending))
+        with self._changed:
+            self._result = ending
+            self._changed.notify_all()
+
+    def _await_end(self) -> Ending:
+        with self._changed:
+            self._changed.wait_for(lambda: self._result is not None)
+        assert self._result is not None
+        return self._result
+
+    # --- small ones ---------------------------------------------------------------------------------------------------
+
+    def touch(self) -> None:
+        """Note that something happened, for the session's timeout."""
+        self.last_event_at = self._clock.monotonic()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def _status_event(self, status: Status, ending: Ending | None = None) -> ConversationStatus:
+        error = ending.error if ending else None
+        return ConversationStatus(
+            status=status,
+            session_id=self.id,
+            team=self.run_request.team.name,
+            agents=self.run_request.team.agents if status is Status.INITIALIZING else (),
+            code=error.error_code if error else None,
+            reason=error.message if error else None,
+            usage=ending.usage if ending else None,
+        )
+
+    def say_still_working(self, now: float) -> None:
+        """Tell the room of a silent team that it is not hung."""
+        if self.ended or self._held or now - self._said_at < _SILENCE_S or self.status in TERMINAL:
+            return
+        self._said_at = now
+        progress = self.conversation.fold.progress
+        self.conversation.announce(
+            StillWorking(
+                conversation_id=self.conversation.id,
+                **progress.model_dump(exclude={"message"}),
+                message=progress.message or "still working",
+                silent_s=round(now - self.last_event_at, 1),
+            )
+        )
+
+    @property
+    def tokens_dropped(self) -> int:
+        """Tokens that came and were not handed on, once the session has ended: always 0."""
+        return self.metrics.tokens_received - self.metrics.tokens_delivered if self.ended else 0
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """The session and its figures, as ``GET /api/websocket/sessions`` shows them."""
+        metrics, buffer = self.metrics, self._buffer
+        return {
+            "session_id": self.id,
+            "conversation_id": self.conversation.id,
+            "team": self.run_request.team.name,
+            "status": self.status,
+            "state": SESSION_VIEW[self.status],
+            "demo": self.conversation.demo,
+            "watchers": self.conversation.watchers,
+            "offset": self.conversation.log.offset,
+            "metrics": {
+                "tokens_received": metrics.tokens_received,
+                "tokens_delivered": metrics.tokens_delivered,
+                "tokens_dropped": self.tokens_dropped,
+                "frames": metrics.frames,
+                "tokens_per_s": round(metrics.tokens_per_s(now), 2),
+                "latency_ms_p50": metrics.latency_ms(0.5),
+                "latency_ms_p99": metrics.latency_ms(0.99),
+                "buffer_fill": round(buffer.fill, 4),
+                "buffer_peak": round(buffer.metrics.peak_tokens / buffer.capacity, 4),
+                "buffer_waits": buffer.metrics.waits,
+                "runner_restarts": metrics.runner_restarts,
+                "duration_s": round(now - metrics.started_at, 3),
+            },
+        }

@@ -1,0 +1,124 @@
+"""Puts the application together, from the settings."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from flask import Flask
+
+from app.auth.guard import LocalGuard
+from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
+from app.http.conversations import conversations
+from app.http.errors import register_errors
+from app.http.health import health
+from app.http.pages import add_security_headers, pages
+from app.http.websocket import websocket
+from app.namespaces.layer import SocketLayer
+from app.runner.models import ModelDirectory
+from app.runner.supervisor import Supervisor
+from app.services import Services
+from app.settings import Settings, load_settings
+from app.store.memory import MemoryStore
+from app.store.recorder import Recorder
+from app.streaming.config import StreamingConfig
+from app.streaming.manager import Bounds, StreamingManager
+from app.teams.registry import TeamRegistry
+
+logger = logging.getLogger(__name__)
+
+_PROJECT = Path(__file__).resolve().parents[1]
+
+
+def wire(settings: Settings | None, version: str) -> Flask:
+    """See :func:`app.create_app`."""
+    settings = settings or load_settings()
+    app = Flask("colloquy", root_path=str(_PROJECT), static_folder="static", template_folder="templates")
+    app.config.update(
+        SECRET_KEY=settings.signing_key(),
+        MAX_CONTENT_LENGTH=settings.max_frame_bytes,
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_COOKIE_HTTPONLY=True,
+    )
+    parts = _parts(settings, version)
+    app.extensions["colloquy"] = parts
+    for blueprint in (pages, conversations, websocket, health):
+        app.register_blueprint(blueprint)
+    register_errors(app)
+    app.after_request(add_security_headers)
+    try:
+        _open_sockets(app, parts)
+    except Exception as error:
+        logger.exception("the socket layer could not start; only HTTP is served")
+        parts.sockets.failed(error)
+    app.wsgi_app = LocalGuard(  # type: ignore[method-assign]
+        app.wsgi_app, settings.allowed_hosts, settings.cors_allowed_origins
+    )
+    return app
+
+
+def _parts(settings: Settings, version: str) -> Services:
+    mode, clock, sockets = AsyncMode(settings.async_mode), SystemClock(), SocketLayer()
+    supervisor = Supervisor(mode, settings.runners)
+    models = ModelDirectory(settings, mode)
+    teams = TeamRegistry(settings.teams)
+    store = MemoryStore(settings.max_messages_per_conversation)
+    manager = StreamingManager(
+        config=StreamingConfig(
+            buffer_tokens=settings.stream_buffer_tokens,
+            tokens_per_s=settings.stream_tokens_per_s,
+            high_water=settings.stream_high_water,
+            low_water=settings.stream_low_water,
+            session_timeout_s=settings.session_timeout_s,
+            heartbeat_s=settings.heartbeat_s,
+        ),
+        bounds=Bounds(**{name: getattr(settings, name) for name in Bounds.__dataclass_fields__}),
+        limits=settings.run_limits(),
+        runners=supervisor,
+        models=models,
+        teams=teams,
+        archive=store,
+        transport=sockets,
+        concurrency=mode,
+        clock=clock,
+        record=Recorder(store),
+    )
+    return Services(
+        settings=settings,
+        version=version,
+        manager=manager,
+        supervisor=supervisor,
+        models=models,
+        teams=teams,
+        store=store,
+        mode=mode,
+        clock=clock,
+        lateness=LatenessMonitor(mode),
+        sockets=sockets,
+    )
+
+
+def _open_sockets(app: Flask, parts: Services) -> None:
+    from app.extensions import SocketIO
+    from app.namespaces.conversations import ConversationsNamespace
+    from app.namespaces.transport import SocketTransport
+
+    settings = parts.settings
+    namespace = ConversationsNamespace(parts.manager, parts.clock, parts.version)
+    socketio = SocketIO()
+    origins = list(settings.cors_allowed_origins)
+    socketio.init_app(
+        app,
+        max_queued_commands=settings.max_queued_commands,
+        greet=namespace.greet,
+        async_mode=settings.async_mode,
+        cors_allowed_origins="*" if "*" in origins else origins or None,
+        max_http_buffer_size=settings.max_frame_bytes,
+        manage_session=False,
+        logger=False,
+        engineio_logger=False,
+    )
+    transport = SocketTransport(socketio.server)
+    namespace.use(transport)
+    socketio.on_namespace(namespace)
+    parts.sockets.opened(transport)
