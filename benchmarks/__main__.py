@@ -82,7 +82,7 @@ def _document(results: list[CaseResult], options: Options, rounds: int, failures
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("case", nargs="*", choices=[*CASES, []], help=f"which: {', '.join(CASES)}; default: all")
+    parser.add_argument("case", nargs="*", type=_case_name, help=f"which: {', '.join(CASES)}; default: all")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, of every round")
@@ -94,6 +94,12 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     arguments.target = arguments.target or list(TARGETS)
     return arguments
+
+
+def _case_name(text: str) -> str:
+    if text not in CASES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(CASES)}")
+    return text
 
 
 if __name__ == "__main__":

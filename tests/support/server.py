@@ -42,7 +42,7 @@ class ColloquyServer(ServerProcess):
             settings |= {"OPENAI_BASE_URL": model_url, "OPENAI_MODEL": model, "OPENAI_API_KEY": "not-a-key"}
         super().__init__(
             [sys.executable, "run.py", "--port", "0", *args],
-            ready_pattern=rb"http://127\.0\.0\.1:(\d+)",
+            ready_pattern=rb"ready at http://127\.0\.0\.1:(\d+)",
             env=settings | dict(env or {}),
             cwd=ROOT,
             ready_timeout_s=ready_timeout_s,
