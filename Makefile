@@ -30,7 +30,9 @@ test-matrix: env-dev
 
 # Files by name: what `node --test FOLDER` means differs between Node.js 20 and 22.
 test-js: env-dev
-	@$(IN_VENV) node --test --test-reporter=spec $$(find tests/js -name '*.test.js' -o -name '*.test.mjs')
+	@files=$$(find tests/js -name '*.test.js' -o -name '*.test.mjs'); \
+	test -n "$$files" || { echo "no JavaScript tests found: tests/js/*.test.js"; exit 1; }; \
+	$(IN_VENV) node --test --test-reporter=spec $$files
 
 check: env-dev  ## ruff, mypy, import directions, generated files, installed packages
 	@$(IN_VENV) ruff check .

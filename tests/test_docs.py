@@ -67,7 +67,7 @@ def test_every_marker_is_closed() -> None:
     """A marker without its end would leave its table unchecked."""
     for text in (PROTOCOL, OPERATIONS):
         assert text.count("<!-- generated:") == text.count("<!-- /generated -->")
-    assert {name for name in re.findall(r"generated:([\w-]+)", PROTOCOL + OPERATIONS)} == set(protocol_md.TABLES)
+    assert set(re.findall(r"generated:([\w-]+)", PROTOCOL + OPERATIONS)) == set(protocol_md.TABLES)
 
 
 def test_links_inside_the_protocol_lead_somewhere() -> None:

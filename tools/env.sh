@@ -92,7 +92,7 @@ END
 
 install_frontend() {
     install_node
-    if [ -d static/vendor ] && stamped frontend package.json package-lock.json tools/vendor.py; then return; fi
+    if stamped frontend package.json package-lock.json tools/vendor.py && [ -d static/vendor ]; then return; fi
     say "Fetching the front-end libraries (package.json)"
     PATH="$PWD/$VENV/bin:$PATH" "$VENV/bin/python" tools/vendor.py </dev/null
     stamp
@@ -116,5 +116,6 @@ run | dev)
 esac
 if [ "$1" = dev ]; then
     install_dev_packages
-    sh tools/debian.sh chromium
+    # libatomic1: the Node.js inside playwright links to it, and a minimal Debian lacks it
+    [ "$(uname)" = Darwin ] || sh tools/debian.sh chromium libatomic1
 fi

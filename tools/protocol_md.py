@@ -1,6 +1,7 @@
 """Writes the tables of docs/protocol.md and docs/operations.md from the code that they describe.
 
-Each table stands between two markers, ``<!-- generated:NAME -->`` and ``<!-- /generated -->``; all else is written by hand.
+Each table stands between two markers, ``<!-- generated:NAME -->`` and ``<!-- /generated -->``;
+all else is written by hand.
 
     python tools/protocol_md.py           write them
     python tools/protocol_md.py --check   fail if a file is not what would be written
