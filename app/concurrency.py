@@ -168,11 +168,16 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
     else:
         from werkzeug.serving import WSGIRequestHandler, make_server
 
-        class QuietHandler(WSGIRequestHandler):
+        class Handler(WSGIRequestHandler):
+            def run_wsgi(self) -> None:
+                super().run_wsgi()
+                if "Upgrade" in self.headers:  # else Werkzeug waits for HTTP where a WebSocket has ended
+                    self.close_connection = True
+
             def log_request(self, *_: Any) -> None:
                 return
 
         host, port = listener.getsockname()[:2]
-        server = make_server(host, port, app, threaded=True, request_handler=QuietHandler, fd=listener.detach())
+        server = make_server(host, port, app, threaded=True, request_handler=Handler, fd=listener.detach())
         with contextlib.closing(server.socket):
             server.serve_forever()

@@ -15,7 +15,7 @@ from app.runner.supervisor import Supervisor
 from app.settings import Settings
 from app.store.base import ConversationStore
 from app.streaming.manager import StreamingManager
-from app.teams.registry import TeamRegistry
+from app.teams.directory import TeamDirectory
 
 _SHUTDOWN_S = 2.5
 
@@ -29,7 +29,7 @@ class Services:
     manager: StreamingManager
     supervisor: Supervisor
     models: ModelDirectory
-    teams: TeamRegistry
+    teams: TeamDirectory
     store: ConversationStore
     mode: AsyncMode
     clock: SystemClock

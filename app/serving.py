@@ -11,8 +11,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
-
 from app import create_app
 from app.concurrency import listen, serve
 from app.services import Services
@@ -59,12 +57,8 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
     parts.start()
     _end_on_signals(parts)
     _say(parts, *listener.getsockname()[:2])
-    serve(mode, listener, _wsgi(app))
+    serve(mode, listener, app)
     return 0
-
-
-def _wsgi(app: Flask) -> Any:
-    return app
 
 
 def _say(parts: Services, host: str, port: int) -> None:

@@ -11,6 +11,7 @@ from app.auth.guard import LocalGuard
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.http.conversations import conversations
 from app.http.errors import register_errors
+from app.http.front import RefuseCompression
 from app.http.health import health
 from app.http.pages import add_security_headers, pages
 from app.http.websocket import websocket
@@ -23,7 +24,7 @@ from app.store.memory import MemoryStore
 from app.store.recorder import Recorder
 from app.streaming.config import StreamingConfig
 from app.streaming.manager import Bounds, StreamingManager
-from app.teams.registry import TeamRegistry
+from app.teams.directory import TeamDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ def wire(settings: Settings | None, version: str) -> Flask:
     except Exception as error:
         logger.exception("the socket layer could not start; only HTTP is served")
         parts.sockets.failed(error)
+    if not settings.websocket_compression:
+        app.wsgi_app = RefuseCompression(app.wsgi_app)  # type: ignore[method-assign]
     app.wsgi_app = LocalGuard(  # type: ignore[method-assign]
         app.wsgi_app, settings.allowed_hosts, settings.cors_allowed_origins
     )
@@ -61,7 +64,7 @@ def _parts(settings: Settings, version: str) -> Services:
     mode, clock, sockets = AsyncMode(settings.async_mode), SystemClock(), SocketLayer()
     supervisor = Supervisor(mode, settings.runners)
     models = ModelDirectory(settings, mode)
-    teams = TeamRegistry(settings.teams)
+    teams = TeamDirectory(settings.teams)
     store = MemoryStore(settings.max_messages_per_conversation)
     manager = StreamingManager(
         config=StreamingConfig(

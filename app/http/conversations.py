@@ -53,7 +53,8 @@ def list_teams() -> dict[str, Any]:
         }
         for team in registry.all()
     ]
-    return {"teams": found, "default": registry.default}
+    broken = [{"name": name, "error": problem} for name, problem in registry.problems.items()]
+    return {"teams": found, "broken": broken, "default": registry.default}
 
 
 def _row(conversation: Conversation) -> dict[str, Any]:
