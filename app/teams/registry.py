@@ -1,85 +1,55 @@
-"""The known teams: the bundled ones, those that the setting TEAMS names, and those that packages offer.
+"""Which teams there are: the bundled ones, the entry points of installed packages, and those of the settings.
 
-Imported by the web process, so it imports no AutoGen: a factory is only a name here, called in a runner.
+Imports no AutoGen: the web process reads this.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import logging
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-from app.errors import TeamUnknown
 from app.protocol.common import AgentCard
 from app.runner.wire import TeamSpec
 
-logger = logging.getLogger(__name__)
-
 ENTRY_POINT_GROUP = "colloquy.teams"
 
-BUNDLED: tuple[TeamSpec, ...] = (
-    TeamSpec(
-        name="debate",
-        title="Financial debate",
-        description="Three analysts argue in turn, then agree on a consensus as far as they can.",
-        factory="app.teams.debate:team",
-        agents=(
-            AgentCard(name="Financial Analyst", description="reads the figures", emoji="📊"),
-            AgentCard(name="Market Context", description="sees the wider market", emoji="🌍"),
-            AgentCard(name="Risk Challenger", description="looks for what may go wrong", emoji="⚠️"),
+DEBATE = TeamSpec(
+    name="debate",
+    title="Financial debate",
+    description="Three finance experts look at your text in turn, then draw a conclusion together.",
+    factory="app.teams.debate:team",
+    agents=(
+        AgentCard(name="Financial Analyst", description="Reads the figures: revenue, margins, valuation.", emoji="📊"),
+        AgentCard(
+            name="Market Context", description="Puts it beside the market, the sector and the times.", emoji="🌍"
         ),
-    ),
-    TeamSpec(
-        name="chat",
-        title="Chat",
-        description="One helpful assistant.",
-        factory="app.teams.chat:team",
-        agents=(AgentCard(name="Assistant", description="answers", emoji="💬"),),
+        AgentCard(name="Risk Challenger", description="Looks for what could go wrong.", emoji="⚠️"),
     ),
 )
+CHAT = TeamSpec(
+    name="chat",
+    title="Assistant",
+    description="One helpful assistant.",
+    factory="app.teams.chat:team",
+    agents=(AgentCard(name="Assistant", description="Answers questions.", emoji="💬"),),
+)
+BUNDLED = (DEBATE, CHAT)
 
 
-class TeamRegistry:
-    """All teams by name. A later one does not replace an earlier one of the same name.
+def find_teams(entries: Sequence[str] = ()) -> dict[str, TeamSpec]:
+    """All teams by name; a later one replaces an earlier one of the same name.
 
-    :param entries: ``name=module:function`` each, from the setting TEAMS.
+    :param entries: ``name=module:function`` from the settings; they win. Users' teams run in runners of their own.
     """
+    teams = {spec.name: spec for spec in BUNDLED}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        teams[point.name] = _own(point.name, point.value)
+    for entry in entries:
+        name, _, factory = entry.partition("=")
+        teams[name.strip()] = _own(name.strip(), factory.strip())
+    return teams
 
-    default = "debate"
 
-    def __init__(self, entries: tuple[str, ...] = ()) -> None:
-        self.problems: dict[str, str] = {}
-        self._teams = {team.name: team for team in BUNDLED}
-        for entry in entries:
-            name, _, factory = entry.partition("=")
-            self._add(name.strip(), factory.strip())
-        for point in entry_points(group=ENTRY_POINT_GROUP):
-            self._add(point.name, point.value)
-
-    def get(self, name: str) -> TeamSpec:
-        """:raises TeamUnknown: when there is no such team."""
-        team = self._teams.get(name)
-        if team is None:
-            raise TeamUnknown(f"there is no team {name[:100]!r}; there are: {', '.join(self._teams)}")
-        return team
-
-    def all(self) -> list[TeamSpec]:
-        """The bundled ones first."""
-        return list(self._teams.values())
-
-    def _add(self, name: str, factory: str) -> None:
-        if name in self._teams:
-            self.problems[name] = "the name is taken by another team"
-            return
-        module = factory.partition(":")[0]
-        try:
-            found = importlib.util.find_spec(module)
-        except (ImportError, ValueError) as error:
-            self.problems[name] = f"{module} cannot be found: {error}"
-            return
-        if found is None:
-            self.problems[name] = f"there is no module {module} (is its folder on PYTHONPATH?)"
-            return
-        self._teams[name] = TeamSpec(
-            name=name, title=name.replace("_", " ").replace("-", " ").title(), factory=factory, isolated=True
-        )
+def _own(name: str, factory: str) -> TeamSpec:
+    title = name.replace("_", " ").replace("-", " ").strip().capitalize()
+    return TeamSpec(name=name, title=title, factory=factory, isolated=True)

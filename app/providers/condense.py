@@ -1,0 +1,159 @@
+"""Fit what is sent to a provider's context, visibly. Tokens are estimated: their tables would need the network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from autogen_core.models import (
+    AssistantMessage,
+    FunctionExecutionResult,
+    FunctionExecutionResultMessage,
+    LLMMessage,
+    SystemMessage,
+    UserMessage,
+)
+from autogen_core.tools import Tool, ToolSchema
+
+from app.errors import ModelRejected
+from app.runner.wire import ProviderSpec
+
+MARK = "[… condensed …]"
+DEFAULT_REPLY_TOKENS = 1024
+TOKENS_PER_MESSAGE = 12
+MIN_MESSAGE_TOKENS = 24
+
+
+def estimate_tokens(text: str) -> int:
+    """A figure that is rather too high: three letters per token, every digit and sign one, others by their bytes."""
+    letters = sum(1 for char in text if char.isascii() and (char.isalpha() or char == " "))
+    ascii_rest = sum(1 for char in text if char.isascii()) - letters
+    others = len(text.encode("utf-8", "replace")) - letters - ascii_rest
+    return -(-letters // 3) + ascii_rest + others
+
+
+def prompt_budget(spec: ProviderSpec, *, tools: Sequence[Tool | ToolSchema] = (), share: float = 1.0) -> int:
+    """Tokens that the prompt's messages may take: the context less the reply's share and the tools' schemas.
+
+    :param share: below 1 for another attempt, after the provider found the first one too long.
+    """
+    reply = spec.max_reply_tokens or min(DEFAULT_REPLY_TOKENS, spec.context_tokens // 4)
+    schemas = [tool.schema if isinstance(tool, Tool) else tool for tool in tools]
+    return int(
+        (spec.context_tokens - reply - estimate_tokens(json.dumps(schemas, default=str)) * bool(schemas)) * share
+    )
+
+
+def condense(messages: Sequence[LLMMessage], budget: int) -> tuple[list[LLMMessage], bool]:
+    """The messages as they fit into ``budget`` tokens, and whether anything had to go.
+
+    System messages stay. Then the task (the first other message) and the newest messages matter most: over-long ones
+    lose their middle, the oldest between them are dropped; ``MARK`` shows where.
+
+    :raises ModelRejected: ``context_overflow``; the system messages alone are too long.
+    """
+    if sum(map(_cost, messages)) <= budget:
+        return list(messages), False
+    systems = [message for message in messages if isinstance(message, SystemMessage)]
+    others = _units([message for message in messages if not isinstance(message, SystemMessage)])
+    left = budget - sum(map(_cost, systems))
+    if left < MIN_MESSAGE_TOKENS + TOKENS_PER_MESSAGE:
+        sentence = "the conversation is too long for the model: its instructions alone fill the context"
+        raise ModelRejected(sentence, code="context_overflow")
+    if not others:
+        return list(systems), False
+    caps = _caps(len(others), left)
+    cut = [[_cut(message, cap // len(unit)) for message in unit] for unit, cap in zip(others, caps, strict=True)]
+    task, rest = cut[0], cut[1:]
+    left -= sum(map(_cost, task))
+    kept: list[list[LLMMessage]] = []
+    for unit in reversed(rest):
+        cost = sum(map(_cost, unit))
+        if cost > left - TOKENS_PER_MESSAGE:
+            break
+        left -= cost
+        kept.insert(0, unit)
+    if len(kept) < len(rest):
+        task = [*task[:-1], _with_note(task[-1])]
+    return [*systems, *task, *(message for unit in kept for message in unit)], True
+
+
+def _units(messages: Sequence[LLMMessage]) -> list[list[LLMMessage]]:
+    """Messages that must stay together: a tool call and its results."""
+    units: list[list[LLMMessage]] = []
+    for message in messages:
+        if isinstance(message, FunctionExecutionResultMessage) and units:
+            units[-1].append(message)
+        else:
+            units.append([message])
+    return units
+
+
+def _caps(count: int, budget: int) -> list[int]:
+    """How many tokens each unit may take: the task up to a half, the newest a third, the others what is left."""
+    if count == 1:
+        return [budget]
+    newest = budget // 3
+    middle = max(MIN_MESSAGE_TOKENS, budget // 6)
+    return [budget // 2 - TOKENS_PER_MESSAGE * 2, *[middle] * (count - 2), newest]
+
+
+def _text(message: LLMMessage) -> str:
+    content: Any = message.content
+    if isinstance(content, str):
+        return content
+    return " ".join(part if isinstance(part, str) else str(getattr(part, "content", part)) for part in content)
+
+
+def _cost(message: LLMMessage) -> int:
+    return estimate_tokens(_text(message)) + estimate_tokens(getattr(message, "source", "")) + TOKENS_PER_MESSAGE
+
+
+def _cut(message: LLMMessage, cap: int) -> LLMMessage:
+    """The message with its middle taken out, so that it costs at most ``cap`` tokens."""
+    overhead = _cost(message) - estimate_tokens(_text(message))
+    if _cost(message) <= cap:
+        return message
+    room = max(4, cap - overhead)
+    if isinstance(message, FunctionExecutionResultMessage):
+        share = room // max(1, len(message.content))
+        results = [_cut_result(result, share) for result in message.content]
+        return message.model_copy(update={"content": results})
+    if isinstance(message.content, str):
+        return message.model_copy(update={"content": shorten(message.content, room)})
+    if isinstance(message, UserMessage):
+        texts = [part for part in message.content if isinstance(part, str)]
+        return message.model_copy(update={"content": shorten("\n".join(texts), room)})
+    return message
+
+
+def _cut_result(result: FunctionExecutionResult, room: int) -> FunctionExecutionResult:
+    return result.model_copy(update={"content": shorten(result.content, room)})
+
+
+def _with_note(message: LLMMessage) -> LLMMessage:
+    if isinstance(message, UserMessage | AssistantMessage) and isinstance(message.content, str):
+        return message.model_copy(update={"content": f"{message.content}\n{MARK}"})
+    return message
+
+
+def shorten(text: str, tokens: int) -> str:
+    """The head and the tail of a text, about two to one, with ``MARK`` between, within ``tokens``."""
+    if estimate_tokens(text) <= tokens:
+        return text
+    room = max(0, tokens - estimate_tokens(f"\n{MARK}\n"))
+    head, tail = _prefix(text, room * 2 // 3), _prefix(text[::-1], room - room * 2 // 3)[::-1]
+    return f"{head.rstrip()}\n{MARK}\n{tail.lstrip()}"
+
+
+def _prefix(text: str, tokens: int) -> str:
+    """The longest beginning of ``text`` that costs at most ``tokens``."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if estimate_tokens(text[:middle]) <= tokens:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low]

@@ -1,0 +1,111 @@
+"""What one run shares among all its model calls: gate, providers, open requests, tokens spent, last failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from app.errors import ColloquyError
+from app.protocol.common import Usage
+from app.providers.calls import Call
+from app.providers.exchange import Exchange
+from app.providers.gate import Gate, RunAborted
+from app.providers.network import Network
+from app.runner.wire import Limits, ProviderSpec
+
+
+class ModelRun:
+    """The models' side of one run.
+
+    :param providers: in order of preference; a switch lasts for the rest of the run.
+    """
+
+    def __init__(self, network: Network, gate: Gate, limits: Limits, providers: Sequence[ProviderSpec]) -> None:
+        self.network = network
+        self.gate = gate
+        self.limits = limits
+        self.providers = tuple(providers)
+        self.current = 0
+        self.failure: ColloquyError | None = None
+        self.on_change: Callable[[Call], None] = lambda call: None
+        self._calls: list[Call] = []
+        self._open: set[Exchange] = set()
+        self._spent = Usage()
+        self._aborted = False
+
+    @property
+    def spec(self) -> ProviderSpec:
+        """The provider that answers now."""
+        return self.providers[min(self.current, len(self.providers) - 1)]
+
+    @property
+    def aborted(self) -> bool:
+        return self._aborted
+
+    def usage(self) -> Usage:
+        """Tokens spent so far, those of open requests included."""
+        return sum((exchange.usage() for exchange in self._open), self._spent)
+
+    def open_call(self, agent: str, *, streams: bool) -> Call:
+        """Begin a call; the adapter hears of it and of each change through ``on_change``.
+
+        :raises RunAborted: the run was stopped.
+        """
+        if self._aborted:
+            raise RunAborted
+        call = Call(self.gate, lambda changed: self.on_change(changed), agent=agent, streams=streams)
+        self._calls.append(call)
+        self.on_change(call)
+        return call
+
+    def unbound_call(self, agent: str, opening: str) -> Call | None:
+        """The oldest streaming call of this agent that began with this text and belongs to no message yet."""
+        for call in self._calls:
+            if not call.bound and call.streams and call.opening == opening and call.agent in ("", agent):
+                return call
+        return None
+
+    def call_that_said(self, agent: str, text: str) -> Call | None:
+        """The latest ended call of this agent with this whole reply."""
+        for call in reversed(self._calls):
+            if call.ended and call.text == text and call.agent in ("", agent):
+                return call
+        return None
+
+    def forget_calls(self) -> None:
+        """A turn has ended: give back what its calls had reserved and never sent."""
+        for call in self._calls:
+            call.discard()
+        self._calls = [call for call in self._calls if not call.ended]
+
+    def begin(self, exchange: Exchange) -> None:
+        """Register an open request.
+
+        :raises RunAborted: the run was stopped.
+        """
+        if self._aborted:
+            raise RunAborted
+        self._open.add(exchange)
+
+    def end(self, exchange: Exchange) -> None:
+        """The request's connection is closed or free again."""
+        if exchange in self._open:
+            self._open.discard(exchange)
+            self._spent += exchange.usage()
+        exchange.closed.set()
+
+    async def abort_all(self) -> None:
+        """Close every open request, also one that waits for its response head; returns when they are closed.
+
+        No request can begin afterwards.
+        """
+        self._aborted = True
+        self.gate.abort()
+        await self.close_open()
+
+    async def close_open(self) -> None:
+        """Close every open request; returns when they are closed. New ones may begin."""
+        exchanges = tuple(self._open)
+        for exchange in exchanges:
+            exchange.abort()
+        await asyncio.gather(*(exchange.closed.wait() for exchange in exchanges))

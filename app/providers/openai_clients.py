@@ -1,0 +1,50 @@
+"""AutoGen's own OpenAI clients, one per call: they cost 60 µs when the transport is given, and keep calls apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+from autogen_core.models import ChatCompletionClient, ModelInfo
+from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
+
+from app.runner.wire import ProviderSpec
+
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+NO_KEY = "none"
+
+
+def model_info(spec: ProviderSpec) -> ModelInfo:
+    """What AutoGen wants to know of a model, from the provider's declaration, never from a table of names."""
+    return ModelInfo(
+        vision=False,
+        function_calling=spec.function_calling,
+        json_output=spec.structured_output,
+        structured_output=spec.structured_output,
+        family="unknown",
+        multiple_system_messages=False,
+    )
+
+
+def build(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> ChatCompletionClient:
+    """The client of one call, over ``transport``. It never retries and never asks the network for anything else."""
+    shared: dict[str, Any] = {
+        "model": spec.model,
+        "api_key": spec.api_key or NO_KEY,
+        "http_client": httpx2.AsyncClient(transport=transport, trust_env=False, timeout=None),
+        "timeout": None,
+        "max_retries": 0,
+        "model_info": model_info(spec),
+    }
+    if spec.max_reply_tokens is not None:
+        shared["max_tokens"] = spec.max_reply_tokens
+    if spec.kind == "azure":
+        return AzureOpenAIChatCompletionClient(
+            azure_endpoint=spec.base_url or "",
+            azure_deployment=spec.model,
+            api_version=spec.api_version or "2024-10-21",
+            **shared,
+        )
+    return OpenAIChatCompletionClient(
+        base_url=spec.base_url or OPENAI_BASE_URL, add_name_prefixes=spec.kind == "local", **shared
+    )

@@ -1,0 +1,148 @@
+"""Server-sent events of a chat completion: split, understand, and join content deltas. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from pydantic_core import from_json
+
+_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+
+
+class Kind(Enum):
+    CONTENT = "content"
+    """A delta that carries text of choice 0 and nothing else: these may be joined."""
+    DONE = "done"
+    ERROR = "error"
+    OTHER = "other"
+
+
+@dataclass(slots=True)
+class SseEvent:
+    """One event: its bytes as received, blank line included, and what they mean."""
+
+    raw: bytes
+    kind: Kind
+    text: str = ""
+    document: dict[str, Any] = field(default_factory=dict)
+    shape: tuple[str, ...] = ()
+
+    @property
+    def finish_reason(self) -> str | None:
+        """``finish_reason`` of choice 0, where this event ends it."""
+        choice = _choice(self.document)
+        reason = choice.get("finish_reason") if choice else None
+        return reason if isinstance(reason, str) else None
+
+    @property
+    def usage(self) -> tuple[int, int] | None:
+        """The provider's (prompt, completion) tokens, where this event states them."""
+        return usage_of(self.document)
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether the model produced something: text, reasoning or a piece of a tool call."""
+        choice = _choice(self.document)
+        delta = choice.get("delta") if choice else None
+        return isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role")
+
+
+class SseSplitter:
+    """Cuts a byte stream into events. ``feed`` takes whatever a read brought; a cut event waits for its rest."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """The events completed by ``data``.
+
+        :raises ValueError: one event is longer than ``MAX_EVENT_BYTES``.
+        """
+        buffer = self._rest + data
+        events: list[SseEvent] = []
+        start = 0
+        for match in _BLANK_LINE.finditer(buffer):
+            events.append(parse_event(buffer[start : match.end()]))
+            start = match.end()
+        self._rest = buffer[start:]
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise ValueError("an event of the model's stream is too long")
+        return events
+
+    def finish(self) -> list[SseEvent]:
+        """What is left at the end of the stream: some servers omit the last blank line."""
+        rest, self._rest = self._rest, b""
+        return [parse_event(rest + b"\n\n")] if rest.strip() else []
+
+
+def parse_event(raw: bytes) -> SseEvent:
+    """Understand one event. What is no JSON object is ``OTHER`` and passes as it is."""
+    lines = raw.strip().splitlines()
+    payload = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+    if not payload:
+        return SseEvent(raw, Kind.OTHER)
+    if payload == b"[DONE]":
+        return SseEvent(raw, Kind.DONE)
+    try:
+        document = from_json(payload)
+    except ValueError:
+        return SseEvent(raw, Kind.OTHER)
+    if not isinstance(document, dict):
+        return SseEvent(raw, Kind.OTHER)
+    if document.get("error"):
+        return SseEvent(raw, Kind.ERROR, document=document)
+    text = _plain_content(document) if len(lines) == 1 else None
+    if text is None:
+        return SseEvent(raw, Kind.OTHER, document=document)
+    shape = tuple(document["choices"][0]["delta"])
+    return SseEvent(raw, Kind.CONTENT, text=text, document=document, shape=shape)
+
+
+def join_events(events: Sequence[SseEvent]) -> bytes:
+    """One event in the place of several ``CONTENT`` events of the same shape: the first one's, with all their text."""
+    if len(events) == 1:
+        return events[0].raw
+    document = dict(events[0].document)
+    choice = dict(document["choices"][0])
+    choice["delta"] = {**choice["delta"], "content": "".join(event.text for event in events)}
+    document["choices"] = [choice]
+    return b"data: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"
+
+
+def usage_of(document: dict[str, Any]) -> tuple[int, int] | None:
+    """(prompt, completion) tokens of a completion or of a chunk; None where it states none."""
+    usage = document.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not (isinstance(prompt, int) or isinstance(completion, int)):
+        return None
+    return prompt or 0, completion or 0
+
+
+def _choice(document: dict[str, Any]) -> dict[str, Any] | None:
+    choices = document.get("choices")
+    if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
+        return choices[0]
+    return None
+
+
+def _plain_content(document: dict[str, Any]) -> str | None:
+    choice = _choice(document)
+    if choice is None or choice.get("index", 0) != 0 or choice.get("finish_reason") or document.get("usage"):
+        return None
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or choice.get("logprobs"):
+        return None
+    text = delta.get("content")
+    if not isinstance(text, str) or not text:
+        return None
+    rest = ((key, value) for key, value in delta.items() if key != "content")
+    plain = all(value is None or (key == "role" and value == "assistant") for key, value in rest)
+    return text if plain else None

@@ -1,0 +1,186 @@
+"""The HTTP transport of one model call, below the openai library: gate, silence, errors, usage, joining of deltas."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import httpx2
+
+from app.providers import failures
+from app.providers.body import MergedBody
+from app.providers.calls import Call
+from app.providers.exchange import CHARS_PER_PROMPT_TOKEN, Exchange
+from app.providers.gate import RunAborted
+from app.providers.model_run import ModelRun
+from app.providers.network import ReadGuard
+from app.providers.silence import watch
+from app.providers.sse import usage_of
+from app.runner.wire import ProviderSpec
+
+MAX_WHOLE_REPLY_BYTES = 32 * 1024 * 1024
+MAX_RETRY_AFTER_S = 1.0
+
+Result = TypeVar("Result")
+
+
+class RequestFailed(httpx2.TransportError):
+    """What the openai library sees of a failed or aborted request; the typed error is on the exchange."""
+
+
+class RunTransport(httpx2.AsyncBaseTransport):
+    """Given to the openai client of one call through ``http_client``; wraps the process-wide transport.
+
+    ``exchange`` is the last request's record: after an exception, its ``error`` says what happened.
+    """
+
+    def __init__(self, run: ModelRun, spec: ProviderSpec, call: Call) -> None:
+        self._run = run
+        self.spec = spec
+        self._call = call
+        self.exchange: Exchange | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send the request once the gate is open; see the module for what happens to its reply.
+
+        :raises RequestFailed: it failed or was aborted.
+        :raises RunAborted: the run was stopped before it began.
+        """
+        body = await request.aread()
+        retried = False
+        while True:
+            await self._run.gate.opened()
+            exchange = Exchange(self.spec, prompt_chars=_prompt_chars(body), whole=b'"stream":true' not in body)
+            self.exchange = exchange
+            self._run.begin(exchange)
+            guard = ReadGuard(self._run.gate, self._run.network)
+            try:
+                response = await self._attempt(exchange, guard, request)
+            except RequestFailed:
+                stale = guard.reused_connection and exchange.error and exchange.error.error_code == "model_broken"
+                if retried or exchange.aborted or exchange.deltas or not stale:
+                    raise
+            else:
+                pause_s = _retry_after_s(response)
+                if retried or pause_s is None:
+                    return response
+                await response.aclose()
+                await asyncio.sleep(pause_s)
+            retried = True
+
+    async def _attempt(self, exchange: Exchange, guard: ReadGuard, request: httpx2.Request) -> httpx2.Response:
+        """One request and its response head, and the whole body unless it is an event stream."""
+        watcher = asyncio.create_task(watch(self._run, exchange, request))
+        streaming = False
+        try:
+            response = await self._supervised(exchange, self._send(guard, request))
+            exchange.status = response.status_code
+            exchange.heard()
+            if response.status_code == 200:
+                self._call.begin(self.spec)
+            if response.status_code == 200 and "text/event-stream" in response.headers.get("content-type", ""):
+                response.stream = MergedBody(self._run, self._call, exchange, guard, _stream(response), watcher)
+                streaming = True
+                return response
+            content = await self._supervised(exchange, _whole(response, guard, exchange))
+            self._account(exchange, content)
+            headers = [(k, v) for k, v in response.headers.raw if k.lower() not in _BODY_HEADERS]
+            return httpx2.Response(response.status_code, headers=headers, content=content)
+        finally:
+            if not streaming:
+                watcher.cancel()
+                self._run.end(exchange)
+
+    async def _send(self, guard: ReadGuard, request: httpx2.Request) -> httpx2.Response:
+        with guard:
+            return await self._run.network.transport.handle_async_request(request)
+
+    async def _supervised(self, exchange: Exchange, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do a part of the request in a task that :meth:`Exchange.kill` and :meth:`Exchange.abort` can end."""
+        task = exchange.task = asyncio.create_task(work)
+        try:
+            result: Result = await task
+            return result
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if (current is None or not current.cancelling()) and (exchange.aborted or exchange.error):
+                raise RequestFailed("the request was ended") from exchange.error
+            exchange.abort()
+            with suppress(asyncio.CancelledError, httpx2.HTTPError, RunAborted):
+                await task
+            raise
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            exchange.fail(failures.from_exception(error, exchange.spec, began=exchange.status is not None))
+            raise RequestFailed("the request failed") from exchange.error
+
+    def _account(self, exchange: Exchange, content: bytes) -> None:
+        if exchange.status != 200:
+            exchange.fail(failures.from_status(exchange.status or 0, content, exchange.spec))
+            return
+        exchange.done = True
+        try:
+            document = json.loads(content)
+        except ValueError:
+            return
+        if isinstance(document, dict):
+            exchange.provider_usage = usage_of(document)
+            exchange.deltas = -(-len(_whole_text(document)) // CHARS_PER_PROMPT_TOKEN)
+
+
+_BODY_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+async def _whole(response: httpx2.Response, guard: ReadGuard, exchange: Exchange) -> bytes:
+    """The decoded body, bounded.
+
+    :raises httpx2.ReadError: it is too long, or broke off.
+    """
+    parts: list[bytes] = []
+    size = 0
+    with guard:
+        try:
+            async for part in response.aiter_bytes():
+                exchange.heard()
+                size += len(part)
+                if size > MAX_WHOLE_REPLY_BYTES:
+                    raise httpx2.ReadError("the reply is too long")
+                parts.append(part)
+        finally:
+            await response.aclose()
+    return b"".join(parts)
+
+
+def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    return response.stream
+
+
+def _whole_text(document: dict[str, Any]) -> str:
+    """The text of a reply that came whole; empty where it has none."""
+    choices = document.get("choices")
+    message = choices[0].get("message") if isinstance(choices, list) and choices else None
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
+
+
+def _prompt_chars(body: bytes) -> int:
+    """Characters of all message texts of a request."""
+    try:
+        messages = json.loads(body).get("messages", [])
+    except (ValueError, AttributeError):
+        return len(body)
+    return sum(len(str(message.get("content") or "")) for message in messages)
+
+
+def _retry_after_s(response: httpx2.Response) -> float | None:
+    """How long to wait before the one retry of a 429; None: no retry."""
+    if response.status_code != 429:
+        return None
+    try:
+        pause_s = float(response.headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return pause_s if 0 <= pause_s <= MAX_RETRY_AFTER_S else None

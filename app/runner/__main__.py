@@ -1,0 +1,45 @@
+"""The agent process: ``python -m app.runner FD``, started by the web process with one end of a socket pair.
+
+Plain asyncio, in a session of its own. Ends with the link's end of file or SIGTERM, within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import warnings
+
+from app.runner.host import Host
+from app.runner.lifeline import end_group, watch_parent
+
+
+def main() -> None:
+    """The command line: the descriptor of the socket."""
+    if len(sys.argv) != 2 or not sys.argv[1].isdigit():
+        sys.exit("usage: python -m app.runner FD (the web process starts it)")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the web process decides
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="runner %(process)d %(levelname)s %(message)s")
+    for name in ("autogen_core", "autogen_agentchat", "autogen_ext", "openai", "httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log contents
+    warnings.simplefilter("ignore")
+    asyncio.run(_serve(int(sys.argv[1])))
+    end_group(signal.SIGTERM)
+
+
+async def _serve(fd: int) -> None:
+    host = Host()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, host.leave)
+    watch_parent(fd, host.leave)
+    gc.collect()
+    gc.freeze()
+    await host.serve(fd)
+    await host.link.drained(0.1)
+    end_group(signal.SIGTERM)  # here, not after asyncio.run: a user's threads and tasks must not hold us up
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""One run: a session's team, its gate and its models, from the order to start it to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+
+from app.adapters.agentchat import AgentChatAdapter
+from app.adapters.base import Adapter
+from app.adapters.demo import KIND as DEMO_KIND
+from app.adapters.demo import DemoAdapter
+from app.errors import BackendUnavailable, ColloquyError, TeamFailed
+from app.protocol.common import Usage
+from app.protocol.events import ConversationError, Event, FallbackMode
+from app.providers.gate import Gate, RunAborted
+from app.providers.model_run import ModelRun
+from app.providers.network import Network
+from app.runner.link import Link
+from app.runner.wire import Checkpoint, Ended, RunEvent, StartRun
+
+log = logging.getLogger(__name__)
+STOP_TIMEOUT_S = 0.5
+
+
+class Run:
+    """Carries out one :class:`StartRun`. It is the adapters' port (:class:`app.adapters.base.RunPort`)."""
+
+    def __init__(self, start: StartRun, link: Link, network: Network) -> None:
+        self._start = start
+        self._link = link
+        self._gate = Gate(start.allowed)
+        self._model = ModelRun(network, self._gate, start.limits, start.providers)
+        self._demo = False
+        self.stopping = False
+        self._silenced = False
+        self._adapter: Adapter | None = None
+        self._task: asyncio.Task[Ended | None] | None = None
+
+    @property
+    def start(self) -> StartRun:
+        return self._start
+
+    @property
+    def gate(self) -> Gate:
+        return self._gate
+
+    @property
+    def model(self) -> ModelRun:
+        return self._model
+
+    # --- the port
+
+    async def emit(self, event: Event) -> None:
+        await self._gate.admit_event()
+        self._send(event)
+
+    def delta(self, message_id: str, agent: str, text: str, tokens: int, *, reserved: bool) -> None:
+        if self._silenced:
+            return
+        self._gate.sent(tokens, reserved=reserved)
+        self._link.send_delta(self._start.session, message_id, agent, text, tokens, demo=self._demo)
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        if not self._silenced:
+            session = self._start.session
+            self._link.send(Checkpoint(session=session, state=state), session)
+
+    def _send(self, event: Event) -> None:
+        session = self._start.session
+        message = RunEvent(session=session, name=event.name, payload=event.to_wire(), demo=self._demo)
+        self._link.send(message, session)
+
+    # --- its life
+
+    async def live(self) -> None:
+        """Run to the end and say so; a stop says so itself."""
+        self._task = asyncio.create_task(self._play())
+        try:
+            ended = await asyncio.shield(self._task)
+        except asyncio.CancelledError:
+            return
+        if ended is not None and not self.stopping:
+            self._link.send(ended)
+
+    async def stop(self) -> Usage:
+        """Close the model's requests and send what was held back. Returns the tokens spent; then :meth:`put_down`."""
+        self.stopping = True
+        await self._model.abort_all()
+        if self._adapter is not None:
+            self._adapter.flush()
+        return self._model.usage()
+
+    async def put_down(self) -> None:
+        """After a stop: give the team a moment to end; a stubborn one is left behind, cut off from models and link."""
+        self._silenced = True
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=STOP_TIMEOUT_S)
+
+    async def _play(self) -> Ended | None:
+        start = self._start
+        try:
+            await self._perform()
+            outcome = Ended(session=start.session, outcome="completed", usage=self._model.usage())
+        except (RunAborted, asyncio.CancelledError):
+            return None
+        except ColloquyError as error:
+            outcome = await self._failed(error)
+        except Exception as error:  # the run must end in a typed event, whatever has happened
+            log.warning("run %s failed: %s", start.session, type(error).__name__, exc_info=True)
+            outcome = await self._failed(TeamFailed(f"the run failed: {type(error).__name__}"))
+        with suppress(RunAborted):
+            await self._model.close_open()
+        return outcome.model_copy(update={"usage": self._model.usage()})
+
+    async def _perform(self) -> None:
+        start = self._start
+        demo_before = (start.checkpoint or {}).get("kind") == DEMO_KIND
+        if start.resumed and demo_before:
+            self._demo = True
+            await self._play_demo(int((start.checkpoint or {}).get("turns", 0)), activate=False)
+        elif start.demo or not start.providers:
+            if not start.resumed:
+                await self._announce_demo(BackendUnavailable("no model answers"), source=None)
+            self._demo = True
+            await self._play_demo(0, activate=True)
+        else:
+            await self._play_team()
+
+    async def _play_team(self) -> None:
+        adapter = AgentChatAdapter(self)
+        self._adapter = adapter
+        try:
+            await adapter.run()
+        except BackendUnavailable as error:
+            source = self._model.spec.name
+            await adapter.withdraw(error.error_code)
+            await self._announce_demo(error, source=source)
+            await self._play_demo(adapter.turns, activate=not adapter.active)
+
+    async def _announce_demo(self, error: BackendUnavailable, source: str | None) -> None:
+        sentence = f"{error.message}. The conversation goes on as a demo: a prepared script, no model speaks."
+        await self.emit(
+            ConversationError(error=sentence, code=error.error_code, retryable=error.retryable, fallback_mode=True)
+        )
+        self._demo = True
+        await self.emit(FallbackMode(mode="demo", reason=BackendUnavailable.code, from_=source, to="demo"))
+
+    async def _play_demo(self, turns: int, *, activate: bool) -> None:
+        self._adapter = DemoAdapter(self, turns, activate=activate)
+        await self._adapter.run()
+
+    async def _failed(self, error: ColloquyError) -> Ended:
+        session = self._start.session
+        with suppress(RunAborted):
+            await self.emit(ConversationError(error=error.message, code=error.error_code, retryable=error.retryable))
+        return Ended(
+            session=session,
+            outcome="error",
+            code=error.error_code,
+            message=error.message,
+            retryable=error.retryable,
+            usage=self._model.usage(),
+        )

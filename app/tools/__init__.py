@@ -1,0 +1,1 @@
+"""What the bundled teams call: fetching pages, later market data and charts."""
