@@ -23,11 +23,11 @@ class IdleLoop:
     def __exit__(self, *_: object) -> None:
         self._child.communicate(timeout=5)
 
-    def take(self) -> dict[str, float]:
-        """Its figures since the last call: p50, p99, p999, max in milliseconds."""
+    def figures(self, last_s: float) -> dict[str, float]:
+        """What it saw in the last seconds: p50, p99, p999, max in milliseconds."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
-        self._child.stdin.write(b"take\n")
+        self._child.stdin.write(f"{last_s:.3f}\n".encode())
         self._child.stdin.flush()
         figures: dict[str, float] = json.loads(self._child.stdout.readline())
         return figures

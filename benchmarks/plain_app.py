@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import eventlet.wsgi
-from flask import Flask
+from flask import Flask, request
 from flask_socketio import SocketIO, join_room
 
 from app.protocol import NAMESPACE, room_of
@@ -42,8 +42,8 @@ stopped: set[str] = set()
 
 @app.get("/api/websocket/status")
 def status() -> dict[str, Any]:
-    """The event loop's lateness since the last call, in milliseconds."""
-    return {"loop_lateness_ms": probe.take()}
+    """The event loop's lateness in the last ``lateness_s`` seconds, in milliseconds."""
+    return {"loop_lateness_ms": probe.figures(float(request.args.get("lateness_s", 60)))}
 
 
 @socketio.on(StartStream.name, namespace=NAMESPACE)

@@ -41,10 +41,10 @@ class Target:
         """Resident memory of the web process."""
         return rss_bytes(self.process.pid)
 
-    def loop_lateness_ms(self) -> dict[str, float]:
-        """Lateness of the web process's event loop since the last call; empty where the server does not tell."""
+    def loop_lateness_ms(self, last_s: float) -> dict[str, float]:
+        """Lateness of the web process's event loop in the last seconds; empty where the server does not tell."""
         try:
-            status = http_json("GET", f"http://127.0.0.1:{self.port}{STATUS_PATH}")
+            status = http_json("GET", f"http://127.0.0.1:{self.port}{STATUS_PATH}?lateness_s={last_s:.3f}")
         except (OSError, HttpError):
             return {}
         lateness = status.get("loop_lateness_ms") if isinstance(status, dict) else None

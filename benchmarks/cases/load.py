@@ -82,13 +82,12 @@ async def run_load(
             await _fill_room(target, channels[number * watchers : (number + 1) * watchers], note_end)
             await asyncio.sleep(ramp_s / rooms)
         await asyncio.sleep(settle_s)
-        await asyncio.to_thread(target.loop_lateness_ms)
         load.from_s, web, runners = time.monotonic(), target.web_cpu_s(), target.runners_cpu_s()
         async with _watching_the_clock(load), _pinging(pinger, load):
             await asyncio.sleep(seconds)
         load.web_cpu_s, load.runners_cpu_s = target.web_cpu_s() - web, target.runners_cpu_s() - runners
         load.to_s = time.monotonic()
-        load.loop_ms = await asyncio.to_thread(target.loop_lateness_ms)
+        load.loop_ms = await asyncio.to_thread(target.loop_lateness_ms, load.to_s - load.from_s)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(all_ended.wait(), END_WAIT_S)
         await asyncio.sleep(0.3)  # for the last frames of the others in the room

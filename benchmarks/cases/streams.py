@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from benchmarks.cases import Measured, Options
 from benchmarks.cases.load import Load, run_load
@@ -42,7 +43,6 @@ def measure(target_name: str, options: Options) -> Measured:
     with ModelServer() as model, IdleLoop() as idle:
         target = make_target(target_name, model.url, "scripted")
         with target.process:
-            idle.take()
             load = asyncio.run(
                 run_load(
                     target,
@@ -53,7 +53,7 @@ def measure(target_name: str, options: Options) -> Measured:
                     seconds=options.seconds,
                 )
             )
-            idle_ms = idle.take()
+            idle_ms = idle.figures(time.monotonic() - load.from_s)
     return Measured(figures_of(load, idle_ms))
 
 
