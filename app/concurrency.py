@@ -33,8 +33,7 @@ def patch(mode: str) -> None:
     :raises ImportError: when the mode's library is missing or broken.
     """
     if mode == "eventlet":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # eventlet advises against itself; its owner knows
+        with warnings.catch_warnings(record=True):  # eventlet advises against itself; this project's owner knows
             import eventlet
 
         eventlet.monkey_patch()

@@ -56,6 +56,6 @@ def _loading(parts: Services) -> bool:
 def _ask_models(parts: Services) -> tuple[str | None, dict[str, Any]]:
     providers = parts.models.ready_providers()
     try:
-        return None, parts.supervisor.probe(providers, _PROBE_TIMEOUT_S)
+        return None, parts.supervisor.probe(providers, _PROBE_TIMEOUT_S)["providers"]
     except RunnerLost as error:
         return error.message, {}

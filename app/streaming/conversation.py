@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from app.errors import InvalidState
 from app.protocol.commands import JoinAck
 from app.protocol.common import ContentType, Position, Status
-from app.protocol.events import Event, Heartbeat, Presence, Resync
+from app.protocol.events import ConversationStatus, Event, Heartbeat, Presence, Resync
 from app.streaming.fold import ConversationFold
 from app.streaming.log import ConversationLog, LogEntry, PositionLost, merge_deltas
 from app.streaming.ports import Clock, Transport
 from app.streaming.serial import Serial
-from app.streaming.states import check_transition
+from app.streaming.states import RUNNING, check_transition
 
 Recorder = Callable[["Conversation", LogEntry], None]
 
@@ -113,6 +114,20 @@ class Conversation:
             self._append([(each.name, each.to_wire(), self._fold.demo) for each in (*also, event)])
 
         self._serial.run(move)
+
+    def open_session(self, event: ConversationStatus) -> None:
+        """Log the first event of a new session: its own table begins at idle, wherever the last session ended.
+
+        :raises InvalidState: when a session is running; nothing has changed.
+        """
+
+        def begin() -> None:
+            if self._fold.status in RUNNING:
+                raise InvalidState(f"the conversation is {self._fold.status}")
+            check_transition(Status.IDLE, event.status)
+            self._append([(event.name, event.to_wire(), False)])
+
+        self._serial.run(begin)
 
     def _append(self, events: Iterable[tuple[str, dict[str, object], bool]]) -> None:
         for name, payload, demo in events:

@@ -105,7 +105,7 @@ class StreamingSession:
     def open_room(self) -> None:
         """Log `initializing` and the user's words, and begin to consume."""
         run = self.run_request
-        self.conversation.move_to(Status.INITIALIZING, self._status_event(Status.INITIALIZING))
+        self.conversation.open_session(self._status_event(Status.INITIALIZING))
         self.conversation.append_event(
             AgentMessage(
                 message_id=f"{self.id}-user",

@@ -1,0 +1,45 @@
+"""A real server in each async mode, and a scripted model behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import TIMEOUT_SCALE
+from tests.support.model_server import ModelServer
+from tests.support.server import ColloquyServer
+from tests.support.watcher import Watcher
+
+MODES = ("eventlet", "gevent", "threading")
+
+TEXT = "Should the bank keep its dividend after this quarter?"
+
+
+@pytest.fixture(scope="package")
+def model() -> Iterator[ModelServer]:
+    """The scripted model, as an outside provider."""
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def fresh_model(request: pytest.FixtureRequest) -> None:
+    """Each test begins with the model's defaults: 40 tokens a reply, 5 ms apart."""
+    if "model" in request.fixturenames:
+        request.getfixturevalue("model").control(reset=True, token_delay_ms=5)
+
+
+@pytest.fixture(scope="package", params=MODES)
+def server(request: pytest.FixtureRequest, model: ModelServer) -> Iterator[ColloquyServer]:
+    """The real server, in each async mode; not paced."""
+    env = {"ASYNC_MODE": request.param, "STREAM_TOKENS_PER_S": "0"}
+    with ColloquyServer(model_url=model.url, env=env) as running:
+        yield running
+
+
+@pytest.fixture
+def watcher(server: ColloquyServer) -> Iterator[Watcher]:
+    """A connected client."""
+    with Watcher(server.url, timeout_s=20 * TIMEOUT_SCALE) as client:
+        yield client
