@@ -50,6 +50,10 @@ class Watcher:
         ack: dict[str, Any] = self._client.call(name, payload, namespace=NAMESPACE, timeout=self._timeout_s)
         return ack
 
+    def send(self, name: str, payload: Any = None) -> None:
+        """Send a command and do not wait for its ack."""
+        self._client.emit(name, payload, namespace=NAMESPACE)
+
     def must(self, name: str, payload: Any = None) -> dict[str, Any]:
         """Send a command that has to succeed."""
         ack = self.command(name, payload)

@@ -1,0 +1,134 @@
+"""How the server starts, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TIMEOUT_SCALE
+from tests.support.processes import ROOT
+from tests.support.server import ColloquyServer
+from tests.support.watcher import Watcher
+
+
+def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """``python run.py`` that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "run.py", *args],
+        cwd=ROOT,
+        env=dict(os.environ) | {"LOCAL_MODEL": "false"} | env,
+        capture_output=True,
+        text=True,
+        timeout=30 * TIMEOUT_SCALE,
+        check=False,
+    )
+
+
+def test_a_taken_port_is_told_with_the_way_out() -> None:
+    """One sentence, no stack trace."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = run("--port", str(taken.getsockname()[1]))
+    assert ended.returncode == 1
+    assert "is taken" in ended.stderr
+    assert "--port" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"STREAM_LOW_WATER": "0.9"}, "STREAM_LOW_WATER"),
+        ({"PORT": "many"}, "PORT"),
+        ({"COLLOQUY_COLOUR": "red"}, "COLLOQUY_COLOUR"),
+        ({"COLLOQUY_ENV": "production"}, "SECRET_KEY"),
+        ({"HOST": "0.0.0.0"}, "SECRET_KEY"),
+        ({"TEAMS": "nonsense"}, "name=module:function"),
+    ],
+)
+def test_a_wrong_setting_is_named(env: dict[str, str], said: str) -> None:
+    """The name of the setting, in one sentence; status 2."""
+    ended = run("--port", "0", **env)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_help_lists_every_setting() -> None:
+    """With meaning and default."""
+    ended = run("--help")
+    assert ended.returncode == 0
+    for name in ("STREAM_TOKENS_PER_S", "OPENAI_BASE_URL", "ASYNC_MODE", "--host", "--port"):
+        assert name in ended.stdout
+
+
+def test_no_key_is_ever_printed() -> None:
+    """Neither at the start nor in an error."""
+    key = "sk-this-must-stay-secret-0123456789"
+    with ColloquyServer(model_url="http://127.0.0.1:9/v1", env={"OPENAI_API_KEY": key, "LOG_LEVEL": "debug"}) as server:
+        with Watcher(server.url, timeout_s=20 * TIMEOUT_SCALE) as watcher:
+            ack = watcher.must("start_stream", {"content": "hello", "options": {"tokens_per_s": 0}})
+            watcher.wait_for_event("fallback_mode")
+            assert key not in str(watcher.events())
+            watcher.must("stop_stream", {"conversation_id": ack["conversation_id"]})
+        assert key not in json.dumps(server.get("/api/websocket/status"))
+        assert key not in server.output()
+
+
+@pytest.mark.parametrize("mode", ["eventlet", "gevent"])
+def test_http_is_served_where_the_socket_layer_cannot_start(tmp_path: Path, mode: str) -> None:
+    """B9: the async library is broken; pages and API answer, and say so."""
+    broken = tmp_path / mode
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('broken on purpose')\n", encoding="utf-8")
+    env = {"PYTHONPATH": str(tmp_path), "ASYNC_MODE": mode}
+    with ColloquyServer(env=env) as server:
+        status = server.get("/api/websocket/status")
+        assert status["status"] == "unavailable"
+        assert "broken on purpose" in status["error"]
+        assert server.get("/api/v1/health")["status"] == "healthy"
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10 * TIMEOUT_SCALE)
+        connection.request("GET", "/")
+        page = connection.getresponse().read().decode()
+        connection.request(
+            "POST", "/api/websocket/broadcast", b'{"message": "x"}', {"Content-Type": "application/json"}
+        )
+        refused = connection.getresponse()
+        assert refused.status == 503
+        connection.close()
+        assert "broken on purpose" in page
+
+
+def test_your_own_team_in_ten_lines(tmp_path: Path) -> None:
+    """A Python factory, named by a setting, runs in a runner of its own."""
+    (tmp_path / "my_team.py").write_text(
+        "from autogen_agentchat.agents import AssistantAgent\n"
+        "from autogen_agentchat.teams import RoundRobinGroupChat\n\n\n"
+        "def team(model_client):\n"
+        '    poet = AssistantAgent("Poet", model_client, system_message="Write two lines.", model_client_stream=True)\n'
+        '    critic = AssistantAgent("Critic", model_client, system_message="Judge them.", model_client_stream=True)\n'
+        "    return RoundRobinGroupChat([poet, critic], max_turns=2)\n",
+        encoding="utf-8",
+    )
+    from tests.support.model_server import ModelServer
+
+    with ModelServer() as model:
+        env = {"PYTHONPATH": str(tmp_path), "TEAMS": "poets=my_team:team", "STREAM_TOKENS_PER_S": "0"}
+        with (
+            ColloquyServer(model_url=model.url, env=env) as server,
+            Watcher(server.url, timeout_s=20 * TIMEOUT_SCALE) as watcher,
+        ):
+            watcher.must("start_stream", {"content": "A poem on rain.", "team": "poets"})
+            assert watcher.wait_for_end() == "completed"
+            spoken = [payload["agent"] for _, payload in watcher.events("agent_message")]
+            assert spoken == ["user", "Poet", "Critic"]
+            runners = server.get("/api/websocket/status")["runners"]
+            assert "team:poets" in [runner["for"] for runner in runners]
