@@ -63,7 +63,7 @@ class Stage:
 
     async def bind(self, call: Call, agent: str) -> None:
         """The call's text is a message of this agent."""
-        call.bound = True
+        call.bind()
         await self.step(agent, model=call.model)
         message = self._open.get(agent)
         if message is None:
@@ -92,11 +92,15 @@ class Stage:
         """One piece leaves the call only when it is sent: a stop in between flushes it."""
         if not message.started:
             await self._writer.start(message)
-        if not entry.reserved:
-            await self._port.gate.opened()
+        reserved = entry.reserved
+        if not reserved:
+            taken = await self._port.gate.admit(entry.tokens)
+            reserved = taken == entry.tokens
+            if not reserved:
+                self._port.gate.refund(taken)
         if call.entries and call.entries[0] is entry:
             call.entries.popleft()
-            self._writer.piece_now(message, entry.text, entry.tokens, reserved=entry.reserved)
+            self._writer.piece_now(message, entry.text, entry.tokens, reserved=reserved)
 
     async def chunk(self, agent: str, text: str) -> None:
         """A piece that did not come through our model client: the team brought its own."""

@@ -93,12 +93,11 @@ class MergedBody(httpx2.AsyncByteStream):
             if event.kind is not Kind.CONTENT or event.shape != shape:
                 break
             available += 1
-        reserves = self._call.bound
-        taken = await self._call.admit(available)
+        taken, reserved = await self._call.admit(available)
         piece = [self._events.popleft() for _ in range(taken)]
         self._pending -= taken
         self._taken.set()
-        self._call.add("".join(event.text for event in piece), taken, reserved=reserves)
+        self._call.add("".join(event.text for event in piece), taken, reserved=reserved)
         return piece
 
     def _joined(self, carried: list[SseEvent]) -> list[bytes]:

@@ -6,8 +6,10 @@ AutoGen only tells, by its first chunk event, which message a call belongs to (t
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from app.protocol.common import Usage
@@ -15,6 +17,7 @@ from app.providers.gate import Gate
 from app.runner.wire import ProviderSpec
 
 UNBOUND_STEP_TOKENS = 64
+BINDING_TIMEOUT_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Call:
     agent: str = ""
     streams: bool = True
     bound: bool = False
+    given_up: bool = False
+    binding: asyncio.Event = field(default_factory=asyncio.Event)
     began: bool = False
     ended: bool = False
     condensed: bool = False
@@ -54,17 +59,33 @@ class Call:
     opening: str | None = None
     expected: deque[str] = field(default_factory=deque)
 
-    async def admit(self, available: int) -> int:
-        """How many of ``available`` deltas may be taken now; waits while the gate is closed.
+    async def admit(self, available: int) -> tuple[int, bool]:
+        """How many of ``available`` deltas may be taken now, and whether the gate has counted them.
+
+        Waits while the gate is closed.
 
         Only a bound call reserves tokens: what never becomes a message of its own must not use up the run's credit.
+        So a stream gives its first delta away, then waits a moment to be bound.
 
         :raises RunAborted: the run was stopped.
         """
+        if self.streams and not self.bound:
+            if self.opening is None:
+                await self.gate.opened()
+                return 1, False
+            if not self.given_up:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.binding.wait(), BINDING_TIMEOUT_S)
+                self.given_up = not self.bound
         if self.bound:
-            return await self.gate.admit(available)
+            return await self.gate.admit(available), True
         await self.gate.opened()
-        return min(available, UNBOUND_STEP_TOKENS)
+        return min(available, UNBOUND_STEP_TOKENS), False
+
+    def bind(self) -> None:
+        """Its text is a message's text."""
+        self.bound = True
+        self.binding.set()
 
     def begin(self, spec: ProviderSpec) -> None:
         """The model has accepted the request."""

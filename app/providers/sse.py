@@ -115,6 +115,25 @@ def join_events(events: Sequence[SseEvent]) -> bytes:
     return b"data: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"
 
 
+def events_of_whole(document: dict[str, Any]) -> bytes:
+    """The event stream that says the same as a completion that came whole, for a reader that expects a stream."""
+    choice = _choice(document) or {}
+    message = choice.get("message")
+    delta = dict(message) if isinstance(message, dict) else {}
+    if isinstance(delta.get("tool_calls"), list):
+        delta["tool_calls"] = [{"index": index, **tool_call} for index, tool_call in enumerate(delta["tool_calls"])]
+    head = {key: document[key] for key in ("id", "created", "model") if key in document}
+    head["object"] = "chat.completion.chunk"
+    finish = choice.get("finish_reason") or "stop"
+    chunks = [
+        {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
+        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]},
+        {**head, "choices": [], "usage": document.get("usage")},
+    ]
+    lines = [json.dumps(chunk, separators=(",", ":")).encode() for chunk in chunks]
+    return b"".join(b"data: " + line + b"\n\n" for line in [*lines, b"[DONE]"])
+
+
 def usage_of(document: dict[str, Any]) -> tuple[int, int] | None:
     """(prompt, completion) tokens of a completion or of a chunk; None where it states none."""
     usage = document.get("usage")

@@ -18,7 +18,7 @@ from app.providers.gate import RunAborted
 from app.providers.model_run import ModelRun
 from app.providers.network import ReadGuard
 from app.providers.silence import watch
-from app.providers.sse import usage_of
+from app.providers.sse import events_of_whole, usage_of
 from app.runner.wire import ProviderSpec
 
 MAX_WHOLE_REPLY_BYTES = 32 * 1024 * 1024
@@ -87,7 +87,12 @@ class RunTransport(httpx2.AsyncBaseTransport):
                 return response
             content = await self._supervised(exchange, _whole(response, guard, exchange))
             self._account(exchange, content)
-            headers = [(k, v) for k, v in response.headers.raw if k.lower() not in _BODY_HEADERS]
+            headers = httpx2.Headers([(k, v) for k, v in response.headers.raw if k.lower() not in _BODY_HEADERS])
+            if exchange.status == 200 and not exchange.whole and (document := _completion(content)) is not None:
+                # A server that cannot stream: the reply is there as a whole, and will be shown word by word.
+                self._call.streams = False
+                headers["content-type"] = "text/event-stream"
+                content = events_of_whole(document)
             return httpx2.Response(response.status_code, headers=headers, content=content)
         finally:
             if not streaming:
@@ -121,11 +126,8 @@ class RunTransport(httpx2.AsyncBaseTransport):
             exchange.fail(failures.from_status(exchange.status or 0, content, exchange.spec))
             return
         exchange.done = True
-        try:
-            document = json.loads(content)
-        except ValueError:
-            return
-        if isinstance(document, dict):
+        document = _completion(content)
+        if document is not None:
             exchange.provider_usage = usage_of(document)
             exchange.deltas = -(-len(_whole_text(document)) // CHARS_PER_PROMPT_TOKEN)
 
@@ -156,6 +158,15 @@ async def _whole(response: httpx2.Response, guard: ReadGuard, exchange: Exchange
 def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     return response.stream
+
+
+def _completion(content: bytes) -> dict[str, Any] | None:
+    """A reply that came whole; None where it is something else."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) and document.get("choices") else None
 
 
 def _whole_text(document: dict[str, Any]) -> str:
