@@ -1,0 +1,187 @@
+// @ts-check
+/**
+ * The reducer: snapshot + event = the next snapshot. The same in meaning as app/streaming/fold.py, so that a reader who
+ * starts from a snapshot and applies every later event holds what a later snapshot would say.
+ *
+ * Pure: no clock, no I/O, and no argument is changed. What did not change keeps its identity, so that a view may compare
+ * with ===.
+ */
+
+import { EVENTS, STATUS } from "./protocol.js";
+
+/** @typedef {import("./colloquy.d.ts").Snapshot} Snapshot */
+/** @typedef {import("./colloquy.d.ts").MessageView} MessageView */
+
+const TERMINAL = new Set([STATUS.COMPLETED, STATUS.STOPPED, STATUS.ERROR]);
+const RUNNING = new Set([STATUS.INITIALIZING, STATUS.ACTIVE, STATUS.PAUSED]);
+
+/** Whether a session in this state has ended for good. @param {string} status */
+export const isTerminal = (status) => TERMINAL.has(status);
+
+/** Whether a session in this state is under way. @param {string} status */
+export const isRunning = (status) => RUNNING.has(status);
+
+/** Messages that are kept; older finished ones are only counted. The server's default, too. */
+export const MAX_MESSAGES = 500;
+
+const NO_PROGRESS = Object.freeze({ current_turn: 0, max_turns: null, percentage: null, message: null });
+const NO_USAGE = Object.freeze({ prompt_tokens: 0, completion_tokens: 0, estimated: false });
+
+/**
+ * A conversation of which nothing is known yet.
+ * @param {string} conversationId
+ * @returns {Snapshot}
+ */
+export function emptySnapshot(conversationId) {
+  return {
+    conversation_id: conversationId,
+    epoch: "",
+    offset: 0,
+    title: "",
+    team: "",
+    content_type: "text",
+    created_at: "",
+    status: STATUS.IDLE,
+    session_id: null,
+    agents: [],
+    model: null,
+    demo: false,
+    speaking: null,
+    messages: [],
+    omitted_messages: 0,
+    progress: NO_PROGRESS,
+    outcome: null,
+    error: null,
+    fallback: null,
+    usage: NO_USAGE,
+  };
+}
+
+/**
+ * Apply one logged event. Unknown names only move the offset, as on the server.
+ * @param {Snapshot} state
+ * @param {{name: string, payload: any}} event the payload with its envelope
+ * @param {{maxMessages?: number}} [bounds]
+ * @returns {Snapshot}
+ */
+export function fold(state, { name, payload }, { maxMessages = MAX_MESSAGES } = {}) {
+  const moved = { ...state, epoch: payload.epoch ?? state.epoch, offset: payload.offset };
+  const change = CHANGES[name];
+  return change ? change(moved, payload, maxMessages) : moved;
+}
+
+/** @type {Record<string, (state: Snapshot, payload: any, maxMessages: number) => Snapshot>} */
+const CHANGES = {
+  [EVENTS.CONVERSATION_STATUS]: (state, payload) => {
+    const next = { ...state };
+    if (payload.status === STATUS.INITIALIZING) {
+      // a new session begins
+      Object.assign(next, { speaking: null, outcome: null, error: null, fallback: null, model: null });
+      next.progress = NO_PROGRESS;
+      next.demo = false;
+    }
+    next.status = payload.status;
+    next.session_id = payload.session_id;
+    next.team = payload.team;
+    if (payload.agents?.length) next.agents = payload.agents;
+    if (payload.model) next.model = payload.model;
+    if (payload.usage) next.usage = addUsage(next.usage, payload.usage);
+    if (isTerminal(payload.status)) next.speaking = null;
+    return next;
+  },
+
+  [EVENTS.AGENT_STEP]: (state, payload) => ({ ...state, speaking: payload.agent }),
+
+  [EVENTS.MESSAGE_START]: (state, payload) => withMessage(state, opened(payload)),
+
+  [EVENTS.MESSAGE_DELTA]: (state, payload) => {
+    const message = find(state, payload.message_id) ?? opened({ ...payload, role: "agent" });
+    return withMessage(state, { ...message, content: message.content + payload.delta });
+  },
+
+  [EVENTS.AGENT_MESSAGE]: (state, payload, maxMessages) => {
+    const message = find(state, payload.message_id) ?? opened(payload);
+    const { content, content_type, confidence, usage, model, reason, truncated, partial, demo } = payload;
+    const whole = { ...message, content, content_type, confidence, usage, model, reason, truncated, demo };
+    return trimmed(withMessage(state, { ...whole, state: partial ? "partial" : "complete" }), maxMessages);
+  },
+
+  [EVENTS.MESSAGE_RESET]: (state, payload) => ({
+    ...state,
+    messages: state.messages.filter((message) => message.message_id !== payload.message_id),
+  }),
+
+  [EVENTS.PROGRESS]: (state, { current_turn, max_turns, percentage, message }) => ({
+    ...state,
+    progress: { current_turn, max_turns, percentage, message },
+  }),
+
+  [EVENTS.CONVERSATION_COMPLETE]: (state, { consensus, summary, reason }) => ({
+    ...state,
+    outcome: { consensus, summary, reason },
+  }),
+
+  [EVENTS.CONVERSATION_ERROR]: (state, { error, code, retryable, fallback_mode, recovering }) => ({
+    ...state,
+    error: { error, code, retryable, fallback_mode, recovering },
+  }),
+
+  [EVENTS.FALLBACK_MODE]: (state, payload) => {
+    const fallback = { mode: payload.mode, reason: payload.reason, from: payload.from, to: payload.to };
+    if (payload.mode === "demo") return { ...state, fallback, demo: true };
+    return { ...state, fallback, model: payload.to || state.model };
+  },
+};
+
+/** @returns {MessageView} */
+function opened(payload) {
+  return {
+    message_id: payload.message_id,
+    agent: payload.agent,
+    role: payload.role,
+    content: "",
+    content_type: "markdown",
+    state: "open",
+    confidence: null,
+    usage: null,
+    model: null,
+    reason: null,
+    truncated: false,
+    demo: payload.demo,
+    timestamp: payload.timestamp,
+  };
+}
+
+/** @param {Snapshot} state @param {string} id */
+function find(state, id) {
+  return state.messages.findLast((message) => message.message_id === id);
+}
+
+/** Put a message into its place, or at the end. @param {Snapshot} state @param {MessageView} message */
+function withMessage(state, message) {
+  const at = state.messages.findLastIndex((each) => each.message_id === message.message_id);
+  const messages = state.messages.slice();
+  messages[at < 0 ? messages.length : at] = message;
+  return { ...state, messages };
+}
+
+/** Forget the oldest messages, up to one that is still open. */
+function trimmed(state, maxMessages) {
+  let surplus = state.messages.length - maxMessages;
+  if (surplus <= 0) return state;
+  const firstOpen = state.messages.findIndex((message) => message.state === "open");
+  if (firstOpen >= 0) surplus = Math.min(surplus, firstOpen);
+  return {
+    ...state,
+    messages: state.messages.slice(surplus),
+    omitted_messages: state.omitted_messages + surplus,
+  };
+}
+
+function addUsage(one, other) {
+  return {
+    prompt_tokens: one.prompt_tokens + other.prompt_tokens,
+    completion_tokens: one.completion_tokens + other.completion_tokens,
+    estimated: one.estimated || other.estimated,
+  };
+}

@@ -1,0 +1,382 @@
+// Generated from app/protocol by tools/protocol_js.py. Do not edit: `make generate` writes it, `make check` compares it.
+// @ts-check
+
+/** The version of the wire contract. */
+export const PROTOCOL_VERSION = 1;
+
+/** The Socket.IO namespace. */
+export const NAMESPACE = "/conversations";
+
+/** Names of the commands that a client sends. */
+export const COMMANDS = Object.freeze({
+  "JOIN": "join",
+  "LEAVE": "leave",
+  "START_STREAM": "start_stream",
+  "PAUSE_STREAM": "pause_stream",
+  "RESUME_STREAM": "resume_stream",
+  "STOP_STREAM": "stop_stream",
+  "SEND_MESSAGE": "send_message",
+  "PING": "ping"
+});
+
+/** Names of the events that the server sends. */
+export const EVENTS = Object.freeze({
+  "CONVERSATION_STATUS": "conversation_status",
+  "AGENT_STEP": "agent_step",
+  "MESSAGE_START": "message_start",
+  "MESSAGE_DELTA": "message_delta",
+  "AGENT_MESSAGE": "agent_message",
+  "MESSAGE_RESET": "message_reset",
+  "PROGRESS": "progress",
+  "CONVERSATION_COMPLETE": "conversation_complete",
+  "CONVERSATION_ERROR": "conversation_error",
+  "FALLBACK_MODE": "fallback_mode",
+  "CONNECTED": "connected",
+  "PRESENCE": "presence",
+  "HEARTBEAT": "heartbeat",
+  "RESYNC": "resync",
+  "BROADCAST": "broadcast"
+});
+
+/** Events that may stand in a conversation's log, with an envelope. */
+export const LOGGED_EVENTS = Object.freeze([
+  "conversation_status",
+  "agent_step",
+  "message_start",
+  "message_delta",
+  "agent_message",
+  "message_reset",
+  "progress",
+  "conversation_complete",
+  "conversation_error",
+  "fallback_mode"
+]);
+
+/** What a conversation is doing. */
+export const STATUS = Object.freeze({
+  "IDLE": "idle",
+  "INITIALIZING": "initializing",
+  "ACTIVE": "active",
+  "PAUSED": "paused",
+  "COMPLETED": "completed",
+  "STOPPED": "stopped",
+  "ERROR": "error"
+});
+
+/** What the user's content is. */
+export const CONTENT_TYPES = Object.freeze({
+  "TEXT": "text",
+  "ARTICLE": "article",
+  "URL": "url"
+});
+
+/** The payload of each command, as JSON Schema. */
+export const COMMAND_SCHEMAS = Object.freeze({
+  "join": {
+    "$defs": {
+      "Position": {
+        "additionalProperties": false,
+        "description": "A reader's place in a conversation's log.",
+        "properties": {
+          "epoch": {
+            "maxLength": 64,
+            "minLength": 1,
+            "title": "Epoch",
+            "type": "string"
+          },
+          "offset": {
+            "minimum": 0,
+            "title": "Offset",
+            "type": "integer"
+          }
+        },
+        "required": [
+          "epoch",
+          "offset"
+        ],
+        "title": "Position",
+        "type": "object"
+      }
+    },
+    "additionalProperties": false,
+    "description": "Watch a conversation. Without a position: the ack carries a snapshot; then every later event follows.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      },
+      "position": {
+        "anyOf": [
+          {
+            "$ref": "#/$defs/Position"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "where the reader stands, to get only what it missed"
+      }
+    },
+    "required": [
+      "conversation_id"
+    ],
+    "title": "Join",
+    "type": "object"
+  },
+  "leave": {
+    "additionalProperties": false,
+    "description": "Stop watching. The conversation goes on.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      }
+    },
+    "required": [
+      "conversation_id"
+    ],
+    "title": "Leave",
+    "type": "object"
+  },
+  "start_stream": {
+    "$defs": {
+      "ContentType": {
+        "description": "What the user's content is: a request, a text to be quoted and not obeyed, or an address to be fetched.",
+        "enum": [
+          "text",
+          "article",
+          "url"
+        ],
+        "title": "ContentType",
+        "type": "string"
+      },
+      "RunOptions": {
+        "additionalProperties": false,
+        "description": "Wishes of the caller for one run; the server's settings bound them.",
+        "properties": {
+          "tokens_per_s": {
+            "anyOf": [
+              {
+                "maximum": 100000,
+                "minimum": 0,
+                "type": "number"
+              },
+              {
+                "type": "null"
+              }
+            ],
+            "default": null,
+            "description": "pace of this conversation in tokens/s; 0: unlimited",
+            "title": "Tokens Per S"
+          },
+          "max_turns": {
+            "anyOf": [
+              {
+                "maximum": 100,
+                "minimum": 1,
+                "type": "integer"
+              },
+              {
+                "type": "null"
+              }
+            ],
+            "default": null,
+            "description": "agent turns, where the team allows it",
+            "title": "Max Turns"
+          },
+          "word_delay_ms": {
+            "anyOf": [
+              {
+                "maximum": 5000,
+                "minimum": 0,
+                "type": "number"
+              },
+              {
+                "type": "null"
+              }
+            ],
+            "default": null,
+            "description": "delay between the words of a reply that came whole, in ms",
+            "title": "Word Delay Ms"
+          }
+        },
+        "title": "RunOptions",
+        "type": "object"
+      }
+    },
+    "additionalProperties": false,
+    "description": "Start a conversation (or a new session of one that has ended) and join it. The ack comes before any event.",
+    "properties": {
+      "content": {
+        "description": "what the agents shall talk about; bounded by MAX_CONTENT_BYTES",
+        "title": "Content",
+        "type": "string"
+      },
+      "team": {
+        "default": "debate",
+        "maxLength": 100,
+        "minLength": 1,
+        "title": "Team",
+        "type": "string"
+      },
+      "content_type": {
+        "$ref": "#/$defs/ContentType",
+        "default": "text"
+      },
+      "conversation_id": {
+        "anyOf": [
+          {
+            "maxLength": 64,
+            "type": "string"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "continue this one; it must have ended",
+        "title": "Conversation Id"
+      },
+      "options": {
+        "$ref": "#/$defs/RunOptions",
+        "default": {
+          "tokens_per_s": null,
+          "max_turns": null,
+          "word_delay_ms": null
+        }
+      }
+    },
+    "required": [
+      "content"
+    ],
+    "title": "StartStream",
+    "type": "object"
+  },
+  "pause_stream": {
+    "additionalProperties": false,
+    "description": "Stop reading from the model. Acked when nothing more is taken from it.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      }
+    },
+    "required": [
+      "conversation_id"
+    ],
+    "title": "PauseStream",
+    "type": "object"
+  },
+  "resume_stream": {
+    "additionalProperties": false,
+    "description": "Go on where the pause began.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      }
+    },
+    "required": [
+      "conversation_id"
+    ],
+    "title": "ResumeStream",
+    "type": "object"
+  },
+  "stop_stream": {
+    "additionalProperties": false,
+    "description": "End the run. Acked when the model's HTTP request is closed, with the tokens spent.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      }
+    },
+    "required": [
+      "conversation_id"
+    ],
+    "title": "StopStream",
+    "type": "object"
+  },
+  "send_message": {
+    "$defs": {
+      "ContentType": {
+        "description": "What the user's content is: a request, a text to be quoted and not obeyed, or an address to be fetched.",
+        "enum": [
+          "text",
+          "article",
+          "url"
+        ],
+        "title": "ContentType",
+        "type": "string"
+      }
+    },
+    "additionalProperties": false,
+    "description": "The next user turn of a conversation that has ended: its team goes on with the history.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      },
+      "content": {
+        "title": "Content",
+        "type": "string"
+      },
+      "content_type": {
+        "$ref": "#/$defs/ContentType",
+        "default": "text"
+      }
+    },
+    "required": [
+      "conversation_id",
+      "content"
+    ],
+    "title": "SendMessage",
+    "type": "object"
+  },
+  "ping": {
+    "additionalProperties": false,
+    "description": "Measure the way: the ack returns `echo` as it came.",
+    "properties": {
+      "echo": {
+        "anyOf": [
+          {
+            "type": "number"
+          },
+          {
+            "type": "integer"
+          },
+          {
+            "type": "string"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "at most 200 characters, if a string",
+        "title": "Echo"
+      }
+    },
+    "title": "Ping",
+    "type": "object"
+  }
+});

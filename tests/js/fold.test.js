@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { emptySnapshot, fold } from "../../static/js/fold.js";
+import { STATUS } from "../../static/js/protocol.js";
+import { ID, log, script } from "./events.js";
+
+const run = (events, state = emptySnapshot(ID), bounds) => events.reduce((so, event) => fold(so, event, bounds), state);
+
+test("a whole conversation folds to what a snapshot says", () => {
+  const state = run(script());
+  assert.equal(state.status, STATUS.COMPLETED);
+  assert.equal(state.offset, 23);
+  assert.equal(state.epoch, "e1");
+  assert.equal(state.model, "small");
+  assert.equal(state.demo, true);
+  assert.equal(state.speaking, null);
+  assert.deepEqual(state.outcome, { consensus: "Hold.", summary: null, reason: null });
+  assert.deepEqual(state.usage, { prompt_tokens: 5, completion_tokens: 7, estimated: false });
+  assert.deepEqual(state.messages.map((m) => [m.message_id, m.role, m.content, m.state]), [
+    ["m0", "user", "What now?", "complete"],
+    ["m1", "agent", "Hello", "complete"],
+    ["m3", "agent", "No way", "partial"],
+  ]);
+  assert.equal(state.messages[1].confidence, 0.7);
+  assert.deepEqual(state.fallback, { mode: "demo", reason: "backend_unavailable", from: null, to: null });
+});
+
+test("a snapshot at any point and the events after it give the same state", () => {
+  const events = script();
+  const whole = run(events);
+  for (let cut = 0; cut <= events.length; cut += 1) {
+    const snapshot = JSON.parse(JSON.stringify(run(events.slice(0, cut))));
+    assert.deepEqual(run(events.slice(cut), snapshot), whole, `cut at ${cut}`);
+  }
+});
+
+test("no argument is changed", () => {
+  const deepFrozen = (value) => {
+    if (value && typeof value === "object") Object.values(Object.freeze(value)).forEach(deepFrozen);
+    return value;
+  };
+  script().reduce((state, event) => deepFrozen(fold(state, deepFrozen(event))), deepFrozen(emptySnapshot(ID)));
+});
+
+test("the demo sticks to its session only, and usage adds up over sessions", () => {
+  const on = log();
+  const usage = { prompt_tokens: 1, completion_tokens: 2, estimated: true };
+  const state = run([
+    on.status(STATUS.INITIALIZING), on.fallback(), on.status(STATUS.STOPPED, { usage }),
+    on.status(STATUS.INITIALIZING), on.status(STATUS.STOPPED, { usage }),
+  ]);
+  assert.equal(state.demo, false);
+  assert.equal(state.fallback, null);
+  assert.deepEqual(state.usage, { prompt_tokens: 2, completion_tokens: 4, estimated: true });
+});
+
+test("a switch of providers changes the model's label and is no demo", () => {
+  const on = log();
+  const state = run([on.status(STATUS.INITIALIZING, { model: "a" }), on.fallback({ mode: "provider", from: "a", to: "b" })]);
+  assert.equal(state.model, "b");
+  assert.equal(state.demo, false);
+});
+
+test("an unknown event only moves the offset", () => {
+  const before = run(script().slice(0, 5));
+  const after = fold(before, log({ offset: before.offset }).unknown());
+  assert.deepEqual({ ...after, offset: 0 }, { ...before, offset: 0 });
+  assert.equal(after.offset, before.offset + 1);
+});
+
+test("older messages are counted, never one that is still open", () => {
+  const on = log();
+  const bounds = { maxMessages: 2 };
+  let state = run([1, 2, 3, 4].map((n) => on.message(`m${n}`, "A", "x")), undefined, bounds);
+  assert.deepEqual(state.messages.map((m) => m.message_id), ["m3", "m4"]);
+  assert.equal(state.omitted_messages, 2);
+  state = run([on.start("open", "A"), on.message("m6", "A", "x"), on.message("m7", "A", "x")], state, bounds);
+  assert.deepEqual(state.messages.map((m) => m.message_id), ["open", "m6", "m7"]);
+  assert.equal(state.omitted_messages, 4);
+});
