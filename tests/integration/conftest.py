@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -43,3 +44,13 @@ def watcher(server: ColloquyServer) -> Iterator[Watcher]:
     """A connected client."""
     with Watcher(server.url, timeout_s=20 * TIMEOUT_SCALE) as client:
         yield client
+
+
+def shared_runner(server: ColloquyServer) -> int:
+    """The pid of the runner that carries the bundled teams."""
+    deadline = time.monotonic() + 10 * TIMEOUT_SCALE
+    while time.monotonic() < deadline:
+        runners = server.get("/api/websocket/status")["runners"]
+        if runners and runners[0]["ready"]:
+            return int(runners[0]["pid"])
+    raise TimeoutError("no runner became ready")

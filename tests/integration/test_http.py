@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TIMEOUT_SCALE
-from tests.integration.conftest import TEXT
+from tests.integration.conftest import TEXT, shared_runner
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
 from tests.support.watcher import Watcher
@@ -35,6 +35,7 @@ def test_health(server: ColloquyServer) -> None:
     """D5: alive, ready (the model was asked), and the short form."""
     status, body, _ = ask(server, "GET", "/api/v1/health")
     assert (status, body["status"], set(body)) == (200, "healthy", {"status", "timestamp"})
+    shared_runner(server)
     status, body, _ = ask(server, "GET", "/api/v1/health/ready")
     assert (status, body["status"], body["llm_status"]) == (200, "ready", "connected")
     assert all(check["ok"] for name, check in body["checks"].items() if name != "models")
@@ -44,6 +45,7 @@ def test_health(server: ColloquyServer) -> None:
 
 def test_ready_tells_when_the_model_does_not_answer(server: ColloquyServer, model: ModelServer) -> None:
     """Degraded: conversations would be demos."""
+    shared_runner(server)
     model.control(models_status=503)
     status, body, _ = ask(server, "GET", "/api/v1/health/ready")
     assert (status, body["status"], body["llm_status"]) == (200, "degraded", "unavailable")

@@ -10,21 +10,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import TIMEOUT_SCALE
-from tests.integration.conftest import TEXT
+from tests.integration.conftest import TEXT, shared_runner
 from tests.support.model_server import ModelServer
 from tests.support.processes import alive
 from tests.support.server import ColloquyServer
 from tests.support.watcher import Watcher, check_chain, folded
-
-
-def shared_runner(server: ColloquyServer) -> int:
-    """The pid of the runner that carries the bundled teams."""
-    deadline = time.monotonic() + 10 * TIMEOUT_SCALE
-    while time.monotonic() < deadline:
-        runners = server.get("/api/websocket/status")["runners"]
-        if runners and runners[0]["ready"]:
-            return int(runners[0]["pid"])
-    raise TimeoutError("no runner became ready")
 
 
 def test_a_killed_runner_is_replaced_and_the_turn_repeated(

@@ -47,7 +47,7 @@ def test_a_taken_port_is_told_with_the_way_out() -> None:
     ("env", "said"),
     [
         ({"STREAM_LOW_WATER": "0.9"}, "STREAM_LOW_WATER"),
-        ({"PORT": "many"}, "PORT"),
+        ({"STREAM_TOKENS_PER_S": "fast"}, "STREAM_TOKENS_PER_S"),
         ({"COLLOQUY_COLOUR": "red"}, "COLLOQUY_COLOUR"),
         ({"COLLOQUY_ENV": "production"}, "SECRET_KEY"),
         ({"HOST": "0.0.0.0"}, "SECRET_KEY"),
