@@ -23,7 +23,9 @@ from app.streaming.metrics import percentile
 logger = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 65_536
-_LATENESS_INTERVAL_S = 0.02
+_LATENESS_INTERVAL_S = 0.01
+_LATENESS_WINDOW_S = 60.0
+_HTTP_BUFFER_BYTES = 1024  # eventlet keeps its HTTP buffers (8 and 16 kB) as long as a WebSocket lives
 
 
 def patch(mode: str) -> None:
@@ -108,26 +110,25 @@ class AsyncMode:
 
 
 class LatenessMonitor:
-    """How late the event loop runs what is due: a greenlet that sleeps 20 ms and looks how long it took."""
+    """How late the event loop runs what is due: a greenlet that sleeps 10 ms and looks how long it took."""
 
-    def __init__(self, mode: AsyncMode, samples: int = 3000) -> None:
+    def __init__(self, mode: AsyncMode) -> None:
         self._mode = mode
-        self._late_s: deque[float] = deque(maxlen=samples)
+        samples = int(_LATENESS_WINDOW_S / _LATENESS_INTERVAL_S)
+        self._samples: deque[tuple[float, float]] = deque(maxlen=samples)  # when, how late; in seconds
 
     def run(self) -> None:
         """Measure for ever; for a background greenlet."""
         while True:
             due = time.monotonic() + _LATENESS_INTERVAL_S
             self._mode.sleep(_LATENESS_INTERVAL_S)
-            self._late_s.append(max(0.0, time.monotonic() - due))
+            now = time.monotonic()
+            self._samples.append((now, max(0.0, now - due)))
 
-    def reset(self) -> None:
-        """Forget the samples."""
-        self._late_s.clear()
-
-    def figures(self) -> dict[str, float | None]:
-        """Percentiles of the last minute's samples, in milliseconds."""
-        ordered = sorted(self._late_s)
+    def figures(self, window_s: float = _LATENESS_WINDOW_S) -> dict[str, float | None]:
+        """Percentiles of the samples of the last ``window_s`` seconds (at most 60), in milliseconds."""
+        since = time.monotonic() - window_s
+        ordered = sorted(late for when, late in list(self._samples) if when >= since)
         figures = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
         values = {name: percentile(ordered, part) for name, part in figures.items()}
         return {name: None if value is None else round(value * 1000, 3) for name, value in values.items()}
@@ -158,7 +159,10 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
     if mode == "eventlet":
         import eventlet.wsgi
 
-        eventlet.wsgi.server(listener, app, log_output=False, max_size=_MAX_CONNECTIONS, debug=False)
+        class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]  # eventlet has no types
+            rbufsize = wbufsize = _HTTP_BUFFER_BYTES
+
+        eventlet.wsgi.server(listener, app, log_output=False, max_size=_MAX_CONNECTIONS, debug=False, protocol=Protocol)
     elif mode == "gevent":
         from gevent.pywsgi import WSGIServer
         from geventwebsocket.handler import WebSocketHandler

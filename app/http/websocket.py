@@ -36,8 +36,12 @@ class BroadcastRequest(Payload):
 
 @websocket.get("/api/websocket/status")
 def status() -> dict[str, Any]:
-    """What the socket layer is doing."""
+    """What the socket layer is doing; ``?lateness_s=`` looks at the event loop over less than 60 s."""
     authorise(identify(request.environ), Action.OPERATE)
+    try:
+        lateness_s = float(request.args.get("lateness_s", 60))
+    except ValueError:
+        raise InvalidPayload("lateness_s: a number of seconds is needed") from None
     parts = services()
     sessions = parts.manager.sessions()
     return {
@@ -60,7 +64,7 @@ def status() -> dict[str, Any]:
             {"pid": runner.pid, "for": runner.key, "ready": runner.ready, "runs": runner.runs}
             for runner in parts.supervisor.runners()
         ],
-        "loop_lateness_ms": parts.lateness.figures(),
+        "loop_lateness_ms": parts.lateness.figures(lateness_s),
         "timestamp": parts.clock.now_iso(),
     }
 
