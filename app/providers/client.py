@@ -12,7 +12,7 @@ from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
 from app.errors import BackendUnavailable, ModelError, ModelRejected, ModelUnavailable
-from app.providers import openai_clients
+from app.providers import openai_clients, small_model
 from app.providers.calls import Call
 from app.providers.condense import condense, estimate_tokens, prompt_budget
 from app.providers.gate import RunAborted
@@ -146,6 +146,9 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
 
         :raises ModelError: what the transport has found.
         """
+        if spec.kind == "local":
+            messages = small_model.plain_request(messages, call.agent)
+            wishes = {**wishes, "extra_create_args": small_model.create_args(wishes["extra_create_args"])}
         transport = RunTransport(self._run, spec, call)
         client = openai_clients.build(spec, transport)
         try:

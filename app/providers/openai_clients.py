@@ -45,6 +45,4 @@ def build(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> ChatCompl
             api_version=spec.api_version or "2024-10-21",
             **shared,
         )
-    return OpenAIChatCompletionClient(
-        base_url=spec.base_url or OPENAI_BASE_URL, add_name_prefixes=spec.kind == "local", **shared
-    )
+    return OpenAIChatCompletionClient(base_url=spec.base_url or OPENAI_BASE_URL, **shared)

@@ -126,7 +126,7 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._skipping:
-            self.parts.append(data)
+            self.parts.append(data.replace("\n", " "))
 
 
 class _PublicBackend(httpcore2.AsyncNetworkBackend):

@@ -1,0 +1,60 @@
+"""How the bundled small model is asked: 135 million parameters follow one plain request, and no role play in turns."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autogen_core.models import AssistantMessage, LLMMessage, SystemMessage, UserMessage
+
+MAX_FIELD_CHARS = 320
+_PROSE = {
+    "temperature": 0.4,
+    "repeat_penalty": 1.1,
+    "repeat_last_n": 128,
+    "dry_multiplier": 0.8,
+    "dry_allowed_length": 4,
+    "dry_penalty_last_n": 1024,
+}
+"""Without these it repeats a sentence, its own or another speaker's, to the end of its context."""
+_STRUCTURED = {"temperature": 0.3, "repeat_penalty": 1.05, "repeat_last_n": 128}
+"""For replies bound to a schema: a strong penalty drives it into figures and brackets."""
+
+
+def plain_request(messages: Sequence[LLMMessage], agent: str) -> list[LLMMessage]:
+    """A conversation of several speakers as one request: who said what, then whose reply is wanted.
+
+    Conversations of one user message, and such with tools, stay as they are.
+    """
+    systems = [message for message in messages if isinstance(message, SystemMessage)]
+    others = [message for message in messages if not isinstance(message, SystemMessage)]
+    if len(others) < 2 or not all(
+        isinstance(message, UserMessage | AssistantMessage) and isinstance(message.content, str) for message in others
+    ):
+        return list(messages)
+    lines = [_line(message) for message in others]
+    lines.append(f"Now write the reply of {_name(agent) or 'the assistant'}.")
+    return [*systems, UserMessage(content="\n\n".join(lines), source="user")]
+
+
+def create_args(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call with what this model needs beside them; texts in a schema get an end."""
+    response_format = given.get("response_format")
+    if response_format is None:
+        return {**given, "extra_body": dict(_PROSE)}
+    bounded = copy.deepcopy(response_format)
+    properties = bounded.get("json_schema", {}).get("schema", {}).get("properties", {})
+    for schema in properties.values():
+        if schema.get("type") == "string":
+            schema.setdefault("maxLength", MAX_FIELD_CHARS)
+    return {**given, "response_format": bounded, "extra_body": dict(_STRUCTURED)}
+
+
+def _line(message: LLMMessage) -> str:
+    source = getattr(message, "source", "")
+    return str(message.content) if source == "user" else f"{_name(source)}: {message.content}"
+
+
+def _name(agent: str) -> str:
+    return agent.replace("_", " ")
