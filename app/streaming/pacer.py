@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_ROUNDING = 1e-6  # tokens: what waiting for exactly `delay_s` may miss by; else the wait begins again, for 1e-18 s
+
 
 class Pacer:
     """Lets ``tokens_per_s`` tokens pass, with one second's worth as burst.
@@ -24,7 +26,7 @@ class Pacer:
             return None
         self._level = min(self._burst, self._level + (now - self._then) * self.tokens_per_s)
         self._then = now
-        return max(0, int(self._level))
+        return max(0, int(self._level + _ROUNDING))
 
     def take(self, tokens: int) -> None:
         """Note that ``tokens`` have passed."""
