@@ -59,8 +59,8 @@ class Serial:
                 call = self._calls.popleft()
             try:
                 call.result = call.function()
-            except Exception as error:  # noqa: BLE001  # it is raised again where the call came from
-                call.error = error
+            except BaseException as error:  # noqa: BLE001  # it is raised again where the call came from
+                call.error = error  # also GreenletExit and the like: who dies here must not leave the others waiting
             with self._changed:
                 call.done = True
                 self._changed.notify_all()
