@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from app.streaming.log import ConversationLog, LogEntry, PositionLost, merge_del
 from app.streaming.ports import Clock, Transport
 from app.streaming.serial import Serial
 from app.streaming.states import RUNNING, check_transition
+
+logger = logging.getLogger(__name__)
 
 Recorder = Callable[["Conversation", LogEntry], None]
 
@@ -32,6 +35,8 @@ class Conversation:
 
     Safe to use from several threads or greenlets: whatever touches log, fold or readers runs in the conversation's
     :class:`Serial`.
+
+    The log is the truth: an append that the room or the recorder fails to take is logged all the same.
 
     :param record: called after each append, in the conversation's task; must not block.
     """
@@ -133,9 +138,15 @@ class Conversation:
         for name, payload, demo in events:
             entry = self._log.append(name, payload, timestamp=self._clock.now_iso(), demo=demo)
             self._fold.apply(name, entry.payload)
-            self._transport.emit_to_room(self.id, name, entry.payload)
+            try:
+                self._transport.emit_to_room(self.id, name, entry.payload)
+            except Exception:  # the room finds the hole, and asks again
+                logger.exception("%s %d of %s was not sent to its room", name, entry.offset, self.id)
             if self._record is not None:
-                self._record(self, entry)
+                try:
+                    self._record(self, entry)
+                except Exception:
+                    logger.exception("%s %d of %s was not recorded", name, entry.offset, self.id)
 
     # --- readers ------------------------------------------------------------------------------------------------------
 
