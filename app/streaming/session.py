@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from app.errors import ColloquyError, InvalidState, RunError, RunnerLost
@@ -11,6 +12,7 @@ from app.protocol.commands import ControlAck, StopAck
 from app.protocol.common import Status, Usage
 from app.protocol.events import (
     AgentMessage,
+    ConversationComplete,
     ConversationError,
     ConversationStatus,
     MessageDelta,
@@ -22,7 +24,7 @@ from app.runner.wire import StartRun, TranscriptMessage
 from app.streaming.buffer import BufferClosed, BufferFull, TokenBuffer
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
-from app.streaming.feed import Ending, Frame, Item, SessionSink, join_frames
+from app.streaming.feed import NO_USAGE, Ending, Frame, Item, SessionSink, join_frames
 from app.streaming.metrics import SessionMetrics
 from app.streaming.pacer import Pacer
 from app.streaming.ports import Clock, Concurrency, RunHandle, Runners
@@ -80,11 +82,17 @@ class StreamingSession:
         self._woken = False
         self._handle: RunHandle | None = None
         self._sink: SessionSink | None = None
-        self._held = False  # paused: nothing leaves the buffer
-        self._flush = False  # what is in the buffer leaves at once, whatever the pace
-        self._launchable = False  # start() was called while paused: resume launches
-        self._ending: Ending | None = None  # decided on our side; wins over what the run says
+        self._begun = False  # the room is open, and the consumer at work
+        self._held = False  # paused: nothing leaves the buffer …
+        self._urgent = False  # … unless the session ends otherwise than by completion: then everything, at once
+        self._flush = False  # what is in the buffer leaves whatever the pace, but not while held
+        self._launchable = False  # a launch found the session paused: resume launches
+        self._ending: Ending | None = None  # decided on our side; wins over what the run says …
+        self._completed = False  # … unless the room has heard `conversation_complete`
+        self._outcome: Usage | None = None  # what the run has spent, once it has sent `conversation_complete`
+        self._finishing = False
         self._result: Ending | None = None
+        self._spent_before = NO_USAGE  # by runs whose runner died
         self._received = 0  # tokens of the present run …
         self._allowed = run.allowed  # … and how many it may send in all
         self._open: dict[str, str] = {}  # message id → agent, of what the run has begun and not finished
@@ -100,10 +108,21 @@ class StreamingSession:
 
     @property
     def ended(self) -> bool:
-        return self._result is not None
+        """True from the moment that the log holds the terminal status, so that who hears it may start the next."""
+        return self._result is not None or (self._finishing and self.conversation.status in TERMINAL)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the room was opened."""
+        return self._begun
 
     def open_room(self) -> None:
-        """Log `initializing` and the user's words, and begin to consume."""
+        """Log `initializing` and the user's words, and begin to consume; nothing, if it was aborted before."""
+        self._commands.run(self._open_room)
+
+    def _open_room(self) -> None:
+        if self.ended:
+            return
         run = self.run_request
         self.conversation.open_session(self._status_event(Status.INITIALIZING))
         self.conversation.append_event(
@@ -116,6 +135,7 @@ class StreamingSession:
             ),
             demo=False,
         )
+        self._begun = True
         self._concurrency.spawn(self._consume)
 
     def launch(self, run: StartRun | None = None) -> None:
@@ -124,20 +144,27 @@ class StreamingSession:
         def begin() -> None:
             if run is not None:
                 self.run_request = run
-            if self._ending is not None or self.ended:
-                return
-            if self._held:
-                self._launchable = True
-                return
-            self._launchable = False
-            self._sink = sink = SessionSink(self)
-            try:
-                self._handle = self._runners.start(self.run_request, sink)
-            except RunError as error:
-                self._handle = None
-                self._end(Ending(Status.ERROR, error=error))
+            self._start_run()
 
         self._commands.run(begin)
+
+    def _start_run(self) -> None:
+        if self._ending is not None or self.ended:
+            return
+        self._launchable = self._held
+        if self._held:
+            return
+        self._sink = sink = SessionSink(self)
+        try:
+            self._handle = self._runners.start(self.run_request, sink)
+        except RunError as error:
+            self._end(Ending(Status.ERROR, self._estimate(), error))
+        except Exception:
+            logger.exception("the run of session %s could not be started", self.id)
+            failed = RunError("the run could not be started; the server's log says why")
+            self._end(Ending(Status.ERROR, self._estimate(), failed))
+        else:
+            self._wake()  # it may have spoken already, and wait for a grant
 
     def pause(self) -> ControlAck:
         """Stop taking tokens, here and at the model.
@@ -147,6 +174,7 @@ class StreamingSession:
 
         def close_gate() -> ControlAck:
             self._require(Status.INITIALIZING, Status.ACTIVE)
+            self.touch()
             self._held = True
             self._stage.run(lambda: None)  # what was on its way to the room has arrived
             try:
@@ -173,7 +201,9 @@ class StreamingSession:
             self.conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
             self._held = False
             self.touch()
-            if self._handle is not None:
+            if self._launchable:
+                self._start_run()
+            elif self._handle is not None:
                 try:
                     self._handle.resume()
                 except RunnerLost:
@@ -181,10 +211,7 @@ class StreamingSession:
             self._wake()
             return self._ack()
 
-        ack = self._commands.run(open_gate)
-        if self._launchable:
-            self.launch()
-        return ack
+        return self._commands.run(open_gate)
 
     def stop(self) -> StopAck:
         """End the run; return when the model's HTTP request is closed and everything received is logged.
@@ -208,23 +235,30 @@ class StreamingSession:
         def end() -> None:
             if self.ended:
                 return
-            self._close(Ending(Status.ERROR, error=error))
+            ending = Ending(Status.ERROR, error=error)
+            if not self._begun:  # nothing was logged, and nobody consumes
+                self._settle(ending)
+                return
+            self._close(ending)
             self._await_end()
 
         self._commands.run(end)
 
     def _close(self, ending: Ending) -> None:
         self._ending = ending
-        self._flush = True
-        usage = Usage(completion_tokens=self.metrics.tokens_received, estimated=True)
-        if self._handle is None:
-            usage = Usage()
-        else:
+        self._urgent = True
+        usage = self._estimate()
+        if self._handle is not None:
             try:
-                usage = self._handle.stop()
+                usage = self._handle.stop() + self._spent_before
             except RunnerLost:
                 pass
         self._end(Ending(ending.status, usage, ending.error))
+        self._wake()  # the run's own end may lie in the buffer already, behind a pause
+
+    def _estimate(self) -> Usage:
+        tokens = self.metrics.tokens_received
+        return Usage(completion_tokens=tokens, estimated=tokens > 0)
 
     def _require(self, *wanted: Status) -> None:
         if self.ended or self.status not in wanted:
@@ -248,15 +282,19 @@ class StreamingSession:
             self._finished.append(
                 TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"])
             )
-        self._received += tokens
-        if name == MessageDelta.name:
-            self.metrics.tokens_received += tokens
+        elif name == ConversationComplete.name:
+            self._outcome = Usage(**payload["usage"])
+        deltas = tokens if name == MessageDelta.name else 0  # other events may go ahead of their grant: they must fit
+        self.metrics.tokens_received += deltas
         try:
-            self._buffer.put(Item((name, payload, demo), self._clock.monotonic()), tokens, block=False)
+            self._buffer.put(Item((name, payload, demo), self._clock.monotonic()), deltas, block=False)
         except BufferClosed:
             return
-        except BufferFull:  # the runner has broken its word: what it may send always fits
+        except (BufferFull, ValueError):  # the runner has broken its word: what it may send always fits
+            if self._sink is not None:
+                self._sink.cut()  # what follows would be shown without this
             self._concurrency.spawn(self.abort, RunError("the runner sent more than it was granted"))
+        self._received += tokens  # after the put: a grant in between is too small, never too large
         self._wake()
 
     def keep(self, checkpoint: dict[str, Any]) -> None:
@@ -268,7 +306,7 @@ class StreamingSession:
     def ran_out(self, ending: Ending) -> None:
         """The run is over."""
         self.touch()
-        self._end(ending)
+        self._end(replace(ending, usage=ending.usage + self._spent_before))
 
     def runner_lost(self) -> None:
         """The runner died: resume in another one, from the last finished turn."""
@@ -277,9 +315,18 @@ class StreamingSession:
             self._concurrency.spawn(self._recover)
 
     def _recover(self) -> None:
+        self._commands.run(self._go_on_elsewhere)
+
+    def _go_on_elsewhere(self) -> None:
+        if self._ending is not None or self.ended:
+            return
+        if self._outcome is not None:  # it was only about to say that it has ended
+            self._end(Ending(Status.COMPLETED, self._outcome + self._spent_before))
+            return
+        self._spent_before = self._estimate()
         if self.metrics.runner_restarts >= self._max_restarts:
             lost = RunnerLost("the agent process died, and again after it was replaced")
-            self._commands.run(lambda: self._end(Ending(Status.ERROR, error=lost)))
+            self._end(Ending(Status.ERROR, self._spent_before, lost))
             return
         self.metrics.runner_restarts += 1
         self._flush = True
@@ -294,9 +341,8 @@ class StreamingSession:
         for message_id, agent in list(self._open.items()):
             reset = MessageReset(message_id=message_id, agent=agent, reason=RunnerLost.code)
             self.feed(reset.name, reset.to_wire(), 0, demo)
-        self._received = 0
-        self._allowed = max(1, self.config.high_water_tokens - self._buffer.tokens)
-        again = self.run_request.model_copy(
+        self._stage.run(self._count_anew)
+        self.run_request = self.run_request.model_copy(
             update={
                 "checkpoint": self._checkpoint,
                 "transcript": (*self.run_request.transcript, *self._said()),
@@ -304,7 +350,11 @@ class StreamingSession:
                 "allowed": self._allowed,
             }
         )
-        self.launch(again)
+        self._start_run()
+
+    def _count_anew(self) -> None:
+        self._received = 0
+        self._allowed = max(1, self.config.high_water_tokens - self._buffer.tokens)
 
     def _said(self) -> tuple[TranscriptMessage, ...]:
         finished, self._finished = self._finished, []
@@ -326,7 +376,20 @@ class StreamingSession:
                     self._woken = False
         except Exception:
             logger.exception("session %s broke", self.id)
-            self._finish(Ending(Status.ERROR, error=RunError("the session broke; the server's log says why")))
+            self._break_off()
+
+    def _break_off(self) -> None:
+        if self._sink is not None:
+            self._sink.cut()
+        self._buffer.close()
+        self._ending = Ending(Status.ERROR, error=RunError("the session broke; the server's log says why"))
+        if not self.ended:
+            self._finish(Ending(Status.ERROR, self._estimate()))
+        if self._handle is not None:
+            try:
+                self._handle.stop()
+            except RunnerLost:
+                pass
 
     def step(self, now: float) -> float | None:
         """Hand on what the pace allows.
@@ -335,9 +398,9 @@ class StreamingSession:
         :returns: seconds after which there is more to do; None: when something happens.
         """
         while not self.ended:
-            if self._held and not self._flush:
+            if self._held and not self._urgent:
                 return None
-            allowed = None if self._flush else self._pacer.available(now)
+            allowed = None if self._flush or self._urgent else self._pacer.available(now)
             waiting = self._buffer.tokens
             if allowed is not None and waiting > allowed:
                 batch = min(waiting, max(1, int(self.config.tokens_per_s * _FRAME_S)))
@@ -345,7 +408,8 @@ class StreamingSession:
                     return self._pacer.delay_s(batch)
             chunk = self._buffer.get_chunk(allowed)
             if not chunk:
-                self._flush = self._ending is not None
+                self._flush = False
+                self._grant()
                 return None
             self._hand_on(chunk, now)
         return None
@@ -353,11 +417,13 @@ class StreamingSession:
     def _hand_on(self, chunk: list[tuple[Item, int]], now: float) -> None:
         tokens = sum(count for _, count in chunk)
         self._pacer.take(tokens)
+        self.touch()
         frames, ends = join_frames((item for item, _ in chunk), cut_short=self._ending is not None)
+        self._completed = self._completed or any(name == ConversationComplete.name for name, _, _ in frames)
         deltas = sum(payload["tokens"] for name, payload, _ in frames if name == MessageDelta.name)
         for part in self._split_at_status(frames):
             self.conversation.append(part)
-        self.metrics.delivered(deltas, len(frames), now - chunk[0][0].came_at, now)
+        self.metrics.delivered(deltas, len(frames), max(0.0, now - chunk[0][0].came_at), now)
         self._said_at = now
         if ends is not None:
             self._finish(ends)
@@ -383,8 +449,9 @@ class StreamingSession:
         handle = self._handle
         if handle is None or not self._buffer.inlet_open or self._buffer.tokens > self.config.low_water_tokens:
             return
-        if self._allowed - self._received <= self.config.high_water_tokens // 2:
-            self._allowed = self._received + self.config.high_water_tokens - self._buffer.tokens
+        received = self._received  # before the fill: what comes in between makes the grant smaller
+        if self._allowed - received <= self.config.high_water_tokens // 2:
+            self._allowed = received + self.config.high_water_tokens - self._buffer.tokens
             handle.grant(self._allowed)
 
     def _end(self, ending: Ending) -> None:
@@ -394,7 +461,7 @@ class StreamingSession:
         if self._sink is not None:
             self._sink.cut()
         if ending.status is not Status.COMPLETED:
-            self._flush = True
+            self._urgent = True
         try:
             self._buffer.put(Item(None, self._clock.monotonic(), ending), 0, block=False)
         except BufferClosed:
@@ -403,8 +470,19 @@ class StreamingSession:
         self._wake()
 
     def _finish(self, ending: Ending) -> None:
-        if self._ending is not None:  # our own decision wins over what the run says
+        if self._completed and not ending.said:  # it is over for those who watch: an end from our side comes too late
+            ending = Ending(Status.COMPLETED, ending.usage)
+        elif self._ending is not None:  # our own decision wins over what the run says
             ending = Ending(self._ending.status, ending.usage, self._ending.error)
+        self._finishing = True
+        try:
+            self._log_end(ending)
+        except Exception:
+            logger.exception("the end of session %s could not be logged", self.id)
+        finally:
+            self._settle(ending)
+
+    def _log_end(self, ending: Ending) -> None:
         conversation = self.conversation
         why = ending.error.error_code if ending.error else str(ending.status)
         for message in conversation.fold.open_messages():
@@ -420,6 +498,8 @@ class StreamingSession:
         if ending.status is Status.COMPLETED and conversation.status is not Status.ACTIVE:
             conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
         conversation.move_to(ending.status, self._status_event(ending.status, ending))
+
+    def _settle(self, ending: Ending) -> None:
         with self._changed:
             self._result = ending
             self._changed.notify_all()
@@ -455,7 +535,7 @@ class StreamingSession:
 
     def say_still_working(self, now: float) -> None:
         """Tell the room of a silent team that it is not hung."""
-        if self.ended or self._held or now - self._said_at < _SILENCE_S or self.status in TERMINAL:
+        if self.ended or self._held or now - self._said_at < _SILENCE_S or self.status not in RUNNING:
             return
         self._said_at = now
         progress = self.conversation.fold.progress

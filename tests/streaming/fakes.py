@@ -1,0 +1,286 @@
+"""Stand-ins for what surrounds the streaming core: agent processes, sockets, archive, teams, models. No I/O."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import RunnerLost, TeamUnknown
+from app.protocol.common import AgentCard, ContentType, Usage
+from app.protocol.events import AgentMessage, ConversationComplete, ConversationError, MessageDelta, MessageStart
+from app.protocol.snapshot import MessageView
+from app.runner.wire import ProviderSpec, StartRun, TeamSpec
+from app.streaming.conversation import Conversation, Recorder, new_conversation
+from app.streaming.ports import RunSink
+from tests.streaming.readers import Frame, Reader
+from tests.streaming.simulation import Simulation
+
+TEAM = TeamSpec(name="debate", factory="teams:debate", agents=(AgentCard(name="Ann"), AgentCard(name="Bob")))
+PROVIDER = ProviderSpec(name="openai", kind="openai", model="m")
+
+
+class FakeRun:
+    """A stand-in for a run in an agent process. Speaks when the test says so; :meth:`deltas` keeps to its grants."""
+
+    def __init__(self, runners: FakeRunners, request: StartRun, sink: RunSink) -> None:
+        self.runners = runners
+        self.request = request
+        self.sink = sink
+        self.allowed = request.allowed
+        self.grants: list[int] = []
+        self.sent = 0
+        self.calls: list[str] = []
+        self.paused = False
+        self.lost = False
+        self.ended = False
+        self.usage = Usage(prompt_tokens=7, completion_tokens=5)
+        self.said: dict[str, str] = {}  # message id → what was said of it so far
+        self.finished: dict[str, str] = {}  # message id → the whole text
+
+    # --- RunHandle
+
+    def pause(self) -> None:
+        self._called("pause")
+        self.paused = True
+
+    def resume(self) -> None:
+        self._called("resume")
+        self.paused = False
+
+    def stop(self) -> Usage:
+        self._called("stop")
+        self.ended = True
+        return self.usage
+
+    def grant(self, allowed: int) -> None:
+        assert not self.grants or allowed >= self.grants[-1], "a grant never decreases"
+        self.grants.append(allowed)
+        self.allowed = max(self.allowed, allowed)
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if self.runners.answer_s:
+            self.runners.simulation.sleep(self.runners.answer_s)
+        else:
+            self.runners.simulation.switch()
+        if self.lost:
+            raise RunnerLost("the agent process is gone")
+
+    # --- for tests: what the run does
+
+    @property
+    def credit(self) -> int:
+        """Tokens that it may still send."""
+        return max(0, self.allowed - self.sent)
+
+    @property
+    def silent(self) -> bool:
+        return self.paused or self.lost or self.ended
+
+    def event(self, event: Any, tokens: int = 1, *, demo: bool = False) -> None:
+        """Send any event."""
+        self.sent += tokens
+        self.sink.on_event(event.name, event.to_wire(), tokens, demo)
+
+    def start(self, message_id: str, agent: str = "Ann") -> None:
+        self.said[message_id] = ""
+        self.event(MessageStart(message_id=message_id, agent=agent))
+
+    def delta(self, message_id: str, text: str, tokens: int = 1, agent: str = "Ann") -> None:
+        """Send a piece, granted or not."""
+        self.said[message_id] = self.said.get(message_id, "") + text
+        self.event(MessageDelta(message_id=message_id, agent=agent, delta=text, tokens=tokens), tokens)
+
+    def deltas(self, message_id: str, count: int, agent: str = "Ann") -> int:
+        """Send at most so many tokens, as far as credit and pause allow; how many it were."""
+        sent = 0
+        while sent < count and self.credit and not self.silent:
+            self.delta(message_id, f"{self.sent} ", agent=agent)
+            sent += 1
+        return sent
+
+    def finish(self, message_id: str, agent: str = "Ann") -> None:
+        """Send the whole message."""
+        self.finished[message_id] = self.said[message_id]
+        self.event(AgentMessage(message_id=message_id, agent=agent, content=self.said.pop(message_id)))
+
+    def complete(self) -> None:
+        self.event(ConversationComplete(summary="done"))
+        self.end()
+
+    def fail(self, code: str = "team_failed") -> None:
+        self.event(ConversationError(error="it failed", code=code))
+        self.end("error", code)
+
+    def end(self, outcome: str = "completed", code: str | None = None) -> None:
+        self.ended = True
+        self.sink.on_ended(outcome, code, "it failed" if code else None, False, self.usage)
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        self.sink.on_checkpoint(state)
+
+    def lose(self) -> None:
+        """Its process dies."""
+        self.lost = True
+        self.sink.on_lost()
+
+
+class FakeRunners:
+    """A stand-in for the supervisor.
+
+    :param answer_s: virtual time until a command is confirmed.
+    """
+
+    def __init__(self, simulation: Simulation, answer_s: float = 0.0) -> None:
+        self.simulation = simulation
+        self.answer_s = answer_s
+        self.runs: list[FakeRun] = []
+        self.failing: Exception | None = None
+        self.on_start: Callable[[FakeRun], None] | None = None
+
+    def start(self, run: StartRun, sink: RunSink) -> FakeRun:
+        self.simulation.switch()
+        if self.failing is not None:
+            raise self.failing
+        started = FakeRun(self, run, sink)
+        self.runs.append(started)
+        if self.on_start is not None:
+            self.on_start(started)
+        return started
+
+    @property
+    def last(self) -> FakeRun:
+        return self.runs[-1]
+
+
+class RecordingTransport:
+    """A stand-in for the sockets: what each connection would have received, in order."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.received: dict[str, list[Frame]] = {}
+        self.rooms: dict[str, set[str]] = {}
+        self.sent: list[Frame] = []  # every room emit, once
+        self.failing: Exception | None = None
+
+    def connect(self, sid: str) -> list[Frame]:
+        return self.received.setdefault(sid, [])
+
+    def disconnect(self, sid: str) -> None:
+        del self.received[sid]
+        for members in self.rooms.values():
+            members.discard(sid)
+
+    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> None:
+        self.simulation.switch()
+        if self.failing is not None:
+            raise self.failing
+        self.sent.append((name, payload))
+        for sid in self.rooms.get(conversation_id, ()):
+            self.received[sid].append((name, payload))
+
+    def emit_to_client(self, sid: str, name: str, payload: dict[str, Any]) -> None:
+        self.simulation.switch()
+        if sid in self.received:
+            self.received[sid].append((name, payload))
+
+    def enter_room(self, sid: str, conversation_id: str) -> bool:
+        self.simulation.switch()
+        if sid not in self.received:
+            return False
+        self.rooms.setdefault(conversation_id, set()).add(sid)
+        return True
+
+    def leave_room(self, sid: str, conversation_id: str) -> None:
+        self.rooms.get(conversation_id, set()).discard(sid)
+
+    def names(self) -> list[str]:
+        """Names of all room emits."""
+        return [name for name, _ in self.sent]
+
+    def statuses(self) -> list[str]:
+        """The statuses that the room was told, in order."""
+        return [payload["status"] for name, payload in self.sent if name == "conversation_status"]
+
+    def payloads(self, kind: Any) -> list[dict[str, Any]]:
+        """The payloads of one kind of event that the room was sent."""
+        return [payload for name, payload in self.sent if name == kind.name]
+
+
+class FakeArchive:
+    """A stand-in for the store."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[MessageView]] = {}
+        self.states: dict[str, dict[str, Any]] = {}
+        self.deleted: list[str] = []
+
+    def messages(self, conversation_id: str) -> list[MessageView]:
+        return list(self.kept.get(conversation_id, ()))
+
+    def checkpoint(self, conversation_id: str) -> dict[str, Any] | None:
+        return self.states.get(conversation_id)
+
+    def save_checkpoint(self, conversation_id: str, state: dict[str, Any]) -> None:
+        self.states[conversation_id] = state
+
+    def delete(self, conversation_id: str) -> None:
+        self.deleted.append(conversation_id)
+
+
+class FakeTeams:
+    """A stand-in for the directory of teams, with one team."""
+
+    def get(self, name: str) -> TeamSpec:
+        if name != TEAM.name:
+            raise TeamUnknown(f"there is no team {name!r}")
+        return TEAM
+
+
+@dataclass
+class FakeModels:
+    """A stand-in for the directory of models."""
+
+    found: tuple[ProviderSpec, ...] = (PROVIDER,)
+    error: Exception | None = None
+
+    def providers(self) -> tuple[ProviderSpec, ...]:
+        if self.error is not None:
+            raise self.error
+        return self.found
+
+
+_sids = itertools.count(1)
+
+
+def a_conversation(
+    simulation: Simulation,
+    transport: RecordingTransport,
+    *,
+    max_log_entries: int = 1000,
+    max_log_bytes: int = 1_000_000,
+    max_messages: int = 100,
+    record: Recorder | None = None,
+) -> Conversation:
+    """A new conversation among stand-ins."""
+    return new_conversation(
+        "c1",
+        title="A question",
+        content_type=ContentType.TEXT,
+        owner="local",
+        transport=transport,
+        clock=simulation,
+        condition=simulation.condition,
+        max_log_entries=max_log_entries,
+        max_log_bytes=max_log_bytes,
+        max_messages=max_messages,
+        record=record,
+    )
+
+
+def a_reader(transport: RecordingTransport) -> Reader:
+    """A new connection."""
+    sid = f"sid{next(_sids)}"
+    return Reader(sid, transport.connect(sid))

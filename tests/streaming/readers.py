@@ -1,0 +1,166 @@
+"""A client in a few lines: the simplest possible fold, written apart from app/streaming/fold.py, to check it against.
+
+It also insists on what every client relies on: each event begins where the last one ended.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from app.protocol.common import Position
+from app.protocol.events import LOGGED_BY_NAME, Resync
+from app.streaming.conversation import Conversation
+
+Frame = tuple[str, dict[str, Any]]
+
+_MESSAGE = {
+    "role": "agent",
+    "content": "",
+    "content_type": "markdown",
+    "state": "open",
+    "confidence": None,
+    "usage": None,
+    "model": None,
+    "reason": None,
+    "truncated": False,
+}
+_ENVELOPE = {"conversation_id", "epoch", "prev_offset", "offset", "timestamp", "demo"}
+
+
+def empty_state(conversation: Conversation) -> dict[str, Any]:
+    """The snapshot of a conversation before its first event."""
+    return {
+        **conversation.snapshot(),
+        "offset": 0,
+        "team": "",
+        "status": "idle",
+        "session_id": None,
+        "agents": [],
+        "model": None,
+        "demo": False,
+        "speaking": None,
+        "messages": [],
+        "omitted_messages": 0,
+        "progress": {"current_turn": 0, "max_turns": None, "percentage": None, "message": None},
+        "outcome": None,
+        "error": None,
+        "fallback": None,
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "estimated": False},
+    }
+
+
+def fold_event(state: dict[str, Any], name: str, payload: dict[str, Any]) -> None:
+    """Change a snapshot (as it travels, in JSON) by one event."""
+    body = {key: value for key, value in payload.items() if key not in _ENVELOPE}
+    state["offset"] = payload["offset"]
+    match name:
+        case "conversation_status":
+            _fold_status(state, body)
+        case "agent_step":
+            state["speaking"] = body["agent"]
+        case "message_start" | "message_delta" | "agent_message":
+            _fold_message(state, name, body, payload)
+        case "message_reset":
+            state["messages"] = [each for each in state["messages"] if each["message_id"] != body["message_id"]]
+        case "progress":
+            state["progress"] = body
+        case "conversation_complete":
+            state["outcome"] = {key: body[key] for key in ("consensus", "summary", "reason")}
+        case "conversation_error":
+            state["error"] = body
+        case "fallback_mode":
+            state["fallback"] = body
+            if body["mode"] == "demo":
+                state["demo"] = True
+            else:
+                state["model"] = body["to"] or state["model"]
+
+
+def _fold_status(state: dict[str, Any], body: dict[str, Any]) -> None:
+    if body["status"] == "initializing":
+        state.update(speaking=None, outcome=None, error=None, fallback=None, model=None, demo=False)
+        state["progress"] = {"current_turn": 0, "max_turns": None, "percentage": None, "message": None}
+    if body["status"] in ("completed", "stopped", "error"):
+        state["speaking"] = None
+    state.update(status=body["status"], session_id=body["session_id"], team=body["team"])
+    state["agents"] = body["agents"] or state["agents"]
+    state["model"] = body["model"] or state["model"]
+    if body["usage"]:
+        spent = state["usage"]
+        state["usage"] = {
+            "prompt_tokens": spent["prompt_tokens"] + body["usage"]["prompt_tokens"],
+            "completion_tokens": spent["completion_tokens"] + body["usage"]["completion_tokens"],
+            "estimated": spent["estimated"] or body["usage"]["estimated"],
+        }
+
+
+def _fold_message(state: dict[str, Any], name: str, body: dict[str, Any], payload: dict[str, Any]) -> None:
+    found = [each for each in state["messages"] if each["message_id"] == body["message_id"]]
+    if not found:
+        found = [{**_MESSAGE, "demo": payload["demo"], "timestamp": payload["timestamp"]}]
+        found[0].update({key: body[key] for key in ("message_id", "agent", "role") if key in body})
+        state["messages"].append(found[0])
+    message = found[0]
+    if name == "message_delta":
+        message["content"] += body["delta"]
+    elif name == "agent_message":
+        for key in ("content", "content_type", "confidence", "usage", "model", "reason", "truncated"):
+            message[key] = body[key]
+        message.update(state="partial" if body["partial"] else "complete", demo=payload["demo"])
+
+
+class Reader:
+    """One connection and what it makes of what it is sent."""
+
+    def __init__(self, sid: str, received: list[Frame]) -> None:
+        self.sid = sid
+        self.received = received
+        self.state: dict[str, Any] | None = None
+        self.resyncs = 0
+        self._read = 0
+
+    @property
+    def position(self) -> Position:
+        assert self.state is not None
+        return Position(epoch=self.state["epoch"], offset=self.state["offset"])
+
+    def join(self, conversation: Conversation, position: Position | None = None) -> bool:
+        """Send the command and take its answer; whether the position was recovered. Attach afterwards."""
+        self.received.clear()
+        self._read = 0
+        ack = conversation.join(self.sid, position)
+        if ack.recovered:
+            assert ack.snapshot is None
+            assert self.state is not None
+            assert (ack.epoch, ack.offset) == (self.state["epoch"], self.state["offset"])
+        else:
+            assert ack.snapshot is not None
+            self.state = copy.deepcopy(ack.snapshot)
+            assert ack.offset == self.state["offset"]
+        return ack.recovered
+
+    def follow(self, conversation: Conversation, position: Position | None = None) -> bool:
+        """Join and attach."""
+        recovered = self.join(conversation, position)
+        conversation.attach(self.sid)
+        return recovered
+
+    def read(self) -> dict[str, Any]:
+        """Fold what has arrived; the state that this client would show."""
+        assert self.state is not None
+        for name, payload in self.received[self._read :]:
+            if name == Resync.name:
+                self.state = copy.deepcopy(payload["snapshot"])
+                self.resyncs += 1
+            elif name in LOGGED_BY_NAME and "offset" in payload:
+                assert payload["epoch"] == self.state["epoch"]
+                assert payload["prev_offset"] == self.state["offset"], "a hole, or something twice"
+                assert payload["offset"] > payload["prev_offset"]
+                fold_event(self.state, name, payload)
+        self._read = len(self.received)
+        return self.state
+
+    def text(self) -> dict[str, str]:
+        """Message id → text, as this client shows it."""
+        return {each["message_id"]: each["content"] for each in self.read()["messages"]}
