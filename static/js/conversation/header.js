@@ -1,0 +1,151 @@
+// @ts-check
+/** The top of the page: heading, badge, connection, who takes part, and the buttons that steer. */
+
+import { isRunning } from "../fold.js";
+import { STATUS } from "../protocol.js";
+import { byId, h, setText } from "../ui/dom.js";
+import { CONNECTION_TEXT, STATUS_TEXT, tokens } from "../ui/format.js";
+import { modelName } from "../ui/model.js";
+import { toast } from "../ui/notices.js";
+import { avatar } from "./message.js";
+
+/** @param {{demo: boolean, title: string}} state */
+export const headingText = ({ demo, title }) => `${demo ? "Demo" : "Live"}: ${title || "Untitled"}`;
+
+export class Header {
+  #panelKey = "";
+
+  /** @param {{kindOf: (label: string) => string | undefined}} options kind of the model of this label, where known */
+  constructor({ kindOf }) {
+    this.kindOf = kindOf;
+  }
+
+  /** @param {any} state null: no conversation is shown */
+  show(state) {
+    byId("heading").hidden = !state;
+    byId("controls").hidden = !state;
+    this.#badge(state?.status ?? STATUS.IDLE);
+    this.#answeredBy(state);
+    if (state) setText(byId("heading"), headingText(state));
+    byId("demo-note").hidden = !state?.demo;
+    document.title = state ? `${headingText(state)} · Colloquy` : "Colloquy";
+    this.#panel(state);
+  }
+
+  /** @param {string} connection @param {string} detail */
+  connection(connection, detail = "") {
+    const element = byId("connection");
+    element.dataset.connection = connection;
+    element.title = detail;
+    setText(element, CONNECTION_TEXT[connection]);
+  }
+
+  /** @param {number | null} watchers */
+  watchers(watchers) {
+    byId("watchers").hidden = !watchers;
+    if (watchers) setText(byId("watchers"), `${watchers} watching`);
+  }
+
+  #badge(status) {
+    byId("status").dataset.status = status;
+    setText(byId("status"), STATUS_TEXT[status]);
+  }
+
+  #answeredBy(state) {
+    const element = byId("answered-by");
+    element.hidden = !state || !(state.model || state.demo);
+    if (element.hidden) return;
+    setText(element, state.demo ? "Prepared demo, no model" : `Answered by ${modelName(state.model, this.kindOf(state.model))}`);
+  }
+
+  #panel(state) {
+    const agents = state?.agents ?? [];
+    byId("panel").hidden = agents.length === 0;
+    if (agents.length === 0) return;
+    const spoken = new Set(state.messages.filter((message) => message.state === "complete").map((message) => message.agent));
+    const standing = ({ name }) => (state.speaking === name && isRunning(state.status) ? "speaks" : spoken.has(name) ? "spoke" : "waits");
+    const key = agents.map((agent) => `${agent.name} ${standing(agent)}`).join();
+    if (key !== this.#panelKey) {
+      this.#panelKey = key;
+      byId("panel-agents").replaceChildren(
+        ...agents.map((agent, at) =>
+          h(
+            "li",
+            { class: "panel-agent", "data-color": at % 8, "data-standing": standing(agent), title: agent.description },
+            avatar(agent.name, agent.emoji),
+            h("span", {}, agent.name),
+            standing(agent) === "speaks" && h("span", { class: "sr-only" }, " is speaking"),
+          ),
+        ),
+      );
+    }
+    this.#progress(state);
+  }
+
+  #progress({ progress, status }) {
+    const { current_turn: turn, max_turns: turns, percentage } = progress;
+    const running = isRunning(status);
+    setText(byId("turn"), running && turn ? `Turn ${turn}${turns ? ` of ${turns}` : ""}` : "");
+    const done = percentage ?? (turns ? (100 * turn) / turns : 0);
+    byId("turn-bar").value = status === STATUS.COMPLETED ? 100 : Math.min(100, done);
+    byId("turn-bar").hidden = !running;
+  }
+}
+
+/** Pause, resume and stop: enabled as the status allows, busy until the server has answered. */
+export class Controls {
+  #status = STATUS.IDLE;
+  #busy = false;
+  #following = false;
+
+  /** @param {import("../stream.js").ConversationStream} stream */
+  constructor(stream) {
+    const buttons = {
+      pause: () => stream.pause(),
+      resume: () => stream.resume(),
+      stop: async () => {
+        const { tokens: spent } = await stream.stop();
+        toast(`Stopped. ${tokens(spent)} spent.`, "good");
+      },
+    };
+    for (const [id, act] of Object.entries(buttons)) byId(id).addEventListener("click", () => this.#run(byId(id), act));
+  }
+
+  /** @param {string} status @param {boolean} following whether commands would reach the server now */
+  show(status, following) {
+    this.#status = status;
+    this.#following = following;
+    this.#enable();
+  }
+
+  async #run(button, act) {
+    if (this.#busy) return;
+    this.#busy = true;
+    button.setAttribute("aria-busy", "true");
+    this.#enable();
+    try {
+      await act();
+    } catch (error) {
+      toast(error.message, "error");
+    } finally {
+      this.#busy = false;
+      button.removeAttribute("aria-busy");
+      this.#enable();
+    }
+  }
+
+  #enable() {
+    const ready = this.#following && !this.#busy;
+    const paused = this.#status === STATUS.PAUSED;
+    const focused = document.activeElement;
+    byId("pause").disabled = !ready || !isRunning(this.#status) || paused;
+    byId("resume").disabled = !ready || !paused;
+    byId("stop").disabled = !ready || !isRunning(this.#status);
+    const busy = (id) => byId(id).getAttribute("aria-busy") === "true";
+    byId("pause").hidden = paused && !busy("pause");
+    byId("resume").hidden = !byId("pause").hidden;
+    // the focus stays on the button that has taken the other's place
+    if (focused === byId("pause") && byId("pause").hidden) byId("resume").focus();
+    if (focused === byId("resume") && byId("resume").hidden) byId("pause").focus();
+  }
+}

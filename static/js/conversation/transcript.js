@@ -1,0 +1,193 @@
+// @ts-check
+/** The scrolling part of the page: messages, notices between them, who is about to speak, and the end. */
+
+import { isRunning, isTerminal } from "../fold.js";
+import { EVENTS, STATUS } from "../protocol.js";
+import { h, perFrame, setText } from "../ui/dom.js";
+import { sentence } from "../ui/format.js";
+import { ending, fallbackText } from "./ending.js";
+import { avatar, messageView, noteView } from "./message.js";
+
+/** A frame's drawing may take this long; after a longer one, the next waits for as long as it took, times four. */
+const FRAME_BUDGET_MS = 8;
+
+export class Transcript {
+  /** @type {Map<string, any>} message id → its view */
+  #views = new Map();
+  /** @type {{after: string | null, element: HTMLElement}[]} notices, each after a message */
+  #notes = [];
+  #state = null;
+  #emojis = new Map();
+  #waitingFor = "";
+  #endingFor = null;
+  #end = null;
+  #restUntil = 0;
+  #draw = perFrame(() => this.#drawNow());
+  #waiting = h("div", { class: "waiting", hidden: true });
+  #omitted = h("p", { class: "note", hidden: true });
+
+  /**
+   * @param {HTMLElement} element
+   * @param {{onDrawn: () => void, onRetry: (content: string) => void}} hooks
+   */
+  constructor(element, { onDrawn, onRetry }) {
+    this.element = element;
+    this.onDrawn = onDrawn;
+    this.onRetry = onRetry;
+  }
+
+  /** Begin with another conversation. */
+  clear() {
+    this.#views.clear();
+    this.#notes = [];
+    this.#state = null;
+    this.#endingFor = null;
+    this.#end = null;
+    this.#waitingFor = "";
+    this.element.replaceChildren(this.#omitted, this.#waiting);
+    this.#omitted.hidden = this.#waiting.hidden = true;
+  }
+
+  /**
+   * @param {any} state
+   * @param {{name: string, payload: any} | null} event what led to it; null: a snapshot
+   */
+  show(state, event) {
+    if (event === null && this.#notes.length === 0 && state.fallback) this.#noteOfSnapshot(state);
+    if (event?.name === EVENTS.FALLBACK_MODE) this.#note(state, "switch", fallbackText(state.fallback));
+    if (event?.name === EVENTS.CONVERSATION_ERROR && state.error.recovering) {
+      this.#note(state, "switch", `${sentence(state.error.error)} It goes on from the last finished turn.`);
+    }
+    if (event?.name === EVENTS.AGENT_STEP && event.payload.emoji) this.#emojis.set(event.payload.agent, event.payload.emoji);
+    this.#state = state;
+    this.#draw();
+  }
+
+  /** Say that a team is silent, but alive. @param {string} text */
+  stillWorking(text) {
+    const line = this.#waiting.querySelector(".waiting-text");
+    if (line) setText(line, text);
+  }
+
+  /** A line at the end of what is there. @param {string} kind @param {string} text */
+  remark(kind, text) {
+    if (this.#state) this.#note(this.#state, kind, text);
+    this.#draw();
+  }
+
+  // --- drawing --------------------------------------------------------------------------------------------------------
+
+  #drawNow() {
+    if (!this.#state) return;
+    const startedAt = performance.now();
+    if (startedAt < this.#restUntil && isRunning(this.#state.status)) {
+      setTimeout(this.#draw, this.#restUntil - startedAt);
+      return;
+    }
+    const state = this.#state;
+    this.#omitted.hidden = state.omitted_messages === 0;
+    setText(this.#omitted, `${state.omitted_messages} earlier messages are no longer kept.`);
+    this.#drawMessages(state);
+    this.#drawWaiting(state);
+    this.#drawEnding(state);
+    const tookMs = performance.now() - startedAt;
+    this.#restUntil = tookMs > FRAME_BUDGET_MS ? startedAt + 5 * tookMs : 0;
+    this.onDrawn();
+  }
+
+  #drawMessages(state) {
+    const cards = this.#cards(state);
+    const wanted = [this.#omitted];
+    const kept = new Set();
+    const notes = [...this.#notes];
+    const takeNotes = (after) => {
+      for (const note of notes) if (note.after === after) wanted.push(note.element);
+    };
+    takeNotes(null);
+    let first = true; // the conversation's content type is that of its first message
+    for (const message of state.messages) {
+      let view = this.#views.get(message.message_id);
+      if (!view) {
+        const kind = first && state.omitted_messages === 0 ? state.content_type : message.content_type;
+        view = messageView(message, cards(message.agent), kind);
+        this.#views.set(message.message_id, view);
+      }
+      if (message.role === "user") first = false;
+      view.draw(message);
+      kept.add(message.message_id);
+      wanted.push(view.element);
+      takeNotes(message.message_id);
+    }
+    for (const id of [...this.#views.keys()]) if (!kept.has(id)) this.#views.delete(id);
+    for (const note of notes) if (note.after !== null && !kept.has(note.after)) note.after = state.messages.at(-1)?.message_id ?? null;
+    wanted.push(this.#waiting);
+    if (this.#end) wanted.push(this.#end);
+    arrange(this.element, wanted);
+  }
+
+  /** Colour and emoji of an agent: by its place in the team, or by the order of appearance. */
+  #cards(state) {
+    const order = state.agents.map((agent) => agent.name);
+    for (const { agent, role } of state.messages) if (role === "agent" && !order.includes(agent)) order.push(agent);
+    return (name) => ({
+      color: Math.max(0, order.indexOf(name)) % 8,
+      emoji: state.agents.find((agent) => agent.name === name)?.emoji || this.#emojis.get(name) || "",
+    });
+  }
+
+  /** The row at the end that says what is being waited for. */
+  #drawWaiting(state) {
+    const speaker = state.speaking;
+    const writes = state.messages.some((message) => message.state === "open" && message.content);
+    let text = "";
+    if (state.status === STATUS.INITIALIZING) text = state.progress.message ? sentence(state.progress.message) : "Getting the panel together…";
+    else if (state.status === STATUS.ACTIVE && !writes) {
+      text = speaker && state.messages.at(-1)?.agent !== speaker ? `${speaker} is thinking…` : (state.progress.message ?? "");
+      if (speaker && state.messages.at(-1)?.state === "open") text = `${speaker} is thinking…`;
+    }
+    const key = `${text}|${speaker}`;
+    this.#waiting.hidden = !text;
+    if (key === this.#waitingFor) return;
+    this.#waitingFor = key;
+    const card = this.#cards(state)(speaker ?? "");
+    const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
+    const thinks = state.status === STATUS.ACTIVE && speaker;
+    this.#waiting.dataset.color = String(card.color);
+    this.#waiting.replaceChildren(thinks ? avatar(speaker, card.emoji) : dots, h("span", { class: "waiting-text" }, text));
+    if (thinks) this.#waiting.append(dots);
+  }
+
+  #drawEnding(state) {
+    const key = isTerminal(state.status) ? [state.status, state.session_id, state.outcome, state.error, state.usage] : null;
+    if (key === this.#endingFor || key?.every((part, at) => part === this.#endingFor?.[at])) return;
+    this.#endingFor = key;
+    this.#end?.remove();
+    const asked = state.messages.findLast((message) => message.role === "user");
+    this.#end = ending(state, { onRetry: asked ? () => this.onRetry(asked.content) : null });
+    if (this.#end) this.element.append(this.#end);
+  }
+
+  // --- notices --------------------------------------------------------------------------------------------------------
+
+  #note(state, kind, text) {
+    const last = state.messages.at(-1);
+    this.#notes.push({ after: last?.message_id ?? null, element: noteView(kind, text) });
+  }
+
+  /** A snapshot tells of a switch, but not when: it stands before the first message that came from it. */
+  #noteOfSnapshot(state) {
+    const { fallback, messages } = state;
+    const first = messages.findIndex((message) => (fallback.mode === "demo" ? message.demo : message.model === fallback.to));
+    const after = first < 0 ? messages.at(-1) : messages[first - 1];
+    this.#notes.push({ after: after?.message_id ?? null, element: noteView("switch", fallbackText(fallback)) });
+  }
+}
+
+/** Put children in this order, and move none that is already in its place. */
+function arrange(element, wanted) {
+  const keep = new Set(wanted);
+  for (const child of [...element.children]) if (!keep.has(child)) child.remove();
+  wanted.forEach((child, at) => {
+    if (element.children[at] !== child) element.insertBefore(child, element.children[at] ?? null);
+  });
+}

@@ -1,0 +1,79 @@
+// @ts-check
+/** How figures, times and states are said. */
+
+import { CONNECTION } from "../connection.js";
+import { STATUS } from "../protocol.js";
+
+/** The badge's words (FEATURES A3). */
+export const STATUS_TEXT = Object.freeze({
+  [STATUS.IDLE]: "Idle",
+  [STATUS.INITIALIZING]: "Initializing",
+  [STATUS.ACTIVE]: "Active",
+  [STATUS.PAUSED]: "Paused",
+  [STATUS.COMPLETED]: "Complete",
+  [STATUS.STOPPED]: "Stopped",
+  [STATUS.ERROR]: "Error",
+});
+
+export const CONNECTION_TEXT = Object.freeze({
+  [CONNECTION.OPENING]: "Connecting…",
+  [CONNECTION.OPEN]: "Connected",
+  [CONNECTION.REOPENING]: "Reconnecting…",
+  [CONNECTION.CLOSED]: "Offline",
+});
+
+const number = new Intl.NumberFormat("en");
+
+/** @param {number} value */
+export const count = (value) => number.format(value);
+
+/** "≈ 1,234 tokens" @param {{prompt_tokens: number, completion_tokens: number, estimated: boolean}} usage */
+export function tokens(usage) {
+  const total = usage.prompt_tokens + usage.completion_tokens;
+  return `${usage.estimated ? "≈ " : ""}${count(total)} ${total === 1 ? "token" : "tokens"}`;
+}
+
+/** @param {number} bytes */
+export function bytes(bytes) {
+  return bytes < 1024 ? `${bytes} B` : `${(bytes / 1024).toFixed(bytes < 10_240 ? 1 : 0)} KB`;
+}
+
+const encoder = new TextEncoder();
+
+/** Length as the server counts it. @param {string} text */
+export const byteLength = (text) => encoder.encode(text).length;
+
+/** "14:05" @param {string} timestamp */
+export const clock = (timestamp) =>
+  new Date(timestamp).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+/** "now", "4 min", "3 h", "Tue", "12 Mar" @param {string} timestamp @param {number} [nowMs] */
+export function ago(timestamp, nowMs = Date.now()) {
+  const at = new Date(timestamp);
+  const minutes = Math.floor((nowMs - at.getTime()) / 60_000);
+  if (Number.isNaN(minutes)) return "";
+  if (minutes < 1) return "now";
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h`;
+  if (minutes < 6 * 24 * 60) return at.toLocaleDateString("en-GB", { weekday: "short" });
+  return at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+}
+
+/** "1:02:03" or "2:03" @param {number} ms */
+export function duration(ms) {
+  const seconds = Math.floor(ms / 1000);
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const shown = parts[0] ? parts : parts.slice(1);
+  return shown.map((part, at) => (at ? String(part).padStart(2, "0") : String(part))).join(":");
+}
+
+/** A sentence with a capital and a full stop. @param {string} text */
+export function sentence(text) {
+  const trimmed = text.trim();
+  if (!trimmed) return "";
+  const capital = trimmed[0].toUpperCase() + trimmed.slice(1);
+  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+}
+
+/** "backend_unavailable" → "backend unavailable" @param {string} code */
+export const words = (code) => code.replaceAll("_", " ");
