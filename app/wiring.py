@@ -14,6 +14,7 @@ from app.http.errors import register_errors
 from app.http.front import RefuseCompression
 from app.http.health import health
 from app.http.pages import add_security_headers, pages
+from app.http.protocol import protocol
 from app.http.websocket import websocket
 from app.namespaces.layer import SocketLayer
 from app.runner.models import ModelDirectory
@@ -43,7 +44,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     )
     parts = _parts(settings, version)
     app.extensions["colloquy"] = parts
-    for blueprint in (pages, conversations, websocket, health):
+    for blueprint in (pages, conversations, websocket, health, protocol):
         app.register_blueprint(blueprint)
     register_errors(app)
     app.after_request(add_security_headers)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request
 
+from app.auth.identity import identify
+from app.auth.permissions import Action, authorise
 from app.errors import RunnerLost
 from app.services import Services, services
 
@@ -17,6 +19,7 @@ _PROBE_TIMEOUT_S = 2.0
 @health.get("/api/v1/health")
 def alive() -> dict[str, Any]:
     """The process answers."""
+    authorise(identify(request.environ), Action.CONNECT)
     return {"status": "healthy", "timestamp": services().clock.now_iso()}
 
 
@@ -27,6 +30,7 @@ def ready() -> tuple[dict[str, Any], int]:
     ``ready``: all is well. ``degraded`` (still 200): no model answers, so conversations are demos.
     ``not_ready`` (503): no runner, no sockets, or the log does not take an entry.
     """
+    authorise(identify(request.environ), Action.CONNECT)
     parts = services()
     runner, models = _ask_models(parts)
     log = parts.manager.check_log()

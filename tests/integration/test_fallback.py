@@ -15,10 +15,22 @@ from tests.support.watcher import Watcher, check_chain, folded
 DEMO = {"content": TEXT, "options": {"tokens_per_s": 0}}
 
 
-@pytest.fixture(scope="module")
-def fast_demo(model: ModelServer) -> Iterator[ColloquyServer]:
-    """A server whose demos are quick; in the default mode: failing over happens in the runner, whatever the mode."""
-    env = {"DEMO_TOKENS_PER_S": "2000", "STREAM_TOKENS_PER_S": "0", "FIRST_TOKEN_TIMEOUT_S": "6"}
+@pytest.fixture(
+    scope="module",
+    params=[
+        "eventlet",  # failing over happens in the runner, whatever the mode: the others run with the long tests
+        pytest.param("gevent", marks=pytest.mark.matrix),
+        pytest.param("threading", marks=pytest.mark.matrix),
+    ],
+)
+def fast_demo(request: pytest.FixtureRequest, model: ModelServer) -> Iterator[ColloquyServer]:
+    """A server whose demos are quick."""
+    env = {
+        "ASYNC_MODE": request.param,
+        "DEMO_TOKENS_PER_S": "2000",
+        "STREAM_TOKENS_PER_S": "0",
+        "FIRST_TOKEN_TIMEOUT_S": "6",
+    }
     with ColloquyServer(model_url=model.url, env=env) as running:
         yield running
 

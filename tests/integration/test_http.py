@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from app.protocol.commands import COMMANDS_BY_NAME
+from app.protocol.events import EVENT_NAMES
 from tests.conftest import TIMEOUT_SCALE
 from tests.integration.conftest import TEXT, shared_runner
 from tests.support.model_server import ModelServer
@@ -138,3 +140,12 @@ def test_pages_come_with_a_strict_policy(server: ColloquyServer) -> None:
         assert "script-src 'self';" in headers["Content-Security-Policy"]
         assert "<script" in text
         assert "http://" not in text.replace("http://www.w3.org", "").replace("http://127.0.0.1", "")
+
+
+def test_the_contract_is_published(server: ColloquyServer) -> None:
+    """JSON Schema of every command, ack and event, made from the code."""
+    status, body, _ = ask(server, "GET", "/api/protocol")
+    assert status == 200
+    assert set(body["commands"]) == set(COMMANDS_BY_NAME)
+    assert {event["name"] for event in body["events"]} == set(EVENT_NAMES)
+    assert "content" in body["commands"]["start_stream"]["payload"]["properties"]
