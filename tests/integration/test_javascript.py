@@ -1,0 +1,56 @@
+"""The real socket.io-client, in Node.js: bare, and under Colloquy's own client."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import Any
+
+from tests.conftest import TIMEOUT_SCALE
+from tests.integration.conftest import TEXT
+from tests.support.model_server import ModelServer
+from tests.support.processes import ROOT
+from tests.support.server import ColloquyServer
+
+AGENTS = ["Financial Analyst", "Market Context", "Risk Challenger"]
+
+
+def watch(server: ColloquyServer, kind: str) -> Any:
+    """Run ``watch.mjs``; what it has seen."""
+    node = shutil.which("node")
+    assert node, "Node.js is missing"
+    script = ROOT / "tests" / "integration" / "watch.mjs"
+    ended = subprocess.run(
+        [node, str(script), server.url, kind, TEXT],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60 * TIMEOUT_SCALE,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def test_a_strangers_javascript_client_sees_everything(server: ColloquyServer, model: ModelServer) -> None:
+    """Nothing but socket.io-client and the protocol's names."""
+    seen = watch(server, "plain")
+    assert seen == {
+        "refused": "unknown_command",
+        "holes": 0,
+        "agents": AGENTS,
+        "same": True,
+        "status": ["initializing", "active", "completed"],
+    }
+
+
+def test_our_javascript_client_survives_a_cut_connection(server: ColloquyServer, model: ModelServer) -> None:
+    """It comes back by itself, with its position, and holds the server's text."""
+    model.control(token_delay_ms=20)
+    seen = watch(server, "library")
+    assert seen["reconnects"] == 1
+    assert (seen["status"], seen["agents"]) == ("completed", AGENTS)
+    assert set(seen["states"]) == {"complete"}
+    final = server.get(f"/api/conversations/{seen['conversation']}")
+    assert seen["contents"] == [message["content"] for message in final["messages"]]
