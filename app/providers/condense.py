@@ -22,6 +22,8 @@ from app.runner.wire import ProviderSpec
 MARK = "[… condensed …]"
 DEFAULT_REPLY_TOKENS = 1024
 TOKENS_PER_MESSAGE = 12
+LOCAL_PROMPT_TOKENS = 1300
+"""The bundled model reads some 150 tokens/s on one core: with more, its first word would be too long in coming."""
 MIN_MESSAGE_TOKENS = 24
 
 
@@ -40,9 +42,8 @@ def prompt_budget(spec: ProviderSpec, *, tools: Sequence[Tool | ToolSchema] = ()
     """
     reply = spec.max_reply_tokens or min(DEFAULT_REPLY_TOKENS, spec.context_tokens // 4)
     schemas = [tool.schema if isinstance(tool, Tool) else tool for tool in tools]
-    return int(
-        (spec.context_tokens - reply - estimate_tokens(json.dumps(schemas, default=str)) * bool(schemas)) * share
-    )
+    room = spec.context_tokens - reply - (estimate_tokens(json.dumps(schemas, default=str)) if schemas else 0)
+    return int(share * (min(room, LOCAL_PROMPT_TOKENS) if spec.kind == "local" else room))
 
 
 def condense(messages: Sequence[LLMMessage], budget: int) -> tuple[list[LLMMessage], bool]:

@@ -70,7 +70,7 @@ def _serve(slots: int, threads: int, port: int) -> str:
     parameters.n_ctx = CONTEXT_TOKENS_PER_SLOT * slots
     parameters.n_parallel = slots
     parameters.cpuparams.n_threads = threads
-    parameters.cpuparams_batch.n_threads = threads
+    parameters.cpuparams_batch.n_threads = min(threads + 1, os.cpu_count() or 1)  # coarser steps, less waiting
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = port
     parameters.ui = False

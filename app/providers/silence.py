@@ -14,6 +14,8 @@ from app.providers.model_run import ModelRun
 
 REPROBE_S = 5.0
 LOCAL_PROBE_TIMEOUT_S = 3.0
+LOCAL_QUEUE_FACTOR = 5
+"""The bundled model has few slots: a request may wait long for its turn, and the model is well."""
 
 
 async def watch(run: ModelRun, exchange: Exchange, request: httpx2.Request) -> None:
@@ -38,6 +40,8 @@ async def _watch(run: ModelRun, exchange: Exchange, request: httpx2.Request) -> 
             limit_s = limits.stall_timeout_s
         else:
             limit_s = limits.first_token_timeout_s + (limits.stall_timeout_s if exchange.whole else 0)
+        if spec.kind == "local" and not exchange.deltas:
+            limit_s *= LOCAL_QUEUE_FACTOR
         left_s = max(exchange.progressed_at, gate.opened_at) + limit_s - now
         if left_s <= 0:
             exchange.kill(failures.stalled(spec, f"no word for {limit_s:g} s"))

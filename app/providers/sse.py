@@ -122,10 +122,10 @@ def events_of_whole(document: dict[str, Any]) -> bytes:
     delta = dict(message) if isinstance(message, dict) else {}
     if isinstance(delta.get("tool_calls"), list):
         delta["tool_calls"] = [{"index": index, **tool_call} for index, tool_call in enumerate(delta["tool_calls"])]
-    head = {key: document[key] for key in ("id", "created", "model") if key in document}
+    head: dict[str, Any] = {key: document[key] for key in ("id", "created", "model") if key in document}
     head["object"] = "chat.completion.chunk"
     finish = choice.get("finish_reason") or "stop"
-    chunks = [
+    chunks: list[dict[str, Any]] = [
         {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
         {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]},
         {**head, "choices": [], "usage": document.get("usage")},

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from app.protocol.common import Payload
-from app.runner.wire import UP, Checkpoint, Control, Ended, Grant, ProviderSpec, Reply, RunEvent, StartRun
+from app.runner.wire import UP, Checkpoint, Control, Ended, Grant, ProviderSpec, Reply, RunEvent, StartRun, TeamSpec
 from app.teams.registry import find_teams
 from tests.conftest import TIMEOUT_SCALE
 from tests.support.processes import ROOT
@@ -24,7 +24,9 @@ def provider(base_url: str, model: str = "scripted", name: str = "openai", **fie
     return ProviderSpec(name=name, kind="openai", model=model, base_url=base_url, api_key="sk-test", **fields)
 
 
-def start_run(*providers: ProviderSpec, session: str = "s1", team: str = "debate", **fields: Any) -> StartRun:
+def start_run(
+    *providers: ProviderSpec, session: str = "s1", team: str | TeamSpec = "debate", **fields: Any
+) -> StartRun:
     """An order to run a bundled team."""
     values: dict[str, Any] = {"content": "Shares of ACME fell by 5 %.", "content_type": "text", "allowed": 100_000}
     spec = find_teams()[team] if isinstance(team, str) else team
@@ -88,7 +90,7 @@ class RunnerProcess:
         self._seq += 1
         seq = self._seq
         self.say(Control(op=op, session=session, seq=seq))  # type: ignore[arg-type]
-        found = await self.until(lambda: [m for m in self.heard if isinstance(m, Reply) and m.seq == seq])
+        found: list[Reply] = await self.until(lambda: [m for m in self.heard if isinstance(m, Reply) and m.seq == seq])
         return found[0]
 
     async def until(self, condition: Callable[[], Any], wait_s: float = WAIT_S) -> Any:
@@ -102,7 +104,7 @@ class RunnerProcess:
 
     async def ended(self, session: str = "s1", wait_s: float = WAIT_S) -> Ended:
         """Wait for the end of the run."""
-        found = await self.until(
+        found: list[Ended] = await self.until(
             lambda: [m for m in self.heard if isinstance(m, Ended) and m.session == session], wait_s
         )
         return found[0]

@@ -241,7 +241,7 @@ async def test_the_next_user_turn_knows_the_history(model: ModelServer, runner: 
 async def test_a_team_that_cannot_be_built(runner: RunnerProcess, model: ModelServer) -> None:
     """A typed error in the room and at the end of the run."""
     team = TeamSpec(name="mine", factory="no.such.module:team", agents=(AgentCard(name="A"),))
-    runner.say(start_run(provider(model.url), team=team))  # type: ignore[arg-type]
+    runner.say(start_run(provider(model.url), team=team))
     ended = await runner.ended()
     assert (ended.outcome, ended.code) == ("error", "team_failed")
     assert runner.payloads("conversation_error")[0]["code"] == "team_failed"
