@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from app.protocol.common import ContentType, Status, Usage
@@ -212,12 +213,12 @@ class ConversationFold:
         return message
 
     def _trim(self) -> None:
-        while len(self._messages) > self.max_messages:
-            oldest = next(iter(self._messages))
-            if self._messages[oldest].fields["state"] == "open":
-                return
-            del self._messages[oldest]
-            self._omitted += 1
+        surplus = len(self._messages) - self.max_messages
+        if surplus > 0:
+            finished = (key for key, message in self._messages.items() if message.fields["state"] != "open")
+            for oldest in list(islice(finished, surplus)):
+                del self._messages[oldest]
+                self._omitted += 1
 
 
 _HANDLERS: dict[str, Callable[[ConversationFold, dict[str, Any]], None]] = {
