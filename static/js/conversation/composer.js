@@ -63,7 +63,7 @@ export class Composer {
   #available;
 
   /**
-   * @param {{maxBytes: number, available: boolean, onStart: (wish: {team: string, content: string, content_type: string}) => Promise<void>}} options
+   * @param {{maxBytes: number, available: boolean, onStart: (wish: {team: string, content: string, content_type: string}) => Promise<boolean>}} options
    */
   constructor({ maxBytes, available, onStart }) {
     this.#available = available;
@@ -85,8 +85,8 @@ export class Composer {
       if (this.#button.disabled) return;
       this.#button.setAttribute("aria-busy", "true");
       try {
-        await onStart({ team: this.team, content: this.#area.value.trim(), content_type: this.kind });
-        this.#area.value = "";
+        const began = await onStart({ team: this.team, content: this.#area.value.trim(), content_type: this.kind });
+        if (began) this.#area.value = "";
       } finally {
         this.#button.removeAttribute("aria-busy");
         this.look();

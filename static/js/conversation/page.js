@@ -78,7 +78,7 @@ async function open(conversationId, { push = false } = {}) {
     stream.leave();
     show(VIEWS.WELCOME);
     scroller.toTop();
-    composer.focus();
+    if (matchMedia("(pointer: fine)").matches) composer.focus(); // elsewhere a keyboard would cover the page
     return;
   }
   if (!settings.socketAvailable) {
@@ -109,6 +109,7 @@ function addressed() {
 
 // --- commands ---------------------------------------------------------------------------------------------------------
 
+/** @returns {Promise<boolean>} whether it began */
 async function start(wish) {
   transcript.clear();
   try {
@@ -117,9 +118,10 @@ async function start(wish) {
     sidebar.mark(ack.conversation_id);
     scroller.toEnd();
     byId("display").focus({ preventScroll: true });
+    return true;
   } catch (error) {
     toast(sentence(error.message), "error");
-    throw error;
+    return false;
   }
 }
 

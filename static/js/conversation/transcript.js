@@ -19,6 +19,7 @@ export class Transcript {
   #state = null;
   #emojis = new Map();
   #waitingFor = "";
+  #silence = "";
   #endingFor = null;
   #end = null;
   #restUntil = 0;
@@ -60,13 +61,14 @@ export class Transcript {
     }
     if (event?.name === EVENTS.AGENT_STEP && event.payload.emoji) this.#emojis.set(event.payload.agent, event.payload.emoji);
     this.#state = state;
+    this.#silence = "";
     this.#draw();
   }
 
-  /** Say that a team is silent, but alive. @param {string} text */
+  /** Say that a team is silent, but alive; until the next event. @param {string} text */
   stillWorking(text) {
-    const line = this.#waiting.querySelector(".waiting-text");
-    if (line) setText(line, text);
+    this.#silence = text;
+    this.#draw();
   }
 
   /** A line at the end of what is there. @param {string} kind @param {string} text */
@@ -138,12 +140,13 @@ export class Transcript {
   /** The row at the end that says what is being waited for. */
   #drawWaiting(state) {
     const speaker = state.speaking;
-    const writes = state.messages.some((message) => message.state === "open" && message.content);
+    const note = state.progress.message;
+    const writes = state.messages.some((message) => message.state === "open");
     let text = "";
-    if (state.status === STATUS.INITIALIZING) text = state.progress.message ? sentence(state.progress.message) : "Getting the panel together…";
+    if (this.#silence && isRunning(state.status)) text = this.#silence;
+    else if (state.status === STATUS.INITIALIZING) text = note ? sentence(note) : "Getting the panel together…";
     else if (state.status === STATUS.ACTIVE && !writes) {
-      text = speaker && state.messages.at(-1)?.agent !== speaker ? `${speaker} is thinking…` : (state.progress.message ?? "");
-      if (speaker && state.messages.at(-1)?.state === "open") text = `${speaker} is thinking…`;
+      text = speaker && state.messages.at(-1)?.agent !== speaker ? `${speaker} is thinking…` : note ? sentence(note) : "";
     }
     const key = `${text}|${speaker}`;
     this.#waiting.hidden = !text;
