@@ -13,6 +13,7 @@ from app.errors import (
     ContentTooLarge,
     ConversationUnknown,
     Interrupted,
+    InvalidPayload,
     InvalidState,
     LimitExceeded,
     RunError,
@@ -26,7 +27,6 @@ from app.streaming.conversation import Conversation, Recorder, new_conversation
 from app.streaming.log import ConversationLog
 from app.streaming.ports import Archive, Clock, Concurrency, Models, Runners, Teams, Transport
 from app.streaming.session import StreamingSession
-from app.streaming.states import RUNNING, TERMINAL
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class StreamingManager:
     ) -> StreamingSession:
         """Make a session, of a new conversation or of one that has ended. Nothing is logged before :meth:`begin`.
 
-        :raises TeamUnknown, ContentEmpty, ContentTooLarge, ConversationUnknown: nothing has changed.
+        :raises TeamUnknown, ContentEmpty, ContentTooLarge, InvalidPayload, ConversationUnknown: nothing has changed.
         :raises InvalidState: when the conversation is running.
         :raises LimitExceeded: when too many sessions run, or no ended conversation can be forgotten.
         """
@@ -149,6 +149,7 @@ class StreamingManager:
                 max_restarts=self.bounds.runner_restarts,
                 save_checkpoint=self._archive.save_checkpoint,
             )
+            self._conversations[conversation.id] = conversation
             self._sessions[conversation.id] = session
         return session
 
@@ -184,7 +185,10 @@ class StreamingManager:
     def _check_content(self, content: str) -> None:
         if not content.strip():
             raise ContentEmpty("the content is empty")
-        size, limit = len(content.encode("utf-8", "surrogatepass")), self.bounds.max_content_bytes
+        try:
+            size, limit = len(content.encode()), self.bounds.max_content_bytes
+        except UnicodeEncodeError:
+            raise InvalidPayload("the content is not Unicode text: it has half a surrogate pair") from None
         if size > limit:
             raise ContentTooLarge(f"the content has {size} bytes; at most {limit} are taken")
 
@@ -204,7 +208,6 @@ class StreamingManager:
             max_messages=self.bounds.max_messages_per_conversation,
             record=self._record,
         )
-        self._conversations[conversation.id] = conversation
         return conversation
 
     def _forget_oldest(self) -> None:
@@ -294,25 +297,34 @@ class StreamingManager:
     def tick(self) -> None:
         """One round: timeouts, heartbeats, presence, and the release of what nobody needs."""
         now = self._clock.monotonic()
-        for session in self.sessions(running=True):
-            limit = self.bounds.pause_timeout_s if session.status is Status.PAUSED else self.config.session_timeout_s
-            if session.status in RUNNING and now - session.last_event_at > limit:
-                timeout = SessionTimeout(f"nothing has happened for {limit:g} seconds")
-                session.touch()
-                self._concurrency.spawn(session.abort, timeout)
-            else:
-                session.say_still_working(now)
         beat = now - self._last_heartbeat >= self.config.heartbeat_s
         if beat:
             self._last_heartbeat = now
-        for conversation in self.conversations():
-            conversation.announce_presence()
-            if beat and conversation.watchers:
-                conversation.announce_heartbeat()
-            idle_s = now - conversation.unwatched_since
-            ended = conversation.status in TERMINAL
-            if ended and not conversation.watchers and idle_s > self.bounds.conversation_linger_s:
-                conversation.release()
+        for session in self.sessions():
+            try:
+                if not session.ended:
+                    self._look_after(session, now)
+                self._keep_house(session, now, beat)
+            except Exception:  # the next one needs it, too
+                logger.exception("housekeeping of conversation %s failed", session.conversation.id)
+
+    def _look_after(self, session: StreamingSession, now: float) -> None:
+        limit = self.bounds.pause_timeout_s if session.status is Status.PAUSED else self.config.session_timeout_s
+        if now - session.last_event_at > limit:
+            timeout = SessionTimeout(f"nothing has happened for {limit:g} seconds")
+            session.touch()
+            self._concurrency.spawn(session.abort, timeout)
+        else:
+            session.say_still_working(now)
+
+    def _keep_house(self, session: StreamingSession, now: float, beat: bool) -> None:
+        conversation = session.conversation
+        conversation.announce_presence()
+        if beat and conversation.watchers:
+            conversation.announce_heartbeat()
+        idle_s = now - max(conversation.unwatched_since, session.last_event_at)
+        if session.ended and not conversation.watchers and idle_s > self.bounds.conversation_linger_s:
+            conversation.release()
 
     def check_log(self) -> str | None:
         """Append to a log and read it back; what went wrong, or None."""

@@ -111,11 +111,6 @@ class StreamingSession:
         """True from the moment that the log holds the terminal status, so that who hears it may start the next."""
         return self._result is not None or (self._finishing and self.conversation.status in TERMINAL)
 
-    @property
-    def begun(self) -> bool:
-        """Whether the room was opened."""
-        return self._begun
-
     def open_room(self) -> None:
         """Log `initializing` and the user's words, and begin to consume; nothing, if it was aborted before."""
         self._commands.run(self._open_room)
