@@ -74,4 +74,5 @@ class Exchange:
 
     def _cancel(self) -> None:
         if self.task is not None and not self.task.done():
-            self.task.cancel()
+            # Not at once: a task that is cancelled before its first step never comes to its own clean-up.
+            self.task.get_loop().call_soon(self.task.cancel)

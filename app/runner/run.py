@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from contextlib import suppress
 from typing import Any
 
@@ -108,8 +109,9 @@ class Run:
             return None
         except ColloquyError as error:
             outcome = await self._failed(error)
-        except Exception as error:  # the run must end in a typed event, whatever has happened
-            log.warning("run %s failed: %s", start.session, type(error).__name__, exc_info=True)
+        except Exception as error:  # noqa: BLE001  # the run must end in a typed event, whatever has happened
+            where = "".join(traceback.format_tb(error.__traceback__))  # not its message: it may quote contents
+            log.warning("run %s failed: %s\n%s", start.session, type(error).__name__, where)
             outcome = await self._failed(TeamFailed(f"the run failed: {type(error).__name__}"))
         with suppress(RunAborted):
             await self._model.close_open()

@@ -16,7 +16,7 @@ import pytest
 
 from app.protocol.common import AgentCard
 from app.protocol.events import LOGGED_BY_NAME
-from app.runner.wire import Limits, Reply, TeamSpec
+from app.runner.wire import Limits, Probe, Reply, TeamSpec
 from tests.conftest import TIMEOUT_SCALE
 from tests.runner.harness import RunnerProcess, check_messages, provider, start_run
 from tests.support.model_server import ModelServer
@@ -252,6 +252,16 @@ async def test_unknown_sessions_and_nonsense(runner: RunnerProcess) -> None:
     runner.writer.write(b"nonsense\n{}\n\n")
     reply = await runner.control("pause", "nobody")
     assert not reply.ok
+
+
+async def test_a_probe_tells_of_each_provider(model: ModelServer, runner: RunnerProcess) -> None:
+    """Who answers, who does not, and with which code."""
+    runner.say(
+        Probe(seq=77, providers=(provider(model.url), provider("http://127.0.0.1:9/v1", name="gone")), timeout_s=2)
+    )
+    [reply] = await runner.until(lambda: [m for m in runner.heard if isinstance(m, Reply) and m.seq == 77])
+    assert reply.result["providers"]["openai"]["ok"] is True
+    assert reply.result["providers"]["gone"]["code"] == "model_unreachable"
 
 
 async def test_sigterm_ends_it_within_a_second(model: ModelServer, runner: RunnerProcess) -> None:

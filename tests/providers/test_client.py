@@ -1,0 +1,236 @@
+"""The gated client over a scripted transport: what is joined, what is counted, what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import httpx2
+import pytest
+from autogen_core.models import CreateResult, UserMessage
+
+from app.errors import BackendUnavailable, ModelRejected
+from app.providers.calls import Call, Piece, Switch
+from app.providers.client import GatedModelClient
+from app.providers.gate import Gate
+from app.providers.model_run import ModelRun
+from app.providers.network import Network
+from app.runner.wire import Limits, ProviderSpec
+
+ASK = [UserMessage(content="A question of mine.", source="user")]
+
+
+def sse(*deltas: dict[str, Any] | str, finish: str | None = "stop", done: bool = True) -> list[bytes]:
+    """The events of a reply, one bytes object each."""
+    events: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": {"content": d} if isinstance(d, str) else d, "finish_reason": None}]}
+        for d in deltas
+    ]
+    if finish:
+        events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    lines = [b"data: " + json.dumps({**head, **event}).encode() + b"\n\n" for event in events]
+    return [*lines, *([b"data: [DONE]\n\n"] if done else [])]
+
+
+class Body(httpx2.AsyncByteStream):
+    """Parts as reads bring them. None: nothing more comes; an exception is raised."""
+
+    def __init__(self, parts: Sequence[bytes | Exception | None]) -> None:
+        self.parts = parts
+        self.taken = 0
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            if part is None:
+                await asyncio.Event().wait()
+            elif isinstance(part, Exception):
+                raise part
+            else:
+                self.taken += 1
+                yield part
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Script(httpx2.AsyncBaseTransport):
+    """Answers request after request: a body, a status, or an exception."""
+
+    def __init__(self, *answers: Body | int | Exception) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx2.Request] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, int):
+            return httpx2.Response(answer, json={"error": {"message": "sk-secret is wrong"}})
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=answer)
+
+
+class Caller:
+    """A run with one client, and a stand-in for the adapter that binds every call at its first piece."""
+
+    def __init__(self, script: Script, names: str = "a", allowed: int = 1000) -> None:
+        specs = [
+            ProviderSpec(name=name, kind="openai", model="m", base_url="http://model/v1", api_key="sk-secret")
+            for name in names
+        ]
+        self.run = ModelRun(Network(script), Gate(allowed), Limits(), specs)
+        self.run.on_change = self.changed
+        self.client = GatedModelClient(self.run)
+        self.entries: list[Piece | Switch] = []
+
+    def changed(self, call: Call) -> None:
+        if call.opening is not None and not call.bound:
+            call.bind()
+        self.entries += call.entries
+        for entry in call.entries:
+            if isinstance(entry, Piece):
+                self.run.gate.sent(entry.tokens, reserved=entry.reserved)
+        call.entries.clear()
+
+    async def stream(self) -> tuple[list[str], CreateResult]:
+        """What a team sees of a call."""
+        seen = [item async for item in self.client.create_stream(ASK)]
+        assert isinstance(seen[-1], CreateResult)
+        return [item for item in seen[:-1] if isinstance(item, str)], seen[-1]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until the condition holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # nothing here tells of its changes
+            await asyncio.sleep(0)
+
+
+async def test_deltas_of_one_read_are_one_piece() -> None:
+    """Its tokens are counted; the team gets the same text in few pieces, the result whole."""
+    words = [f"w{number} " for number in range(50)]
+    events = sse({"role": "assistant", "content": ""}, *words)
+    body = Body([b"".join(events[:3]), b"".join(events[3:33]), b"".join(events[33:])])
+    caller = Caller(Script(body))
+    chunks, result = await caller.stream()
+    assert result.content == "".join(words) == "".join(chunks)
+    pieces = [entry for entry in caller.entries if isinstance(entry, Piece)]
+    assert "".join(piece.text for piece in pieces) == result.content
+    assert sum(piece.tokens for piece in pieces) == 50
+    assert len(pieces) < 8
+    assert len(chunks) < 8
+    assert body.closed
+    usage = caller.run.usage()
+    assert (usage.completion_tokens, usage.estimated) == (50, True)
+    assert usage.prompt_tokens == len("A question of mine.") // 4 + 1
+
+
+async def test_credit_bounds_a_piece() -> None:
+    """Ten tokens allowed: ten are taken, the rest waits in the body."""
+    body = Body([b"".join(sse(*"abcdefghijklmnopqrstuvwxyz"))])
+    caller = Caller(Script(body), allowed=10)
+    task = asyncio.create_task(caller.stream())
+    await until(lambda: sum(entry.tokens for entry in caller.entries if isinstance(entry, Piece)) >= 10)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert "".join(entry.text for entry in caller.entries if isinstance(entry, Piece)) == "abcdefghij"
+    caller.run.gate.grant(1000)
+    assert (await task)[1].content == "abcdefghijklmnopqrstuvwxyz"
+
+
+async def test_reasoning_is_no_part_of_the_message() -> None:
+    """It is kept as the result's thought."""
+    body = Body(sse({"content": None, "reasoning_content": "abc"}, {"content": None, "reasoning_content": "d"}, "yes"))
+    chunks, result = await Caller(Script(body)).stream()
+    assert chunks == ["yes"]
+    assert result.content == "yes"
+    assert result.thought == "abcd"
+
+
+async def test_tool_calls_pass() -> None:
+    """In their pieces, joined by AutoGen."""
+    call = {"index": 0, "id": "t", "type": "function", "function": {"name": "f", "arguments": '{"a"'}}
+    more = {"index": 0, "function": {"arguments": ":1}"}}
+    _, result = await Caller(Script(Body(sse({"tool_calls": [call]}, {"tool_calls": [more]})))).stream()
+    assert not isinstance(result.content, str)
+    assert (result.content[0].name, result.content[0].arguments) == ("f", '{"a":1}')
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Body(sse("a", finish=None, done=False)), "model_broken"),
+        (Body([*sse("a", finish=None, done=False), httpx2.RemoteProtocolError("cut")]), "model_broken"),
+        (Body([b'data: {"error":{"message":"overloaded"}}\n\n']), "model_server_error"),
+        (Body([]), "model_broken"),
+        (httpx2.ConnectError("no"), "model_unreachable"),
+        (httpx2.ReadError("no"), "model_broken"),
+        (500, "model_server_error"),
+        (401, "model_unauthorized"),
+        (302, "model_unreachable"),
+    ],
+)
+async def test_the_next_provider_answers(answer: Body | int | Exception, code: str) -> None:
+    """And stays the one that answers; where none is left, the error tells the last one's code and no key."""
+    caller = Caller(Script(answer, Body(sse("b")), Body(sse("c"))), names="xy")
+    assert (await caller.stream())[1].content == "b"
+    assert Switch("x", "y", code) in caller.entries
+    assert (await caller.stream())[1].content == "c"
+    assert caller.run.failure is None
+
+
+async def test_none_is_left() -> None:
+    """A typed error, which the run remembers."""
+    caller = Caller(Script(401, 500), names="xy")
+    with pytest.raises(BackendUnavailable) as caught:
+        await caller.stream()
+    assert caught.value.error_code == "model_server_error"
+    assert caller.run.failure is caught.value
+    assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("finish", ["content_filter"])
+async def test_a_withheld_reply(finish: str) -> None:
+    """The provider's policy is no reason to ask another."""
+    caller = Caller(Script(Body(sse("a", finish=finish))), names="xy")
+    with pytest.raises(ModelRejected) as caught:
+        await caller.stream()
+    assert caught.value.error_code == "content_refused"
+
+
+async def test_a_bad_request_shows_no_key() -> None:
+    """Though the provider's message quotes it."""
+    with pytest.raises(ModelRejected) as caught:
+        await Caller(Script(422)).stream()
+    assert caught.value.error_code == "model_bad_request"
+    assert "sk-secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("parts", [[], sse("a", finish=None, done=False)])
+async def test_abort_closes_what_is_open(parts: list[bytes]) -> None:
+    """In mid-stream or before: the body is closed when it returns, and no request can begin any more."""
+    body = Body([*parts, None])
+    caller = Caller(Script(body, Body(sse("b"))))
+    task = asyncio.create_task(caller.stream())
+    await until(lambda: body.taken >= len(parts) and caller.run.network.active_streams > 0)
+    await caller.run.abort_all()
+    assert body.closed
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert caller.run.network.active_streams == 0
+
+
+async def test_cancelling_the_caller_closes_its_request() -> None:
+    """As a team does whose task is cancelled."""
+    body = Body([None])
+    caller = Caller(Script(body))
+    task = asyncio.create_task(caller.stream())
+    await until(lambda: caller.run.network.active_streams > 0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: body.closed)
