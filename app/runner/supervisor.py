@@ -29,6 +29,7 @@ _SHARED = "shared"  # the key of the runners that carry the bundled teams
 _MAX_UNSENT = 20_000  # messages to a runner that does not read: it hangs
 _STOP_TIMEOUT_S = 2.0  # a runner that takes longer to stop a run is killed; its other runs are resumed
 _PAUSE_TIMEOUT_S = 2.0
+_START_TIMEOUT_S = 5.0  # a runner takes about 1.6 s to import AutoGen
 _EXIT_S = 1.0  # from the end of the socket to the end of the process
 _RECEIVE_BYTES = 262_144
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -300,14 +301,16 @@ class Supervisor:
             return list(self._runners)
 
     def probe(self, providers: tuple[ProviderSpec, ...], timeout_s: float) -> dict[str, Any]:
-        """Ask a shared runner whether the models answer.
+        """Ask a shared runner whether the models answer; one that is starting is waited for.
 
         :returns: the reply's result: provider name → ``{ok, error, latency_ms}``.
         :raises RunnerLost: when no runner answers in time.
         """
-        ready = [runner for runner in self.runners() if runner.key == _SHARED and runner.alive and runner.ready]
-        if not ready:
-            raise RunnerLost("no agent process is ready")
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not (ready := [each for each in self.runners() if each.key == _SHARED and each.alive and each.ready]):
+            if time.monotonic() > deadline:
+                raise RunnerLost("no agent process is ready")
+            self._concurrency.sleep(0.02)
         reply = ready[0].ask(lambda seq: Probe(seq=seq, providers=providers, timeout_s=timeout_s), timeout_s + 1)
         result: dict[str, Any] = reply["result"]
         return result

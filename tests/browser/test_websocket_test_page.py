@@ -1,0 +1,65 @@
+"""The debugging page (FEATURES B8) in Chromium, against the real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import WAIT_MS
+from tests.support.model_server import ModelServer
+from tests.support.server import ColloquyServer
+
+pytestmark = pytest.mark.browser
+
+OpenPage = Callable[..., Any]
+
+expect.set_options(timeout=WAIT_MS)
+
+
+def test_a_run_by_hand(open_page: OpenPage, server: ColloquyServer, model: ModelServer) -> None:
+    """Start, pause, resume, stop; figures and rows follow."""
+    model.control(token_delay_ms=20, tokens=400)
+    page = open_page(f"{server.url}/websocket-test")
+    expect(page.get_by_test_id("connection-status")).to_contain_text("Connected")
+    status = page.get_by_test_id("conversation-status")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(status).to_have_text("Active")
+    expect(page.get_by_test_id("metric-tokens")).not_to_have_text("0")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(status).to_have_text("Paused")
+    page.get_by_role("button", name="Resume", exact=True).click()
+    expect(status).to_have_text("Active")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(status).to_have_text("Stopped")
+    expect(page.get_by_text("message_delta").first).to_be_visible()
+    assert int(page.get_by_test_id("metric-offset").inner_text().replace(",", "")) > 5
+
+
+def test_every_command_has_a_form_and_shows_its_ack(open_page: OpenPage, server: ColloquyServer) -> None:
+    """A ping answers; a join of nothing is refused with its code."""
+    page = open_page(f"{server.url}/websocket-test")
+    expect(page.get_by_test_id("connection-status")).to_contain_text("Connected")
+    for command in ("join", "leave", "start_stream", "pause_stream", "resume_stream", "stop_stream", "send_message"):
+        assert page.get_by_test_id(f"send-{command}").count() == 1
+    page.get_by_text("ping", exact=True).click()
+    page.get_by_test_id("send-ping").click()
+    expect(page.get_by_test_id("ack-ping")).to_contain_text('"ok": true')
+
+
+def test_the_log_is_filtered_and_copied(open_page: OpenPage, server: ColloquyServer) -> None:
+    """By name or text; what is copied is what was shown."""
+    page = open_page(f"{server.url}/websocket-test", permissions=["clipboard-read", "clipboard-write"])
+    expect(page.get_by_test_id("connection-status")).to_contain_text("Connected")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_test_id("conversation-status")).to_have_text("Complete")
+    page.get_by_placeholder("Filter by name or text").fill("conversation_complete")
+    expect(page.get_by_text("conversation_status", exact=True).locator("visible=true")).to_have_count(0)
+    page.get_by_role("button", name="Copy", exact=True).click()
+    copied = page.evaluate("() => navigator.clipboard.readText()")
+    assert "conversation_complete" in copied
+    assert "message_delta" not in copied
+    assert json.dumps("They agree to disagree.") in copied
