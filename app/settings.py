@@ -108,7 +108,9 @@ class Settings(BaseSettings):
     model_structured_output: bool = Field(True, description="whether the configured model obeys a JSON schema")
     local_model: bool = Field(True, description="run the bundled small model when no other is configured")
     local_model_slots: int = Field(2, ge=1, le=16, description="replies that the bundled model writes at once")
-    local_model_threads: int = Field(0, ge=0, description="threads of the bundled model; 0: one per core, at most 4")
+    local_model_threads: int = Field(
+        0, ge=0, description="threads of the bundled model; 0: one core is left to the others"
+    )
     fallback_local: bool = Field(False, description="let the bundled model stand in for a configured one that fails")
     probe_after_s: float = Field(1.0, gt=0, description="silence after which a model is probed, in seconds")
     probe_timeout_s: float = Field(0.8, gt=0, description="how long a probe may take, in seconds")

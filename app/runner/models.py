@@ -37,13 +37,14 @@ def local_model_missing() -> str | None:
 class LocalModel:
     """The bundled model in a process of its own, which ends when this one does.
 
-    :param slots: replies written at once. :param threads: 0 for one per core, at most 4.
+    :param slots: replies written at once.
+    :param threads: 0: chosen by the model's process, which leaves a core to the others.
     """
 
     def __init__(self, concurrency: Concurrency, slots: int, threads: int) -> None:
         self._concurrency = concurrency
         self._slots = slots
-        self._threads = threads or min(4, os.cpu_count() or 1)
+        self._threads = threads
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: socket.socket | None = None
         self._changed = concurrency.condition()  # guards what follows
@@ -78,19 +79,22 @@ class LocalModel:
             while piece := lifeline.recv(4096):
                 received += piece
                 if b"\n" in received:
-                    address = json.loads(received.split(b"\n")[0])["base_url"]
+                    said = json.loads(received.split(b"\n")[0])
                     received = b""
                     with self._changed:
-                        self._base_url = address
+                        self._base_url = said.get("base_url")
+                        self.problem = said.get("error")
                         self._changed.notify_all()
-        except (OSError, ValueError, KeyError) as error:
+                    if "error" in said:
+                        logger.error("the bundled model cannot run: %s", said["error"])
+        except (OSError, ValueError, AttributeError) as error:
             logger.error("the bundled model's process spoke nonsense: %s", error)
         _kill(process)
         process.wait()
         with self._changed:
             self._base_url = None
-            again = not self._closed and self._starts < _MAX_STARTS
-            if not again:
+            again = not self._closed and not self.problem and self._starts < _MAX_STARTS
+            if not again and not self._closed:
                 self.problem = self.problem or "its process died repeatedly"
             self._changed.notify_all()
         if again:
