@@ -44,7 +44,7 @@ export class ColloquyClient {
   #socket = null;
   #emitter = new Emitter();
   #settings;
-  #connection = CONNECTION.CLOSED;
+  #connection = /** @type {string} */ (CONNECTION.CLOSED);
   #wanted = false;
   #refusals = 0;
   /** @type {Set<(error: ColloquyError) => void>} commands without an answer yet */

@@ -12,7 +12,9 @@ import { EVENTS, STATUS } from "./protocol.js";
 /** @typedef {import("./colloquy.d.ts").Snapshot} Snapshot */
 /** @typedef {import("./colloquy.d.ts").MessageView} MessageView */
 
+/** @type {Set<string>} */
 const TERMINAL = new Set([STATUS.COMPLETED, STATUS.STOPPED, STATUS.ERROR]);
+/** @type {Set<string>} */
 const RUNNING = new Set([STATUS.INITIALIZING, STATUS.ACTIVE, STATUS.PAUSED]);
 
 /** Whether a session in this state has ended for good. @param {string} status */

@@ -25,7 +25,7 @@ const PHASE = Object.freeze({ IDLE: "idle", JOINING: "joining", FOLLOWING: "foll
 
 export class ConversationStream {
   #client;
-  #phase = PHASE.IDLE;
+  #phase = /** @type {string} */ (PHASE.IDLE);
   #turn = 0; // grows with each join, so that a late answer to an earlier one is ignored
   #fruitless = 0;
   /** @type {{name: string, payload: any}[]} events that came while joining */

@@ -108,12 +108,12 @@ export class Composer {
     this.#area.focus({ preventScroll: true });
   }
 
-  /** @param {{teams: any[], default: string}} answer of /api/teams */
+  /** @param {{teams: any[], broken?: any[], default: string}} answer of /api/teams */
   showTeams(answer) {
-    this.#teams = answer.teams;
+    this.#teams = allTeams(answer);
     const select = byId("team");
     select.replaceChildren(
-      ...answer.teams.map((team) => h("option", { value: team.name, disabled: Boolean(team.error) }, team.error ? `${team.title} (cannot be used)` : team.title)),
+      ...this.#teams.map((team) => h("option", { value: team.name, disabled: Boolean(team.error) }, team.error ? `${team.title} (cannot be used)` : team.title)),
     );
     select.value = answer.default;
     this.#teamChanged();
@@ -152,6 +152,11 @@ export class Composer {
     this.#kindChanged();
     this.focus();
   }
+}
+
+/** The teams of an answer of /api/teams, those that cannot be used behind the others, with their `error`. */
+export function allTeams({ teams, broken = [] }) {
+  return [...teams, ...broken.map(({ name, error }) => ({ name, title: name, description: "", agents: [], error }))];
 }
 
 function isAddress(text) {

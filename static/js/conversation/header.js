@@ -20,8 +20,8 @@ export class Header {
     this.kindOf = kindOf;
   }
 
-  /** @param {any} state null: no conversation is shown */
-  show(state) {
+  /** @param {any} state null: no conversation is shown @param {any} step the agent_step that was seen last, if any */
+  show(state, step) {
     byId("heading").hidden = !state;
     byId("controls").hidden = !state;
     this.#badge(state?.status ?? STATUS.IDLE);
@@ -29,7 +29,7 @@ export class Header {
     if (state) setText(byId("heading"), headingText(state));
     byId("demo-note").hidden = !state?.demo;
     document.title = state ? `${headingText(state)} · Colloquy` : "Colloquy";
-    this.#panel(state);
+    this.#panel(state, step);
   }
 
   /** @param {string} connection @param {string} detail */
@@ -58,7 +58,7 @@ export class Header {
     setText(element, state.demo ? "Prepared demo, no model" : `Answered by ${modelName(state.model, this.kindOf(state.model))}`);
   }
 
-  #panel(state) {
+  #panel(state, step) {
     const agents = state?.agents ?? [];
     byId("panel").hidden = agents.length === 0;
     if (agents.length === 0) return;
@@ -79,14 +79,17 @@ export class Header {
         ),
       );
     }
-    this.#progress(state);
+    this.#progress(state, step);
   }
 
-  #progress({ progress, status }) {
-    const { current_turn: turn, max_turns: turns, percentage } = progress;
+  #progress({ progress, status, messages }, step) {
+    const { current_turn, max_turns, percentage } = progress;
     const running = isRunning(status);
+    const asked = messages.findLastIndex((message) => message.role === "user");
+    const turn = step?.turn ?? Math.max(current_turn, messages.length - 1 - asked);
+    const turns = step?.max_turns ?? max_turns;
     setText(byId("turn"), running && turn ? `Turn ${turn}${turns ? ` of ${turns}` : ""}` : "");
-    const done = percentage ?? (turns ? (100 * turn) / turns : 0);
+    const done = percentage ?? (turns ? (100 * current_turn) / turns : 0);
     byId("turn-bar").value = status === STATUS.COMPLETED ? 100 : Math.min(100, done);
     byId("turn-bar").hidden = !running;
   }

@@ -1,11 +1,11 @@
 // @ts-check
 /** The conversation page: which conversation is shown, and how its parts work together. */
 
-import { CLIENT_EVENTS, CONNECTION, ColloquyClient, ConversationStream, EVENTS, PROTOCOL_VERSION, isTerminal } from "../colloquy.js";
+import { CLIENT_EVENTS, CONNECTION, ColloquyClient, ConversationStream, EVENTS, PROTOCOL_VERSION, STATUS, isTerminal } from "../colloquy.js";
 import { readiness, teams } from "../ui/api.js";
 import { byId, copyText, setText } from "../ui/dom.js";
 import { sentence } from "../ui/format.js";
-import { modelLine } from "../ui/model.js";
+import { answers, modelLine } from "../ui/model.js";
 import { banner, dismissToast, removeBanner, toast } from "../ui/notices.js";
 import { Composer, bindContent } from "./composer.js";
 import { Controls, Header } from "./header.js";
@@ -15,6 +15,7 @@ import { Transcript } from "./transcript.js";
 
 const OFFLINE_BANNER_AFTER_MS = 3000;
 const READ_ALOUD_CHARACTERS = 600;
+const ASK_FOR_MODEL_EVERY_MS = 15_000;
 
 const settings = {
   conversationId: document.body.dataset.conversationId || null,
@@ -27,14 +28,17 @@ const settings = {
 const VIEWS = Object.freeze({ WELCOME: "welcome", LOADING: "loading", UNKNOWN: "unknown", CONVERSATION: "conversation" });
 
 let view = VIEWS.WELCOME;
-let model = { label: "", kind: "" };
+let model = { label: "", answering: "", problem: "" };
+let modelTimer = 0;
 let offlineTimer = 0;
+/** The last agent_step that was seen live. @type {any} */
+let step = null;
 
 const client = new ColloquyClient();
 const stream = new ConversationStream(client);
 const sidebar = new Sidebar();
 const scroller = new Scroller(byId("display"), byId("jump"));
-const header = new Header({ kindOf: (label) => (label === model.label ? model.kind : undefined) });
+const header = new Header({ kindOf: (label) => (label === model.label ? model.answering : undefined) });
 const controls = new Controls(stream);
 const transcript = new Transcript(byId("transcript"), { onDrawn: () => scroller.follow(), onRetry: sendAgain });
 const composer = new Composer({ maxBytes: settings.maxBytes, available: settings.socketAvailable, onStart: start });
@@ -61,7 +65,7 @@ function show(next) {
 /** Everything around the messages, from the stream's state. */
 function refreshChrome() {
   const state = view === VIEWS.CONVERSATION ? stream.state : null;
-  header.show(state);
+  header.show(state, step);
   header.watchers(state ? stream.watchers : null);
   controls.show(stream.status, stream.following);
   byId("follow-up").hidden = !(state && isTerminal(state.status) && !stream.failure && settings.socketAvailable);
@@ -165,6 +169,8 @@ byId("copy-link").addEventListener("click", async () => {
 // --- what comes from the server ---------------------------------------------------------------------------------------
 
 stream.onChange = (state, event) => {
+  if (event === null || event.payload.status === STATUS.INITIALIZING) step = null;
+  if (event?.name === EVENTS.AGENT_STEP) step = event.payload;
   if (event === null) show(VIEWS.CONVERSATION);
   transcript.show(state, event);
   if (event?.name === EVENTS.MESSAGE_DELTA) return; // nothing around the messages depends on it
@@ -213,7 +219,7 @@ client.on(CLIENT_EVENTS.CONNECTION, (connection) => {
     offlineTimer = 0;
     removeBanner("offline");
     sidebar.refresh();
-    if (!model.label) askForModel();
+    askForModel();
   } else if (!offlineTimer) {
     offlineTimer = setTimeout(() => {
       banner("offline", "No connection to the server. Conversations go on there; this page catches up when it is back.", { level: "warning", dismissible: false });
@@ -228,10 +234,13 @@ function announce(text) {
 }
 
 async function askForModel() {
+  clearTimeout(modelTimer);
   try {
     const ready = await readiness();
-    model = ready.model ?? { label: "", kind: "" };
+    model = ready.model ?? model;
     setText(byId("model-line"), modelLine(ready));
+    byId("model-line").title = model.problem ?? "";
+    if (!answers(ready)) modelTimer = setTimeout(askForModel, ASK_FOR_MODEL_EVERY_MS); // it may still be starting
   } catch {
     setText(byId("model-line"), "");
   }
@@ -263,7 +272,6 @@ document.addEventListener("keydown", (event) => {
 
 addEventListener("popstate", () => open(addressed()));
 
-askForModel();
 askForTeams();
 sidebar.refresh();
 if (settings.socketAvailable) {
@@ -271,6 +279,7 @@ if (settings.socketAvailable) {
   client.connect().catch((error) => banner("refused", sentence(error.message), { level: "error" }));
 } else {
   header.connection(CONNECTION.CLOSED);
+  askForModel();
   banner("socket", `Live conversations are unavailable: ${sentence(settings.socketError || "the socket layer could not start")} The other pages work.`, { level: "error", dismissible: false });
 }
 open(settings.conversationId);

@@ -140,22 +140,24 @@ export class Transcript {
   /** The row at the end that says what is being waited for. */
   #drawWaiting(state) {
     const speaker = state.speaking;
-    const note = state.progress.message;
+    const note = state.progress.message && sentence(state.progress.message).replace(/\.$/, "…");
+    let thinks = false;
     const writes = state.messages.some((message) => message.state === "open");
     let text = "";
     if (this.#silence && isRunning(state.status)) text = this.#silence;
-    else if (state.status === STATUS.INITIALIZING) text = note ? sentence(note) : "Getting the panel together…";
+    else if (state.status === STATUS.INITIALIZING) text = note || "Getting the panel together…";
     else if (state.status === STATUS.ACTIVE && !writes) {
-      text = speaker && state.messages.at(-1)?.agent !== speaker ? `${speaker} is thinking…` : note ? sentence(note) : "";
+      thinks = speaker && state.messages.at(-1)?.agent !== speaker;
+      text = thinks ? `${speaker} is thinking…` : (note ?? "");
     }
-    const key = `${text}|${speaker}`;
+    const key = `${text}|${thinks}`;
     this.#waiting.hidden = !text;
     if (key === this.#waitingFor) return;
     this.#waitingFor = key;
     const card = this.#cards(state)(speaker ?? "");
     const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
-    const thinks = state.status === STATUS.ACTIVE && speaker;
-    this.#waiting.dataset.color = String(card.color);
+    if (thinks) this.#waiting.dataset.color = String(card.color);
+    else delete this.#waiting.dataset.color;
     this.#waiting.replaceChildren(thinks ? avatar(speaker, card.emoji) : dots, h("span", { class: "waiting-text" }, text));
     if (thinks) this.#waiting.append(dots);
   }

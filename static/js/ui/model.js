@@ -9,9 +9,11 @@ export function modelName(label, kind) {
   return label.includes("bundled") ? label : `${label}${addition}`;
 }
 
+/** Whether a model would answer now. @param {any} ready the body of /api/v1/health/ready */
+export const answers = ({ model }) => Boolean(model?.answering);
+
 /** The line that says who will answer. @param {any} ready the body of /api/v1/health/ready */
 export function modelLine(ready) {
-  const { model } = ready;
-  if (!model || model.kind === "demo") return "No model answers now: a prepared demo will play.";
-  return `Answered by ${modelName(model.label, model.kind)}`;
+  if (!answers(ready)) return "No model answers now: a prepared demo will play.";
+  return `Answered by ${modelName(ready.model.label, ready.model.answering)}`;
 }

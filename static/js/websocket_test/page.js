@@ -28,7 +28,7 @@ function connect(url) {
   client = new ColloquyClient({ url, pingIntervalMs: 0 });
   stream = new ConversationStream(client);
   client.on("*", (payload, name) => {
-    if (!Object.values(CLIENT_EVENTS).includes(name)) log.add("in", name, payload);
+    if (!Object.values(CLIENT_EVENTS).includes(name)) log.add("in", name, envelopeLast(payload));
   });
   client.on(CLIENT_EVENTS.CONNECTION, connectionChanged);
   stream.onChange = () => refresh();
@@ -39,6 +39,11 @@ function disconnect() {
   client?.disconnect();
   openedAt = 0;
   refresh();
+}
+
+/** The same payload, with what all events carry behind what is the event's own: a row shows its beginning. */
+function envelopeLast({ conversation_id, epoch, prev_offset, offset, timestamp, demo, ...own }) {
+  return { ...own, offset, prev_offset, epoch, conversation_id, timestamp, demo };
 }
 
 function connectionChanged(connection) {

@@ -56,5 +56,6 @@ export class Plot {
       this.#series,
       this.element,
     );
+    this.#plot.setScale("x", { min: -KEPT_S, max: 0 });
   }
 }
