@@ -42,8 +42,8 @@ function disconnect() {
 }
 
 /** The same payload, with what all events carry behind what is the event's own: a row shows its beginning. */
-function envelopeLast({ conversation_id, epoch, prev_offset, offset, timestamp, demo, ...own }) {
-  return { ...own, offset, prev_offset, epoch, conversation_id, timestamp, demo };
+function envelopeLast({ conversation_id, epoch, prev_offset, offset, timestamp, demo, message_id, ...own }) {
+  return { ...own, message_id, offset, prev_offset, epoch, conversation_id, timestamp, demo };
 }
 
 function connectionChanged(connection) {
