@@ -47,8 +47,7 @@ def main() -> None:
 
 
 def default_threads() -> int:
-    """One core is left to the others: llama.cpp's threads wait for each other, so one that is held up at our low priority
-    holds up all."""
+    """One core is left to the others: llama.cpp's threads wait for each other, and one that is held up holds up all."""
     return max(1, min(4, (os.cpu_count() or 1) - 1))
 
 

@@ -5,8 +5,8 @@ Up (runner → web process): :class:`Hello`, :class:`RunEvent` (a protocol event
 :class:`Checkpoint`, :class:`Reply`, :class:`Ended`.
 
 **Flow control.** A run may send ``allowed`` tokens in all (:class:`Grant` raises the figure); a model delta is one
-token, every other event counts one. When they are used up the run's gate closes: nothing more is read from the model. So a
-session's buffer can never overflow, whatever the model does. Pause closes the same gate.
+token, every other event counts one. When they are used up the run's gate closes: nothing more is read from the model.
+So a session's buffer can never overflow, whatever the model does. Pause closes the same gate.
 """
 
 from __future__ import annotations

@@ -42,6 +42,10 @@ SCHEMA: dict[str, Any] = {
     "required": ["consensus", "summary"],
     "additionalProperties": False,
 }
+_REQUEST = (
+    "Write a JSON object with two fields about the discussion above. consensus: what all of them agree on, in one "
+    "sentence. summary: what each of them has said, in two or three sentences."
+)
 MIN_WORDS = 3
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -71,11 +75,7 @@ async def conclude(model_client: ChatCompletionClient, spoken: Sequence[tuple[st
     debate = "\n\n".join(f"{agent}: {text}" for agent, text in spoken)
     messages: list[LLMMessage] = [
         SystemMessage(content="You are a helpful assistant that replies in JSON."),
-        UserMessage(
-            content=f"{debate}\n\nWrite a JSON object with two fields about the discussion above. consensus: what all "
-            "of them agree on, in one sentence. summary: what each of them has said, in two or three sentences.",
-            source="user",
-        ),
+        UserMessage(content=f"{debate}\n\n{_REQUEST}", source="user"),
     ]
     wishes: dict[str, Any] = {}
     if model_client.model_info["structured_output"]:
@@ -101,12 +101,15 @@ def read_minutes(content: str) -> Closing:
 
 
 def _sentence(value: object) -> str | None:
-    """A text with at least a few real words in it: a small model may fill a field with figures and brackets.
+    """A text with at least a few real words in it: a small model may fill a field with figures and brackets, or with the
+    very words that it was asked with.
 
     Where it was cut off in mid-sentence, the sentences before that are kept, if there are any.
     """
     if not isinstance(value, str) or len(_WORD.findall(value)) < MIN_WORDS:
         return None
     text = " ".join(value.split())
+    if text.rstrip(".").lower() in _REQUEST.lower():
+        return None
     whole = text[: max(text.rfind(end) for end in ".!?") + 1]
     return text if text[-1] in '.!?”"' or len(_WORD.findall(whole)) < MIN_WORDS else whole

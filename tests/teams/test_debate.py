@@ -35,3 +35,12 @@ from app.teams.debate import read_minutes
 def test_minutes(content: str, expected: Closing) -> None:
     """Empty and garbled parts are null, with a reason."""
     assert read_minutes(content) == expected
+
+
+def test_a_conclusion_that_only_echoes_the_request_is_none() -> None:
+    """A small model may give back the words that it was asked with."""
+    said = '{"consensus": "What all of them agree on, in one sentence.", "summary": "Rates fall and banks earn less."}'
+    closing = read_minutes(said)
+    assert closing.consensus is None
+    assert closing.summary == "Rates fall and banks earn less."
+    assert closing.reason == "the model gave no consensus"
