@@ -1,5 +1,7 @@
 """Writes static/js/protocol.js, the protocol's names for JavaScript, from app/protocol.
 
+Run it after each change there; ``make check`` compares.
+
     python tools/protocol_js.py           write it
     python tools/protocol_js.py --check   fail if the file is not what would be written
 """
@@ -21,7 +23,7 @@ from app.protocol.events import EVENT_NAMES, LOGGED_BY_NAME
 FILE = Path(__file__).resolve().parent.parent / "static/js/protocol.js"
 
 _HEAD = """\
-// Generated from app/protocol by tools/protocol_js.py. Do not edit: `make generate` writes it, `make check` compares it.
+// Generated from app/protocol by tools/protocol_js.py: do not edit. `make generate` writes it, `make check` compares.
 // @ts-check
 """
 

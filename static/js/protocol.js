@@ -1,4 +1,4 @@
-// Generated from app/protocol by tools/protocol_js.py. Do not edit: `make generate` writes it, `make check` compares it.
+// Generated from app/protocol by tools/protocol_js.py: do not edit. `make generate` writes it, `make check` compares.
 // @ts-check
 
 /** The version of the wire contract. */
