@@ -101,8 +101,7 @@ def read_minutes(content: str) -> Closing:
 
 
 def _sentence(value: object) -> str | None:
-    """A text with at least a few real words in it: a small model may fill a field with figures and brackets, or with the
-    very words that it was asked with.
+    """A text with a few real words in it: a small model may give figures and brackets, or the words it was asked with.
 
     Where it was cut off in mid-sentence, the sentences before that are kept, if there are any.
     """
