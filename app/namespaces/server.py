@@ -38,8 +38,8 @@ class CommandServer(socketio.Server):  # type: ignore[misc]  # python-socketio h
     The library runs each event in a task of its own (so pause and resume may overtake each other) or all of them in the
     receive loop (so a waiting stop blocks the heartbeat). Here each client has a queue of at most
     ``max_queued_commands``, worked off in one background task that exists only while there is something to do; a
-    command that finds the queue full is refused in its ack. :attr:`Answer.then` runs after the ack has been handed to the
-    connection, so events that follow from a command never precede its ack.
+    command that finds the queue full is refused in its ack. :attr:`Answer.then` runs after the ack has been handed to
+    the connection, so events that follow from a command never precede its ack.
     """
 
     max_queued_commands = 32

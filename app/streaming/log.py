@@ -115,10 +115,10 @@ def merge_deltas(entries: Iterable[LogEntry]) -> list[LogEntry]:
             and entry.payload["demo"] == last.payload["demo"]
         ):
             payload = {
-                **entry.payload,
+                **last.payload,  # the first one's time and agent: it may be what opens the message
                 "delta": last.payload["delta"] + entry.payload["delta"],
                 "tokens": last.payload["tokens"] + entry.payload["tokens"],
-                "prev_offset": last.prev_offset,
+                "offset": entry.offset,
             }
             merged[-1] = LogEntry(
                 last.prev_offset, entry.offset, entry.name, payload, last.size_bytes + len(entry.payload["delta"])

@@ -133,6 +133,20 @@ def test_other_messages_other_demos_and_other_events_are_not_merged() -> None:
     assert merge_deltas(entries) == entries
 
 
+def test_a_merged_frame_has_the_time_of_its_first_delta() -> None:
+    """Where there was no `message_start`, it opens the message; a merged frame must not open it later than the log did.
+
+    Who caught up used to show another time than who was there, and than the server's snapshot.
+    """
+    log = a_log()
+    for time in ("t1", "t2"):
+        log.append(
+            MessageDelta.name, MessageDelta(message_id="m", agent="A", delta="x").to_wire(), timestamp=time, demo=False
+        )
+    (merged,) = merge_deltas(log.after(Position(epoch="e1", offset=0)))
+    assert merged.payload["timestamp"] == "t1"
+
+
 def test_merging_changes_no_entry() -> None:
     """Entries belong to the log, and others read them."""
     log = a_log()
