@@ -27,6 +27,7 @@ from pydantic_core import PydanticUndefined
 from app import errors
 from app.protocol import commands, common, events, snapshot
 from app.settings import describe_settings
+from app.streaming.metrics import SESSION_FIGURES
 from app.streaming.states import TERMINAL, TRANSITIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -316,6 +317,13 @@ def error_table() -> str:
     return "\n".join(lines)
 
 
+def figure_table() -> str:
+    """The figures that ``GET /api/websocket/sessions`` reports for a session."""
+    rows = ["| figure | meaning |", "| --- | --- |"]
+    rows += [f"| `{name}` | {meaning} |" for name, meaning in SESSION_FIGURES.items()]
+    return "\n".join(rows)
+
+
 def setting_table() -> str:
     lines = ["| setting | default | meaning |", "| --- | --- | --- |"]
     for name, default, meaning in describe_settings():
@@ -333,6 +341,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "states": state_table,
     "errors": error_table,
     "settings": setting_table,
+    "figures": figure_table,
 }
 
 _BLOCK = re.compile(r"(<!-- generated:([\w-]+) -->).*?(<!-- /generated -->)", re.DOTALL)
