@@ -39,8 +39,7 @@ class LocalGuard:
         return self._app(environ, start_response)
 
     def _check(self, environ: dict[str, Any]) -> None:
-        forwarded = [name for name in _FORWARDING if environ.get(name)]
-        if forwarded:
+        if any(name in environ for name in _FORWARDING):  # even an empty one was added by a proxy
             raise NotPermitted("a forwarded request is not served until people can sign in")
         host = str(environ.get("HTTP_HOST", "")).lower()
         if _without_port(host) not in self._hosts:

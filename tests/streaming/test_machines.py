@@ -429,7 +429,7 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 _MORE = int(os.environ.get("MACHINE_EXAMPLES", "0"))
-"""So many new histories instead of always the same few: ``MACHINE_EXAMPLES=5000 pytest tests/streaming/test_machines.py``."""
+"""So many new histories instead of always the same few: ``MACHINE_EXAMPLES=5000 make test``."""
 
 
 def _settings(examples: int, steps: int) -> settings:
