@@ -28,8 +28,8 @@ class StreamingConfig:
     def __post_init__(self) -> None:
         if self.buffer_tokens < 1:
             raise ValueError("buffer_tokens must be at least 1")
-        if self.tokens_per_s < 0:
-            raise ValueError("tokens_per_s must not be negative")
+        if not 0 <= self.tokens_per_s < float("inf"):
+            raise ValueError("tokens_per_s must be a finite number, not negative; 0 means unlimited")
         if not 0 <= self.low_water < self.high_water <= 1:
             raise ValueError("the marks must satisfy 0 <= low_water < high_water <= 1")
         if self.session_timeout_s <= 0 or self.heartbeat_s <= 0:

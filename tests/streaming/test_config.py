@@ -30,6 +30,8 @@ def test_defaults_are_those_of_the_requirement() -> None:
     [
         {"buffer_tokens": 0},
         {"tokens_per_s": -1},
+        {"tokens_per_s": float("inf")},
+        {"tokens_per_s": float("nan")},
         {"low_water": 0.8},
         {"low_water": 0.9},
         {"low_water": -0.1},
