@@ -14,6 +14,7 @@ from app.protocol.snapshot import MessageView
 from app.runner.wire import ProviderSpec, StartRun, TeamSpec
 from app.streaming.conversation import Conversation, Recorder, new_conversation
 from app.streaming.ports import RunSink
+from app.streaming.serial import Serial
 from tests.streaming.readers import Frame, Reader
 from tests.streaming.simulation import Simulation
 
@@ -28,6 +29,7 @@ class FakeRun:
         self.runners = runners
         self.request = request
         self.sink = sink
+        self._link = Serial(runners.simulation.condition)  # its reader takes one line after the other
         self.allowed = request.allowed
         self.grants: list[int] = []
         self.sent = 0
@@ -51,7 +53,7 @@ class FakeRun:
 
     def stop(self) -> Usage:
         self._called("stop")
-        self.ended = True
+        self._link.run(lambda: setattr(self, "ended", True))
         return self.usage
 
     def grant(self, allowed: int) -> None:
@@ -79,19 +81,33 @@ class FakeRun:
     def silent(self) -> bool:
         return self.paused or self.lost or self.ended
 
-    def event(self, event: Any, tokens: int = 1, *, demo: bool = False) -> None:
-        """Send any event."""
-        self.sent += tokens
-        self.sink.on_event(event.name, event.to_wire(), tokens, demo)
+    def event(
+        self, event: Any, tokens: int = 1, *, demo: bool = False, note: Callable[[], None] = lambda: None
+    ) -> None:
+        """Send any event; ``note`` is called if it is sent. The dead and the ended send nothing more."""
+
+        def take() -> None:
+            if self.lost or self.ended:
+                return
+            note()
+            self.sent += tokens
+            self.sink.on_event(event.name, event.to_wire(), tokens, demo)
+
+        self._link.run(take)
 
     def start(self, message_id: str, agent: str = "Ann") -> None:
-        self.said[message_id] = ""
-        self.event(MessageStart(message_id=message_id, agent=agent))
+        def note() -> None:
+            self.said[message_id] = ""
+
+        self.event(MessageStart(message_id=message_id, agent=agent), note=note)
 
     def delta(self, message_id: str, text: str, tokens: int = 1, agent: str = "Ann") -> None:
         """Send a piece, granted or not."""
-        self.said[message_id] = self.said.get(message_id, "") + text
-        self.event(MessageDelta(message_id=message_id, agent=agent, delta=text, tokens=tokens), tokens)
+
+        def note() -> None:
+            self.said[message_id] = self.said.get(message_id, "") + text
+
+        self.event(MessageDelta(message_id=message_id, agent=agent, delta=text, tokens=tokens), tokens, note=note)
 
     def deltas(self, message_id: str, count: int, agent: str = "Ann") -> int:
         """Send at most so many tokens, as far as credit and pause allow; how many it were."""
@@ -103,8 +119,11 @@ class FakeRun:
 
     def finish(self, message_id: str, agent: str = "Ann") -> None:
         """Send the whole message."""
-        self.finished[message_id] = self.said[message_id]
-        self.event(AgentMessage(message_id=message_id, agent=agent, content=self.said.pop(message_id)))
+
+        def note() -> None:
+            self.finished[message_id] = self.said.pop(message_id)
+
+        self.event(AgentMessage(message_id=message_id, agent=agent, content=self.said[message_id]), note=note)
 
     def complete(self) -> None:
         self.event(ConversationComplete(summary="done"))
@@ -115,8 +134,12 @@ class FakeRun:
         self.end("error", code)
 
     def end(self, outcome: str = "completed", code: str | None = None) -> None:
-        self.ended = True
-        self.sink.on_ended(outcome, code, "it failed" if code else None, False, self.usage)
+        def take() -> None:
+            if not self.lost and not self.ended:
+                self.ended = True
+                self.sink.on_ended(outcome, code, "it failed" if code else None, False, self.usage)
+
+        self._link.run(take)
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         self.sink.on_checkpoint(state)
@@ -124,7 +147,7 @@ class FakeRun:
     def lose(self) -> None:
         """Its process dies."""
         self.lost = True
-        self.sink.on_lost()
+        self._link.run(self.sink.on_lost)
 
 
 class FakeRunners:
