@@ -396,7 +396,7 @@ class StreamingSession:
             if self._held and not self._urgent:
                 return None
             allowed = None if self._flush or self._urgent else self._pacer.available(now)
-            waiting = self._buffer.tokens
+            waiting = self._buffer.tokens or min(1, len(self._buffer))  # what is no token waits for the debt, too
             if allowed is not None and waiting > allowed:
                 batch = min(waiting, max(1, int(self.config.tokens_per_s * _FRAME_S)))
                 if allowed < batch:

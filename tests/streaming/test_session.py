@@ -141,6 +141,21 @@ def test_events_that_are_no_tokens_cost_no_pace(make_stage: MakeStage) -> None:
     assert stage.text("m1") == "hello"
 
 
+def test_what_follows_a_large_piece_waits_for_its_debt(make_stage: MakeStage) -> None:
+    """A merged piece cannot be cut and is shown at once; its time is waited for before anything else, the end too."""
+    stage = make_stage(tokens_per_s=20)
+    stage.begin()
+    stage.run.delta("m1", "long", tokens=120)
+    stage.run.finish("m1")
+    stage.run.complete()
+    stage.settle()
+    assert stage.text("m1") == "long"
+    stage.advance(4.9)
+    assert stage.messages()["m1"].state == "open"
+    stage.advance(0.3)
+    assert stage.status is Status.COMPLETED
+
+
 def test_the_end_waits_for_the_text_before_it(make_stage: MakeStage) -> None:
     """A run that is done long before its text is shown completes when it is."""
     stage = make_stage(tokens_per_s=50)
