@@ -20,6 +20,7 @@ ColloquyError
     ├── SessionTimeout       session_timeout
     ├── Interrupted          interrupted
     ├── TeamFailed           team_failed
+    │   └── FetchFailed      fetch_failed
     └── BackendUnavailable   backend_unavailable
 """
 
@@ -154,6 +155,12 @@ class Interrupted(RunError):
 class TeamFailed(RunError):
     code = "team_failed"
     retryable = False
+
+
+class FetchFailed(TeamFailed):
+    """The address that the user gave could not be read."""
+
+    code = "fetch_failed"
 
 
 class BackendUnavailable(RunError):

@@ -11,7 +11,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from app.errors import TeamFailed
+from app.errors import FetchFailed
 
 MAX_BYTES = 1024 * 1024
 TIMEOUT_S = 10.0
@@ -21,12 +21,6 @@ _BLOCKS = frozenset(
     {"p", "div", "li", "br", "tr", "section", "article", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote"}
 )
 _TEXT_TYPES = ("text/html", "application/xhtml+xml", "text/plain", "text/markdown")
-
-
-class FetchFailed(TeamFailed):
-    """The address gave no readable text. Code ``fetch_failed``."""
-
-    code = "fetch_failed"
 
 
 async def fetch_readable(url: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from app.errors import FetchFailed
 from app.tools import fetch
-from app.tools.fetch import FetchFailed, fetch_readable, is_public, readable_text
+from app.tools.fetch import fetch_readable, is_public, readable_text
 from tests.tools.pages import PAGES, serve_pages
 
 
