@@ -11,6 +11,9 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
+Cut = Callable[[Item, int, int], tuple[Item, Item] | None]
+
+
 class BufferFull(Exception):
     """An item did not fit, and the caller did not want to wait."""
 
@@ -119,11 +122,15 @@ class TokenBuffer(Generic[Item]):
         if not self._changed.wait_for(has_room, timeout_s):
             raise BufferFull
 
-    def get_chunk(self, max_tokens: int | None = None, *, timeout_s: float | None = 0) -> list[tuple[Item, int]]:
+    def get_chunk(
+        self, max_tokens: int | None = None, *, timeout_s: float | None = 0, cut: Cut[Item] | None = None
+    ) -> list[tuple[Item, int]]:
         """Take what has arrived, oldest first, as (item, tokens) pairs.
 
         :param max_tokens: stop before the sum exceeds it, but take at least one item; None for everything.
         :param timeout_s: wait so long for the first item; 0 not at all, None for ever.
+        :param cut: ``cut(item, tokens, first)`` divides an item that does not fit as a whole into one of ``first``
+            tokens and the rest, or returns None where it cannot be divided. It must not block.
         :returns: an empty list when nothing came in time, or the buffer is closed and empty.
         """
         with self._changed:
@@ -133,9 +140,16 @@ class TokenBuffer(Generic[Item]):
             taken = 0
             while self._items:
                 item, tokens = self._items[0]
-                if chunk and max_tokens is not None and taken + tokens > max_tokens:
-                    break
+                room = None if max_tokens is None else max_tokens - taken
+                parts = None
+                if room is not None and tokens > room:
+                    parts = cut(item, tokens, room) if cut is not None and room > 0 else None
+                    if parts is None and chunk:
+                        break
                 self._items.popleft()
+                if parts is not None and room is not None:
+                    (item, rest), tokens, left = parts, room, tokens - room
+                    self._items.appendleft((rest, left))
                 chunk.append((item, tokens))
                 taken += tokens
             if chunk:

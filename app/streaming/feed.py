@@ -62,6 +62,24 @@ def join_frames(items: Iterable[Item], *, cut_short: bool) -> tuple[list[Frame],
     return frames, None
 
 
+def cut_item(item: Item, tokens: int, first: int) -> tuple[Item, Item] | None:
+    """Divide a delta that was merged of ``tokens`` tokens after about ``first`` of them, between words if it can be.
+
+    :returns: two items that are together the same; None for anything but a delta with text to divide.
+    """
+    if item.frame is None or item.frame[0] != MessageDelta.name:
+        return None
+    name, payload, demo = item.frame
+    text = payload["delta"]
+    place = max(1, len(text) * first // tokens)
+    place = text.rfind(" ", 0, place) + 1 or place
+    if place >= len(text):
+        return None
+    head = {**payload, "delta": text[:place], "tokens": first}
+    tail = {**payload, "delta": text[place:], "tokens": tokens - first}
+    return Item((name, head, demo), item.came_at), Item((name, tail, demo), item.came_at)
+
+
 class Hearer(Protocol):
     """The session's side of a sink."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
+
+from app.streaming.buffer import TokenBuffer
 
 SESSION_FIGURES: dict[str, str] = {
     "tokens_received": "tokens that came from the runner",
@@ -60,3 +63,20 @@ class SessionMetrics:
         """Percentile of the latency from runner link to room, in milliseconds."""
         value = percentile(sorted(self._latencies_s), part)
         return None if value is None else round(value * 1000, 3)
+
+    def figures(self, now: float, buffer: TokenBuffer[Any], tokens_dropped: int) -> dict[str, Any]:
+        """All figures under their names in ``SESSION_FIGURES``."""
+        return {
+            "tokens_received": self.tokens_received,
+            "tokens_delivered": self.tokens_delivered,
+            "tokens_dropped": tokens_dropped,
+            "frames": self.frames,
+            "tokens_per_s": round(self.tokens_per_s(now), 2),
+            "latency_ms_p50": self.latency_ms(0.5),
+            "latency_ms_p99": self.latency_ms(0.99),
+            "buffer_fill": round(buffer.fill, 4),
+            "buffer_peak": round(buffer.metrics.peak_tokens / buffer.capacity, 4),
+            "buffer_waits": buffer.metrics.waits,
+            "runner_restarts": self.runner_restarts,
+            "duration_s": round(now - self.started_at, 3),
+        }

@@ -17,23 +17,22 @@ from app.protocol.events import (
     ConversationStatus,
     MessageDelta,
     MessageReset,
-    MessageStart,
     StillWorking,
 )
-from app.runner.wire import StartRun, TranscriptMessage
-from app.streaming.buffer import BufferClosed, BufferFull, TokenBuffer
+from app.runner.wire import StartRun
+from app.streaming.buffer import BufferClosed, BufferFull
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
 from app.streaming.feed import NO_USAGE, Ending, Frame, Item, SessionSink, join_frames
+from app.streaming.history import RunHistory
 from app.streaming.metrics import SessionMetrics
-from app.streaming.pacer import Pacer
+from app.streaming.outlet import Chunk, Outlet
 from app.streaming.ports import Clock, Concurrency, RunHandle, Runners
 from app.streaming.serial import Serial
 from app.streaming.states import RUNNING, SESSION_VIEW, TERMINAL
 
 logger = logging.getLogger(__name__)
 
-_FRAME_S = 0.05  # with a backlog, a paced session sends about this many seconds' worth of tokens in one frame
 _SILENCE_S = 2.0  # after this silence, and every so often, the room hears that the team still works
 
 
@@ -66,37 +65,26 @@ class StreamingSession:
         self.config = config
         self.metrics = SessionMetrics(started_at=clock.monotonic())
         self.last_event_at = clock.monotonic()
-        self._checkpoint: dict[str, Any] | None = run.checkpoint
+        self._history = RunHistory(run.checkpoint)
         self._save_checkpoint = save_checkpoint
         self._runners = runners
         self._clock = clock
         self._max_restarts = max_restarts
-        self._buffer: TokenBuffer[Item] = TokenBuffer(
-            config.buffer_tokens, config.high_water_tokens, config.low_water_tokens, concurrency.condition
-        )
-        self._pacer = Pacer(config.tokens_per_s, clock.monotonic())
+        self._outlet = Outlet(config, concurrency, clock, self._hand_on, self._grant)
         self._concurrency = concurrency
         self._commands = Serial(concurrency.condition)
-        self._stage = Serial(concurrency.condition)  # each step of the consumer
-        self._changed = concurrency.condition()  # guards _woken and _result
-        self._woken = False
+        self._changed = concurrency.condition()  # guards _result
         self._handle: RunHandle | None = None
         self._sink: SessionSink | None = None
         self._begun = False  # the room is open, and the consumer at work
-        self._held = False  # paused: nothing leaves the buffer …
-        self._urgent = False  # … unless the session ends otherwise than by completion: then everything, at once
-        self._flush = False  # what is in the buffer leaves whatever the pace, but not while held
         self._launchable = False  # a launch found the session paused: resume launches
         self._ending: Ending | None = None  # decided on our side; wins over what the run says …
         self._completed = False  # … unless the room has heard `conversation_complete`
-        self._outcome: Usage | None = None  # what the run has spent, once it has sent `conversation_complete`
         self._finishing = False
         self._result: Ending | None = None
         self._spent_before = NO_USAGE  # by runs whose runner died
         self._received = 0  # tokens of the present run …
         self._allowed = run.allowed  # … and how many it may send in all
-        self._open: dict[str, str] = {}  # message id → agent, of what the run has begun and not finished
-        self._finished: list[TranscriptMessage] = []
         self._said_at = clock.monotonic()
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -146,8 +134,8 @@ class StreamingSession:
     def _start_run(self) -> None:
         if self._ending is not None or self.ended:
             return
-        self._launchable = self._held
-        if self._held:
+        self._launchable = self._outlet.held
+        if self._launchable:
             return
         self._sink = sink = SessionSink(self)
         try:
@@ -159,7 +147,7 @@ class StreamingSession:
             failed = RunError("the run could not be started; the server's log says why")
             self._end(Ending(Status.ERROR, self._estimate(), failed))
         else:
-            self._wake()  # it may have spoken already, and wait for a grant
+            self._outlet.wake()  # it may have spoken already, and wait for a grant
 
     def pause(self) -> ControlAck:
         """Stop taking tokens, here and at the model.
@@ -170,8 +158,7 @@ class StreamingSession:
         def close_gate() -> ControlAck:
             self._require(Status.INITIALIZING, Status.ACTIVE)
             self.touch()
-            self._held = True
-            self._stage.run(lambda: None)  # what was on its way to the room has arrived
+            self._outlet.hold()
             try:
                 if self._handle is not None:
                     self._handle.pause()
@@ -179,7 +166,7 @@ class StreamingSession:
             except RunnerLost:  # the recovery that is under way finds the session paused
                 self.conversation.move_to(Status.PAUSED, self._status_event(Status.PAUSED))
             except InvalidState:
-                self._held = False
+                self._outlet.release()
                 raise
             return self._ack()
 
@@ -194,7 +181,7 @@ class StreamingSession:
         def open_gate() -> ControlAck:
             self._require(Status.PAUSED)
             self.conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
-            self._held = False
+            self._outlet.release()
             self.touch()
             if self._launchable:
                 self._start_run()
@@ -203,7 +190,6 @@ class StreamingSession:
                     self._handle.resume()
                 except RunnerLost:
                     pass  # its sink has been told, and recovers
-            self._wake()
             return self._ack()
 
         return self._commands.run(open_gate)
@@ -241,7 +227,7 @@ class StreamingSession:
 
     def _close(self, ending: Ending) -> None:
         self._ending = ending
-        self._urgent = True
+        self._outlet.hurry()
         usage = self._estimate()
         if self._handle is not None:
             try:
@@ -249,7 +235,6 @@ class StreamingSession:
             except RunnerLost:
                 pass
         self._end(Ending(ending.status, usage, ending.error))
-        self._wake()  # the run's own end may lie in the buffer already, behind a pause
 
     def _estimate(self) -> Usage:
         tokens = self.metrics.tokens_received
@@ -268,21 +253,11 @@ class StreamingSession:
     def feed(self, name: str, payload: dict[str, Any], tokens: int, demo: bool) -> None:
         """Take one event of the run. Does not block."""
         self.touch()
-        if name == MessageStart.name:
-            self._open[payload["message_id"]] = payload["agent"]
-        elif name == MessageReset.name:
-            self._open.pop(payload["message_id"], None)
-        elif name == AgentMessage.name:
-            self._open.pop(payload["message_id"], None)
-            self._finished.append(
-                TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"])
-            )
-        elif name == ConversationComplete.name:
-            self._outcome = Usage(**payload["usage"])
+        self._history.note(name, payload)
         deltas = tokens if name == MessageDelta.name else 0  # other events may go ahead of their grant: they must fit
         self.metrics.tokens_received += deltas
         try:
-            self._buffer.put(Item((name, payload, demo), self._clock.monotonic()), deltas, block=False)
+            self._outlet.put(Item((name, payload, demo), self._clock.monotonic()), deltas)
         except BufferClosed:
             return
         except (BufferFull, ValueError):  # the runner has broken its word: what it may send always fits
@@ -290,11 +265,10 @@ class StreamingSession:
                 self._sink.cut()  # what follows would be shown without this
             self._concurrency.spawn(self.abort, RunError("the runner sent more than it was granted"))
         self._received += tokens  # after the put: a grant in between is too small, never too large
-        self._wake()
 
     def keep(self, checkpoint: dict[str, Any]) -> None:
         """Keep the run's state at the end of a turn, to resume from."""
-        self._checkpoint = checkpoint
+        self._history.checkpoint = checkpoint
         if self._save_checkpoint is not None:
             self._save_checkpoint(self.conversation.id, checkpoint)
 
@@ -315,8 +289,8 @@ class StreamingSession:
     def _go_on_elsewhere(self) -> None:
         if self._ending is not None or self.ended:
             return
-        if self._outcome is not None:  # it was only about to say that it has ended
-            self._end(Ending(Status.COMPLETED, self._outcome + self._spent_before))
+        if self._history.outcome is not None:  # it was only about to say that it has ended
+            self._end(Ending(Status.COMPLETED, self._history.outcome + self._spent_before))
             return
         self._spent_before = self._estimate()
         if self.metrics.runner_restarts >= self._max_restarts:
@@ -324,7 +298,7 @@ class StreamingSession:
             self._end(Ending(Status.ERROR, self._spent_before, lost))
             return
         self.metrics.runner_restarts += 1
-        self._flush = True
+        self._outlet.flush()
         demo = self.conversation.demo
         told = ConversationError(
             error="The agent process died. The conversation goes on from its last finished turn.",
@@ -333,42 +307,22 @@ class StreamingSession:
             recovering=True,
         )
         self.feed(told.name, told.to_wire(), 0, demo)
-        for message_id, agent in list(self._open.items()):
+        for message_id, agent in list(self._history.open_messages.items()):
             reset = MessageReset(message_id=message_id, agent=agent, reason=RunnerLost.code)
             self.feed(reset.name, reset.to_wire(), 0, demo)
-        self._stage.run(self._count_anew)
-        self.run_request = self.run_request.model_copy(
-            update={
-                "checkpoint": self._checkpoint,
-                "transcript": (*self.run_request.transcript, *self._said()),
-                "resumed": True,
-                "allowed": self._allowed,
-            }
-        )
+        self._outlet.between_steps(self._count_anew)
+        self.run_request = self._history.resume(self.run_request, self._allowed)
         self._start_run()
 
     def _count_anew(self) -> None:
         self._received = 0
-        self._allowed = max(1, self.config.high_water_tokens - self._buffer.tokens)
-
-    def _said(self) -> tuple[TranscriptMessage, ...]:
-        finished, self._finished = self._finished, []
-        if self.run_request.resumed:
-            return tuple(finished)
-        return (TranscriptMessage(agent="user", role="user", content=self.run_request.content), *finished)
+        self._allowed = max(1, self.config.high_water_tokens - self._outlet.buffer.tokens)
 
     # --- consumer -----------------------------------------------------------------------------------------------------
 
     def _consume(self) -> None:
         try:
-            while True:
-                wait_s = self._stage.run(lambda: self.step(self._clock.monotonic()))
-                if self.ended:
-                    return
-                with self._changed:
-                    if not self._woken:
-                        self._changed.wait(wait_s)
-                    self._woken = False
+            self._outlet.run()
         except Exception:
             logger.exception("session %s broke", self.id)
             self._break_off()
@@ -376,7 +330,7 @@ class StreamingSession:
     def _break_off(self) -> None:
         if self._sink is not None:
             self._sink.cut()
-        self._buffer.close()
+        self._outlet.buffer.close()
         self._ending = Ending(Status.ERROR, error=RunError("the session broke; the server's log says why"))
         if not self.ended:
             self._finish(Ending(Status.ERROR, self._estimate()))
@@ -386,32 +340,7 @@ class StreamingSession:
             except RunnerLost:
                 pass
 
-    def step(self, now: float) -> float | None:
-        """Hand on what the pace allows.
-
-        :param now: the clock's reading.
-        :returns: seconds after which there is more to do; None: when something happens.
-        """
-        while not self.ended:
-            if self._held and not self._urgent:
-                return None
-            allowed = None if self._flush or self._urgent else self._pacer.available(now)
-            waiting = self._buffer.tokens or min(1, len(self._buffer))  # what is no token waits for the debt, too
-            if allowed is not None and waiting > allowed:
-                batch = min(waiting, max(1, int(self.config.tokens_per_s * _FRAME_S)))
-                if allowed < batch:
-                    return self._pacer.delay_s(batch)
-            chunk = self._buffer.get_chunk(allowed)
-            if not chunk:
-                self._flush = False
-                self._grant()
-                return None
-            self._hand_on(chunk, now)
-        return None
-
-    def _hand_on(self, chunk: list[tuple[Item, int]], now: float) -> None:
-        tokens = sum(count for _, count in chunk)
-        self._pacer.take(tokens)
+    def _hand_on(self, chunk: Chunk, now: float) -> None:
         self.touch()
         frames, ends = join_frames((item for item, _ in chunk), cut_short=self._ending is not None)
         self._completed = self._completed or any(name == ConversationComplete.name for name, _, _ in frames)
@@ -441,28 +370,23 @@ class StreamingSession:
         return bool(payload.get("model")) and payload["status"] == self.conversation.status
 
     def _grant(self) -> None:
-        handle = self._handle
-        if handle is None or not self._buffer.inlet_open or self._buffer.tokens > self.config.low_water_tokens:
+        handle, buffer = self._handle, self._outlet.buffer
+        if handle is None or not buffer.inlet_open or buffer.tokens > self.config.low_water_tokens:
             return
         received = self._received  # before the fill: what comes in between makes the grant smaller
         if self._allowed - received <= self.config.high_water_tokens // 2:
-            self._allowed = received + self.config.high_water_tokens - self._buffer.tokens
+            self._allowed = received + self.config.high_water_tokens - buffer.tokens
             handle.grant(self._allowed)
 
     def _end(self, ending: Ending) -> None:
         """Put the end behind whatever waits in the buffer; only the first end counts."""
-        if self._result is not None or self._buffer.closed:
+        if self._result is not None or self._outlet.buffer.closed:
             return
         if self._sink is not None:
             self._sink.cut()
         if ending.status is not Status.COMPLETED:
-            self._urgent = True
-        try:
-            self._buffer.put(Item(None, self._clock.monotonic(), ending), 0, block=False)
-        except BufferClosed:
-            return
-        self._buffer.close()
-        self._wake()
+            self._outlet.hurry()
+        self._outlet.end(ending)
 
     def _finish(self, ending: Ending) -> None:
         if self._completed and not ending.said:  # it is over for those who watch: an end from our side comes too late
@@ -498,6 +422,7 @@ class StreamingSession:
         with self._changed:
             self._result = ending
             self._changed.notify_all()
+        self._outlet.over()
 
     def _await_end(self) -> Ending:
         with self._changed:
@@ -510,11 +435,6 @@ class StreamingSession:
     def touch(self) -> None:
         """Note that something happened, for the session's timeout."""
         self.last_event_at = self._clock.monotonic()
-
-    def _wake(self) -> None:
-        with self._changed:
-            self._woken = True
-            self._changed.notify_all()
 
     def _status_event(self, status: Status, ending: Ending | None = None) -> ConversationStatus:
         error = ending.error if ending else None
@@ -530,7 +450,7 @@ class StreamingSession:
 
     def say_still_working(self, now: float) -> None:
         """Tell the room of a silent team that it is not hung."""
-        if self.ended or self._held or now - self._said_at < _SILENCE_S or self.status not in RUNNING:
+        if self.ended or self._outlet.held or now - self._said_at < _SILENCE_S or self.status not in RUNNING:
             return
         self._said_at = now
         progress = self.conversation.fold.progress
@@ -550,7 +470,6 @@ class StreamingSession:
 
     def describe(self, now: float) -> dict[str, Any]:
         """The session and its figures, as ``GET /api/websocket/sessions`` shows them."""
-        metrics, buffer = self.metrics, self._buffer
         return {
             "session_id": self.id,
             "conversation_id": self.conversation.id,
@@ -560,18 +479,5 @@ class StreamingSession:
             "demo": self.conversation.demo,
             "watchers": self.conversation.watchers,
             "offset": self.conversation.log.offset,
-            "metrics": {
-                "tokens_received": metrics.tokens_received,
-                "tokens_delivered": metrics.tokens_delivered,
-                "tokens_dropped": self.tokens_dropped,
-                "frames": metrics.frames,
-                "tokens_per_s": round(metrics.tokens_per_s(now), 2),
-                "latency_ms_p50": metrics.latency_ms(0.5),
-                "latency_ms_p99": metrics.latency_ms(0.99),
-                "buffer_fill": round(buffer.fill, 4),
-                "buffer_peak": round(buffer.metrics.peak_tokens / buffer.capacity, 4),
-                "buffer_waits": buffer.metrics.waits,
-                "runner_restarts": metrics.runner_restarts,
-                "duration_s": round(now - metrics.started_at, 3),
-            },
+            "metrics": self.metrics.figures(now, self._outlet.buffer, self.tokens_dropped),
         }

@@ -242,3 +242,18 @@ def test_threads() -> None:
         assert [number for each, number in got if each == who] == list(range(2000))
     assert buffer.metrics.put_tokens == buffer.metrics.got_tokens == 8000
     assert buffer.metrics.peak_tokens <= 40
+
+
+def test_an_item_that_does_not_fit_is_divided_where_it_can_be() -> None:
+    """The chunk takes exactly what was asked for; the rest stays in front."""
+    buffer: TokenBuffer[str] = TokenBuffer(10, 8, 3)
+    buffer.put("abcdef", 6)
+    buffer.put("gh", 2)
+
+    def cut(item: str, tokens: int, first: int) -> tuple[str, str] | None:
+        return item[:first], item[first:]
+
+    assert buffer.get_chunk(4, cut=cut) == [("abcd", 4)]
+    assert buffer.tokens == 4
+    assert buffer.get_chunk(3, cut=cut) == [("ef", 2), ("g", 1)]
+    assert buffer.get_chunk(3, cut=lambda item, tokens, first: None) == [("h", 1)]

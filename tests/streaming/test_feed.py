@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.protocol.common import Status, Usage
 from app.protocol.events import AgentStep, ConversationComplete, Event, MessageDelta
-from app.streaming.feed import Ending, Frame, Item, SessionSink, join_frames
+from app.streaming.feed import Ending, Frame, Item, SessionSink, cut_item, join_frames
 
 
 def an_item(event: Event, *, demo: bool = False) -> Item:
@@ -102,3 +104,18 @@ def test_a_loss_is_told_once_and_is_the_last_news() -> None:
     sink.on_lost()
     sink.on_ended("completed", None, None, False, Usage())
     assert hearer.heard == ["lost"]
+
+
+@given(text=st.text(min_size=0, max_size=60), tokens=st.integers(2, 50), data=st.data())
+def test_a_divided_delta_is_the_same_delta(text: str, tokens: int, data: st.DataObject) -> None:
+    """Two parts, neither empty, that together are the text and the tokens."""
+    first = data.draw(st.integers(1, tokens - 1))
+    payload = {"message_id": "m", "agent": "a", "delta": text, "tokens": tokens}
+    parts = cut_item(Item((MessageDelta.name, payload, False), 0.0), tokens, first)
+    if parts is None:
+        assert len(text) < 2 or first * len(text) // tokens >= len(text)
+        return
+    frames = [part.frame for part in parts]
+    assert all(frame is not None and frame[1]["delta"] for frame in frames)
+    assert "".join(frame[1]["delta"] for frame in frames if frame) == text
+    assert [frame[1]["tokens"] for frame in frames if frame] == [first, tokens - first]

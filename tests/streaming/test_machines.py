@@ -369,7 +369,7 @@ class SessionMachine(RuleBasedStateMachine):
     @invariant()
     def buffers_are_bounded(self) -> None:
         if hasattr(self, "stage"):
-            assert self.session._buffer.tokens <= self.session.config.buffer_tokens
+            assert self.session._outlet.buffer.tokens <= self.session.config.buffer_tokens
             for run in self.stage.runners.runs:
                 if not run.lost:
                     assert run.credit <= self.session.config.high_water_tokens

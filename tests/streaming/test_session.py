@@ -141,15 +141,34 @@ def test_events_that_are_no_tokens_cost_no_pace(make_stage: MakeStage) -> None:
     assert stage.text("m1") == "hello"
 
 
-def test_what_follows_a_large_piece_waits_for_its_debt(make_stage: MakeStage) -> None:
-    """A merged piece cannot be cut and is shown at once; its time is waited for before anything else, the end too."""
+def test_a_piece_that_was_merged_of_many_tokens_is_shown_at_the_pace(make_stage: MakeStage) -> None:
+    """A fast model's reply comes in large pieces: they are divided between words, and nothing is lost."""
     stage = make_stage(tokens_per_s=20)
     stage.begin()
-    stage.run.delta("m1", "long", tokens=120)
+    words = "".join(f"word{number} " for number in range(120))
+    stage.run.delta("m1", words, tokens=120)
     stage.run.finish("m1")
     stage.run.complete()
     stage.settle()
-    assert stage.text("m1") == "long"
+    assert stage.session.metrics.tokens_delivered == 20
+    assert words.startswith(stage.text("m1"))
+    assert stage.text("m1").endswith(" ")
+    stage.advance(2)
+    assert stage.session.metrics.tokens_delivered == pytest.approx(60, abs=2)
+    stage.advance(3.2)
+    assert stage.text("m1") == words
+    assert stage.status is Status.COMPLETED
+
+
+def test_a_piece_that_cannot_be_divided_leaves_a_debt(make_stage: MakeStage) -> None:
+    """One letter for 120 tokens is shown at once; its time is waited for before anything else, the end too."""
+    stage = make_stage(tokens_per_s=20)
+    stage.begin()
+    stage.run.delta("m1", "x", tokens=120)
+    stage.run.finish("m1")
+    stage.run.complete()
+    stage.settle()
+    assert stage.text("m1") == "x"
     stage.advance(4.9)
     assert stage.messages()["m1"].state == "open"
     stage.advance(0.3)
@@ -176,7 +195,7 @@ def test_grants_never_exceed_the_buffer(make_stage: MakeStage, tokens_per_s: flo
     sent = 0
     while sent < 2000:
         sent += stage.run.deltas("m1", 2000 - sent)
-        assert stage.session._buffer.tokens <= 80  # the high-water mark
+        assert stage.session._outlet.buffer.tokens <= 80  # the high-water mark
         stage.advance(0.5)
     stage.run.complete()
     stage.advance(60)
