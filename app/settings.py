@@ -28,7 +28,9 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """All settings. Construct with :func:`load_settings`, which turns errors into sentences."""
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8", extra="forbid", frozen=True, env_ignore_empty=True, allow_inf_nan=False
+    )
 
     # --- the server
     host: str = Field("127.0.0.1", description="address to listen on; only loopback until people can sign in")
@@ -144,6 +146,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"{why}: SECRET_KEY is needed, of at least 16 random characters")
             if "*" in self.cors_allowed_origins:
                 raise ValueError(f"{why}: CORS_ALLOWED_ORIGINS must name origins, not *")
+        if self.azure_openai_api_key and not self.azure_openai_endpoint:
+            raise ValueError("AZURE_OPENAI_API_KEY needs AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_DEPLOYMENT beside it")
         if self.azure_openai_endpoint and not (self.azure_openai_deployment and self.azure_openai_api_key):
             raise ValueError("AZURE_OPENAI_ENDPOINT needs AZURE_OPENAI_DEPLOYMENT and AZURE_OPENAI_API_KEY beside it")
         return self

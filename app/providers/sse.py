@@ -92,7 +92,8 @@ def parse_event(raw: bytes) -> SseEvent:
     try:
         document = from_json(payload)
     except ValueError:
-        return SseEvent(raw, Kind.OTHER)
+        mended = _mended(payload)
+        return SseEvent(raw, Kind.OTHER) if mended is None else parse_event(mended)
     if not isinstance(document, dict):
         return SseEvent(raw, Kind.OTHER)
     if document.get("error"):
@@ -102,6 +103,16 @@ def parse_event(raw: bytes) -> SseEvent:
         return SseEvent(raw, Kind.OTHER, document=document)
     shape = tuple(document["choices"][0]["delta"])
     return SseEvent(raw, Kind.CONTENT, text=text, document=document, shape=shape)
+
+
+def _mended(payload: bytes) -> bytes | None:
+    """The event with whole characters only, where half a surrogate pair made it unreadable."""
+    try:
+        text = json.dumps(json.loads(payload), ensure_ascii=False)
+    except ValueError:
+        return None
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return None if whole == text else b"data: " + whole.encode() + b"\n\n"
 
 
 def join_events(events: Sequence[SseEvent]) -> bytes:

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -27,8 +27,7 @@ logger = logging.getLogger(__name__)
 
 _SHARED = "shared"  # the key of the runners that carry the bundled teams
 _MAX_UNSENT = 20_000  # messages to a runner that does not read: it hangs
-_STOP_TIMEOUT_S = 2.0  # a runner that takes longer to stop a run is killed; its other runs are resumed
-_PAUSE_TIMEOUT_S = 2.0
+_CONTROL_TIMEOUT_S = 2.0  # a runner that takes longer to obey is killed; its other runs are resumed
 _START_TIMEOUT_S = 5.0  # a runner takes about 1.6 s to import AutoGen
 _EXIT_S = 1.0  # from the end of the socket to the end of the process
 _RECEIVE_BYTES = 262_144
@@ -52,7 +51,10 @@ class RunnerProcess:
         self._seq = 0
         self._outbox: deque[bytes] = deque()
         self._changed = concurrency.condition()  # guards the fields above
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise RunnerLost(f"the agent process could not be started: {error}") from error
         self._socket = ours
         try:
             self._process = subprocess.Popen(
@@ -82,16 +84,19 @@ class RunnerProcess:
 
         :raises RunnerLost: when the process is gone.
         """
+        order = _line(run)
         with self._changed:
             if not self.alive:
                 raise RunnerLost("the agent process is gone")
             self._sinks[run.session] = sink
-        self.send(run)
+        self._queue(order)
         return RunnerRun(self, run.session)
 
     def send(self, message: BaseModel) -> None:
         """Queue a message; nothing happens if the process is gone."""
-        line = message.model_dump_json(by_alias=True).encode() + b"\n"
+        self._queue(_line(message))
+
+    def _queue(self, line: bytes) -> None:
         with self._changed:
             if not self.alive:
                 return
@@ -225,6 +230,10 @@ class RunnerProcess:
             sink.on_lost()
 
 
+def _line(message: BaseModel) -> bytes:
+    return message.model_dump_json(by_alias=True).encode() + b"\n"
+
+
 class RunnerRun:
     """A run in a runner. Implements :class:`app.streaming.ports.RunHandle`."""
 
@@ -233,31 +242,29 @@ class RunnerRun:
         self._session = session
 
     def pause(self) -> None:
-        self._control("pause", _PAUSE_TIMEOUT_S)
+        self._control("pause")
 
     def resume(self) -> None:
-        self._control("resume", _PAUSE_TIMEOUT_S)
+        self._control("resume")
 
     def stop(self) -> Usage:
-        try:
-            reply = self._control("stop", _STOP_TIMEOUT_S)
-        except RunnerLost:
-            if self._runner.alive:
-                logger.error(
-                    "runner %d did not stop a run within %g s; it is killed", self._runner.pid, _STOP_TIMEOUT_S
-                )
-                self._runner.kill()
-            raise
+        reply = self._control("stop")
         usage = reply.get("result", {}).get("usage")
         return Usage(**usage) if usage else self._runner.usage_of_ended(self._session) or Usage()
 
     def grant(self, allowed: int) -> None:
         self._runner.send(Grant(session=self._session, allowed=allowed))
 
-    def _control(self, op: Any, timeout_s: float) -> dict[str, Any]:
+    def _control(self, op: Literal["pause", "resume", "stop"]) -> dict[str, Any]:
         if self._runner.usage_of_ended(self._session) is not None:
             return {}
-        return self._runner.ask(lambda seq: Control(op=op, session=self._session, seq=seq), timeout_s)
+        try:
+            return self._runner.ask(lambda seq: Control(op=op, session=self._session, seq=seq), _CONTROL_TIMEOUT_S)
+        except RunnerLost:
+            if self._runner.alive:
+                logger.error("runner %d did not %s within %g s; it is killed", self._runner.pid, op, _CONTROL_TIMEOUT_S)
+                self._runner.kill()
+            raise
 
 
 class Supervisor:

@@ -167,16 +167,16 @@ function withMessage(state, message) {
   return { ...state, messages };
 }
 
-/** Forget the oldest messages, up to one that is still open. */
+/** Forget the oldest messages that are not open any more. */
 function trimmed(state, maxMessages) {
-  let surplus = state.messages.length - maxMessages;
+  const surplus = state.messages.length - maxMessages;
   if (surplus <= 0) return state;
-  const firstOpen = state.messages.findIndex((message) => message.state === "open");
-  if (firstOpen >= 0) surplus = Math.min(surplus, firstOpen);
+  const closed = state.messages.filter((message) => message.state !== "open");
+  const forgotten = new Set(closed.slice(0, surplus));
   return {
     ...state,
-    messages: state.messages.slice(surplus),
-    omitted_messages: state.omitted_messages + surplus,
+    messages: state.messages.filter((message) => !forgotten.has(message)),
+    omitted_messages: state.omitted_messages + forgotten.size,
   };
 }
 

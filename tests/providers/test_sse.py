@@ -107,3 +107,10 @@ def test_a_whole_reply_as_a_stream() -> None:
     assert events[1].finish_reason == "tool_calls"
     assert events[2].usage == (1, 2)
     assert events[3].kind is Kind.DONE
+
+
+def test_half_a_surrogate_pair_is_mended() -> None:
+    """A provider that cuts an emoji in two must not end the run: no pipe takes half of it."""
+    event = parse_event(b'data: {"choices":[{"index":0,"delta":{"content":"a\\ud83d b"}}]}\n\n')
+    assert event.text == "a� b"
+    assert event.raw.decode("utf-8").startswith("data: ")
