@@ -17,11 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks.cases import Measured, Options, fanout, idle, pause, shutdown, stop, streams
+from benchmarks.cases import Measured, Options, fallback, fanout, idle, pause, shutdown, stop, streams
 from benchmarks.figures import CaseResult, table
 from benchmarks.targets import cores, raise_file_limit
 
-CASES: dict[str, ModuleType] = {case.NAME: case for case in (streams, stop, pause, idle, shutdown, fanout)}
+CASES: dict[str, ModuleType] = {case.NAME: case for case in (streams, stop, fallback, pause, idle, shutdown, fanout)}
 TARGETS = ("colloquy", "plain")
 
 

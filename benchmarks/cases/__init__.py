@@ -13,6 +13,7 @@ class Options:
     tokens_per_s: float = 50.0  # streams
     seconds: float = 8.0  # length of the measured part of streams and fanout
     stops: int = 24
+    starts: int = 20  # fallback: of a model that answers at once
     pause_s: float = 1.0
     idle_connections: int = 500
     fanout_tokens_per_s: float = 10_000.0  # delivered in all rooms together
@@ -20,7 +21,7 @@ class Options:
     @classmethod
     def quick(cls) -> Options:
         """A look in under a minute; not for figures that are quoted."""
-        return cls(seconds=3.0, stops=8, pause_s=0.5, idle_connections=200)
+        return cls(seconds=3.0, stops=8, starts=10, pause_s=0.5, idle_connections=200)
 
 
 class Measured(dict[str, "float | None"]):
