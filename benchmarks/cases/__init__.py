@@ -20,7 +20,7 @@ class Options:
 
     @classmethod
     def quick(cls) -> Options:
-        """A look in under a minute; not for figures that are quoted."""
+        """A look in a minute or so; not for figures that are quoted."""
         return cls(seconds=3.0, stops=8, starts=10, pause_s=0.5, idle_connections=200)
 
 
