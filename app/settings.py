@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     )
     fallback_local: bool = Field(False, description="let the bundled model stand in for a configured one that fails")
     probe_after_s: float = Field(1.0, gt=0, description="silence after which a model is probed, in seconds")
-    probe_timeout_s: float = Field(0.8, gt=0, description="how long a probe may take, in seconds")
+    probe_timeout_s: float = Field(0.7, gt=0, description="how long a probe may take, in seconds")
     first_token_timeout_s: float = Field(60.0, gt=0, description="wait for a living model's first token, in seconds")
     stall_timeout_s: float = Field(30.0, gt=0, description="wait for a living model in mid-stream, in seconds")
     word_delay_ms: float = Field(20.0, ge=0, description="delay between the words of a reply that came whole, in ms")

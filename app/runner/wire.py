@@ -59,7 +59,7 @@ class Limits(Payload):
     """The settings that a run obeys."""
 
     probe_after_s: float = 1.0
-    probe_timeout_s: float = 0.8
+    probe_timeout_s: float = 0.7
     first_token_timeout_s: float = 60.0
     stall_timeout_s: float = 30.0
     word_delay_ms: float = 20.0

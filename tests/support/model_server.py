@@ -79,6 +79,24 @@ class ModelServer(ServerProcess):
                 raise TimeoutError(f"the model server never came to it: {json.dumps(shown)[-2000:]}")
             time.sleep(0.01)
 
+    def settled_bytes(self, *, timeout_s: float = 10.0) -> int:
+        """What the last request's client has taken, once nothing moves any more: all buffers between are full.
+
+        While bytes are on their way, what is in the two kernels' queues cannot be told exactly.
+
+        :raises TimeoutError: it never settles: somebody goes on reading.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        last, same = -1, 0
+        while same < 10:
+            request = self.stats(messages=False, queues=True)["requests"][-1]
+            same = same + 1 if request["bytes_taken"] == last else 0
+            last = request["bytes_taken"]
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"the client goes on reading: {request}")
+            time.sleep(0.01)
+        return int(last)
+
 
 async def serve(host: str, port: int) -> None:
     """Serve until SIGTERM, SIGINT, or the end of a standard input that is a pipe."""
