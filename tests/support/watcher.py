@@ -38,7 +38,7 @@ class Watcher:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._client.disconnect()
-        self._client.wait()
+        self._client.eio.wait()  # the client's own wait sleeps a second for a reconnection that is off
 
     def _take(self, name: str, payload: dict[str, Any]) -> None:
         with self._changed:
