@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -126,6 +127,28 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("openai_api_key", "azure_openai_api_key", mode="before")
+    @classmethod
+    def _key(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = value.strip()
+            if not value.isascii():
+                raise ValueError("a key has ASCII characters only")
+        return value or None
+
+    @field_validator("openai_base_url", "azure_openai_endpoint")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parts = urlsplit(value)
+                good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+            except ValueError:
+                good = False
+            if not good:
+                raise ValueError("an address like http://127.0.0.1:11434/v1 is needed")
+        return value
+
     @field_validator("teams")
     @classmethod
     def _team_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,6 +162,8 @@ class Settings(BaseSettings):
     def _relations(self) -> Settings:
         if self.stream_low_water >= self.stream_high_water:
             raise ValueError("STREAM_LOW_WATER must be below STREAM_HIGH_WATER")
+        if self.max_content_bytes >= self.max_frame_bytes:
+            raise ValueError("MAX_CONTENT_BYTES must be below MAX_FRAME_BYTES: content travels inside a frame")
         exposed = self.host not in LOOPBACK_HOSTS
         if exposed or self.colloquy_env == "production":
             why = f"HOST is {self.host}" if exposed else "COLLOQUY_ENV is production"

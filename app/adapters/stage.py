@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.adapters.base import RunPort
 from app.adapters.messages import MessageWriter, OpenMessage
 from app.adapters.plan import Cast
-from app.protocol.common import Status
+from app.protocol.common import Status, whole_characters
 from app.protocol.events import AgentStep, ConversationStatus, FallbackMode, Progress
 from app.providers.calls import Call, Piece, Switch
 
@@ -104,6 +104,7 @@ class Stage:
 
     async def chunk(self, agent: str, text: str) -> None:
         """A piece that did not come through our model client: the team brought its own."""
+        text = whole_characters(text)
         await self.step(agent)
         message = self._open.setdefault(agent, OpenMessage(self._cast.name(agent)))
         await self._writer.piece(message, text, 1, reserved=False)
@@ -117,6 +118,7 @@ class Stage:
 
     async def finish(self, agent: str, text: str) -> None:
         """The agent's whole message; it ends its turn."""
+        text = whole_characters(text)
         message = self._open.get(agent)
         call = next((call for call, bound in self._bound.items() if bound is message), None) if message else None
         if call is None:

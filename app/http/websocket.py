@@ -89,6 +89,8 @@ def broadcast() -> dict[str, Any]:
         raise SocketsUnavailable(f"the socket layer could not start: {parts.sockets.error}")
     try:
         body = BroadcastRequest.model_validate(request.get_json(silent=True))
+    except RecursionError:
+        raise InvalidPayload("the body is nested too deeply") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"

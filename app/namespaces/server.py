@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -12,10 +13,14 @@ from typing import Any
 import socketio
 from socketio import packet
 
-from app.errors import ColloquyError, InvalidPayload, LimitExceeded
+from app.errors import ColloquyError, InvalidPayload, LimitExceeded, UnknownCommand
 from app.protocol.commands import ErrorAck, ErrorBody
 
 logger = logging.getLogger(__name__)
+
+_RESERVED = frozenset({"connect", "disconnect", "__disconnect_final"})
+_BINARY = ("5", "6")  # packet types: binary event, binary ack
+_PACKET_HEAD = re.compile(r"[25](?:\d{0,9}-)?(?:(/[^,]{0,100}),)?(\d{1,9})\[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class CommandServer(socketio.Server):  # type: ignore[misc]  # python-socketio h
 
     max_queued_commands = 32
     commands_refused = 0
+    packets_refused = 0
 
     def prepare(self, max_queued_commands: int, greet: Callable[[str], None]) -> None:
         """Set up what the constructor would: Flask-SocketIO constructs the library's own class.
@@ -52,11 +58,34 @@ class CommandServer(socketio.Server):  # type: ignore[misc]  # python-socketio h
         """
         self.max_queued_commands = max_queued_commands
         self._greet = greet
+        self.eio.on("message", self._handle_eio_message)  # the constructor has registered the library's own
         self._queues: dict[str, _CommandQueue] = {}
         self._queues_lock = threading.Lock()  # guards the dict and its queues
 
+    def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
+        """Take one Socket.IO packet. The library lets malformed ones end the receive loop with a stack trace."""
+        try:
+            if isinstance(data, bytes) or data[:1] in _BINARY:  # would wait for attachments, deaf to all else
+                raise InvalidPayload("binary packets are not part of the protocol")
+            super()._handle_eio_message(eio_sid, data)
+        except (InvalidPayload, ValueError, LookupError, TypeError, RecursionError) as error:
+            self.packets_refused += 1
+            logger.info("a malformed packet of %s was refused: %s", eio_sid, type(error).__name__)
+            self._refuse_packet(eio_sid, data)
+
+    def _refuse_packet(self, eio_sid: str, data: str | bytes) -> None:
+        """Answer, where the packet's id can be read; else close the connection."""
+        found = _PACKET_HEAD.match(data) if isinstance(data, str) else None
+        if found is None:
+            self.eio.disconnect(eio_sid)
+            return
+        self._acknowledge(eio_sid, found[1] or "/", int(found[2]), _refusal(InvalidPayload("a malformed packet")))
+
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        known = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
         super()._handle_connect(eio_sid, namespace, data)
+        if known:  # a second connect changes nothing
+            return
         namespace = namespace or "/"
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
         if sid and self.manager.is_connected(sid, namespace):
@@ -69,6 +98,9 @@ class CommandServer(socketio.Server):  # type: ignore[misc]  # python-socketio h
             return
         if not data or not isinstance(data[0], str):
             self._acknowledge(eio_sid, namespace, id, _refusal(InvalidPayload("an event needs a name")))
+            return
+        if data[0] in _RESERVED:  # the library would call the handlers of the connection itself
+            self._acknowledge(eio_sid, namespace, id, _refusal(UnknownCommand(f"there is no command {data[0]!r}")))
             return
         with self._queues_lock:
             queue = self._queues.setdefault(sid, _CommandQueue())

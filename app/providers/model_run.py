@@ -89,10 +89,12 @@ class ModelRun:
 
     def end(self, exchange: Exchange) -> None:
         """The request's connection is closed or free again."""
-        if exchange in self._open:
-            self._open.discard(exchange)
-            self._spent += exchange.usage()
-        exchange.closed.set()
+        try:
+            if exchange in self._open:
+                self._open.discard(exchange)
+                self._spent += exchange.usage()
+        finally:
+            exchange.closed.set()
 
     async def abort_all(self) -> None:
         """Close every open request, also one that waits for its response head; returns when they are closed.

@@ -11,7 +11,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from app.protocol.common import whole_characters
+
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
+_MAX_COUNT = 10**9
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 
 
@@ -111,7 +114,7 @@ def _mended(payload: bytes) -> bytes | None:
         text = json.dumps(json.loads(payload), ensure_ascii=False)
     except ValueError:
         return None
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    whole = whole_characters(text)
     return None if whole == text else b"data: " + whole.encode() + b"\n\n"
 
 
@@ -150,10 +153,16 @@ def usage_of(document: dict[str, Any]) -> tuple[int, int] | None:
     usage = document.get("usage")
     if not isinstance(usage, dict):
         return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not (isinstance(prompt, int) or isinstance(completion, int)):
+    prompt, completion = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+    if prompt is None and completion is None:
         return None
     return prompt or 0, completion or 0
+
+
+def _count(figure: object) -> int | None:
+    """A number of tokens that can be one; None for anything else that a provider may say."""
+    plausible = isinstance(figure, int) and not isinstance(figure, bool) and 0 <= figure <= _MAX_COUNT
+    return figure if plausible and isinstance(figure, int) else None
 
 
 def _choice(document: dict[str, Any]) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
+from app.errors import ModelError, ModelUnavailable
 from app.providers import failures
 from app.providers.body import MergedBody
 from app.providers.calls import Call
@@ -87,6 +88,8 @@ class RunTransport(httpx2.AsyncBaseTransport):
                 return response
             content = await self._supervised(exchange, _whole(response, guard, exchange))
             self._account(exchange, content)
+            if exchange.error is not None and exchange.status == 200:
+                raise RequestFailed("the reply is no completion") from exchange.error
             headers = httpx2.Headers([(k, v) for k, v in response.headers.raw if k.lower() not in _BODY_HEADERS])
             if exchange.status == 200 and not exchange.whole and (document := _completion(content)) is not None:
                 # A server that cannot stream: the reply is there as a whole, and will be shown word by word.
@@ -117,7 +120,7 @@ class RunTransport(httpx2.AsyncBaseTransport):
             with suppress(asyncio.CancelledError, httpx2.HTTPError, RunAborted):
                 await task
             raise
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, ExceptionGroup) as error:
             exchange.fail(failures.from_exception(error, exchange.spec, began=exchange.status is not None))
             raise RequestFailed("the request failed") from exchange.error
 
@@ -125,11 +128,13 @@ class RunTransport(httpx2.AsyncBaseTransport):
         if exchange.status != 200:
             exchange.fail(failures.from_status(exchange.status or 0, content, exchange.spec))
             return
-        exchange.done = True
         document = _completion(content)
-        if document is not None:
-            exchange.provider_usage = usage_of(document)
-            exchange.deltas = -(-len(_whole_text(document)) // CHARS_PER_PROMPT_TOKEN)
+        if document is None:
+            exchange.fail(_no_completion(content, exchange.spec))
+            return
+        exchange.done = True
+        exchange.provider_usage = usage_of(document)
+        exchange.deltas = -(-len(_whole_text(document)) // CHARS_PER_PROMPT_TOKEN)
 
 
 _BODY_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding")
@@ -167,6 +172,17 @@ def _completion(content: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return document if isinstance(document, dict) and document.get("choices") else None
+
+
+def _no_completion(content: bytes, spec: ProviderSpec) -> ModelError:
+    """What a 200 says that is none: a proxy's error, a portal's page, an address without ``/v1``."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and document.get("error"):
+        return failures.from_stream_error(document, spec)
+    return ModelUnavailable(f"{spec.name} answered with something that is no completion", code="model_broken")
 
 
 def _whole_text(document: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from app.runner.wire import ProviderSpec
 from app.settings import Settings
@@ -22,7 +23,8 @@ logger = logging.getLogger(__name__)
 _PROJECT = Path(__file__).resolve().parents[2]
 _CONTEXT_TOKENS = 2048  # of each slot of the bundled model
 _START_TIMEOUT_S = 30.0
-_MAX_STARTS = 3
+_MAX_STARTS = 3  # within …
+_STARTS_WINDOW_S = 60.0
 LOCAL_LABEL = "SmolLM2-135M (bundled small model)"
 
 
@@ -49,16 +51,16 @@ class LocalModel:
         self._lifeline: socket.socket | None = None
         self._changed = concurrency.condition()  # guards what follows
         self._base_url: str | None = None
-        self._starts = 0
+        self._starts: list[float] = []  # when, by the monotonic clock
         self._closed = False
         self.problem: str | None = local_model_missing()
 
     def start(self) -> None:
         """Start loading the model; :meth:`provider` waits for it. Nothing happens where its packages are missing."""
         with self._changed:
-            if self.problem or self._closed or self._starts >= _MAX_STARTS:
+            if self.problem or self._closed:
                 return
-            self._starts += 1
+            self._starts.append(time.monotonic())
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "app.providers.local_server"]
         command += ["--slots", str(self._slots), "--threads", str(self._threads), str(theirs.fileno())]
@@ -93,7 +95,9 @@ class LocalModel:
         process.wait()
         with self._changed:
             self._base_url = None
-            again = not self._closed and not self.problem and self._starts < _MAX_STARTS
+            recent = [when for when in self._starts if time.monotonic() - when < _STARTS_WINDOW_S]
+            self._starts = recent
+            again = not self._closed and not self.problem and len(recent) < _MAX_STARTS
             if not again and not self._closed:
                 self.problem = self.problem or "its process died repeatedly"
             self._changed.notify_all()
@@ -165,7 +169,7 @@ class ModelDirectory:
         """Which model will answer, for people. Never a key."""
         if self._configured:
             first = self._configured[0]
-            return f"{first.label} at {first.base_url or 'api.openai.com'}"
+            return f"{first.label} at {_shown(first.base_url)}"
         if self.local is not None and self.local.problem is None:
             return LOCAL_LABEL
         return "none: conversations are prepared demos"
@@ -182,6 +186,15 @@ class ModelDirectory:
         """End the bundled model's process, by ``deadline`` of the monotonic clock."""
         if self.local is not None:
             self.local.close(deadline)
+
+
+def _shown(address: str | None) -> str:
+    """An address without what may be a secret in it: no user, no password, no query."""
+    if address is None:
+        return "api.openai.com"
+    parts = urlsplit(address)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -306,7 +306,10 @@ class StreamingSession:
             retryable=True,
             recovering=True,
         )
-        self.feed(told.name, told.to_wire(), 0, demo)
+        if self._outlet.held:  # an error overtakes what a pause holds back
+            self.conversation.append_event(told)
+        else:
+            self.feed(told.name, told.to_wire(), 0, demo)
         for message_id, agent in list(self._history.open_messages.items()):
             reset = MessageReset(message_id=message_id, agent=agent, reason=RunnerLost.code)
             self.feed(reset.name, reset.to_wire(), 0, demo)

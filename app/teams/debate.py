@@ -12,6 +12,7 @@ from autogen_core.models import ChatCompletionClient, LLMMessage, SystemMessage,
 from pydantic_core import from_json
 
 from app.adapters.plan import Closing, TeamPlan
+from app.providers.small_model import MAX_FIELD_CHARS
 
 TURNS = 3
 _STYLE = (
@@ -46,8 +47,9 @@ _REQUEST = (
     "Write a JSON object with two fields about the discussion above. consensus: what all of them agree on, in one "
     "sentence. summary: what each of them has said, in two or three sentences."
 )
-MIN_WORDS = 3
-_WORD = re.compile(r"[^\W\d_]{2,}")
+MIN_LETTERS = 8
+_LETTER = re.compile(r"[^\W\d_]")
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？]")  # not the point in 3.5
 
 
 def team(model_client: ChatCompletionClient) -> TeamPlan:
@@ -88,27 +90,35 @@ async def conclude(model_client: ChatCompletionClient, spoken: Sequence[tuple[st
 def read_minutes(content: str) -> Closing:
     """What a reply to the closing call says. Never raises."""
     start = content.find("{")
-    try:  # a reply that was cut off at its limit is read as far as it goes
-        document = from_json(content[start:].rstrip("`\n "), allow_partial="trailing-strings") if start >= 0 else None
+    text = content[start:].rstrip("`\n ") if start >= 0 else ""
+    cut_off = False
+    try:
+        document = from_json(text)
     except ValueError:
-        document = None
+        cut_off = True  # at the reply's limit: it is read as far as it goes
+        try:
+            document = from_json(text, allow_partial="trailing-strings") if text else None
+        except ValueError:
+            document = None
     if not isinstance(document, dict):
         return Closing(reason="the model made no readable conclusion")
-    consensus, summary = _sentence(document.get("consensus")), _sentence(document.get("summary"))
+    consensus, summary = (_sentence(document.get(name), cut_off=cut_off) for name in ("consensus", "summary"))
     missing = [name for name, value in (("consensus", consensus), ("summary", summary)) if value is None]
     reason = f"the model gave no {' and no '.join(missing)}" if missing else None
     return Closing(consensus=consensus, summary=summary, reason=reason)
 
 
-def _sentence(value: object) -> str | None:
-    """A text with a few real words in it: a small model may give figures and brackets, or the words it was asked with.
+def _sentence(value: object, *, cut_off: bool) -> str | None:
+    """A text with some letters in it: a small model may give figures and brackets, or the words it was asked with.
 
     Where it was cut off in mid-sentence, the sentences before that are kept, if there are any.
     """
-    if not isinstance(value, str) or len(_WORD.findall(value)) < MIN_WORDS:
+    if not isinstance(value, str) or len(_LETTER.findall(value)) < MIN_LETTERS:
         return None
     text = " ".join(value.split())
     if text.rstrip(".").lower() in _REQUEST.lower():
         return None
-    whole = text[: max(text.rfind(end) for end in ".!?") + 1]
-    return text if text[-1] in '.!?”"' or len(_WORD.findall(whole)) < MIN_WORDS else whole
+    if not cut_off and len(value) < MAX_FIELD_CHARS:
+        return text
+    ends = [found.end() for found in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends else text

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.providers.sse import Kind, SseSplitter, events_of_whole, join_events, parse_event
+from app.providers.sse import Kind, SseSplitter, events_of_whole, join_events, parse_event, usage_of
 
 
 def chunk(delta: dict[str, Any] | None = None, **fields: Any) -> bytes:
@@ -114,3 +114,10 @@ def test_half_a_surrogate_pair_is_mended() -> None:
     event = parse_event(b'data: {"choices":[{"index":0,"delta":{"content":"a\\ud83d b"}}]}\n\n')
     assert event.text == "a� b"
     assert event.raw.decode("utf-8").startswith("data: ")
+
+
+@pytest.mark.parametrize("figure", [1.5, "many", -3, True, 10**30, None, [1]])
+def test_a_strange_usage_figure_counts_as_none(figure: object) -> None:
+    """A provider may say anything; the sum must not break over it."""
+    assert usage_of({"usage": {"prompt_tokens": 10, "completion_tokens": figure}}) == (10, 0)
+    assert usage_of({"usage": {"prompt_tokens": figure, "completion_tokens": figure}}) is None

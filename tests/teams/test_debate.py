@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from app.adapters.plan import Closing
@@ -44,3 +46,17 @@ def test_a_conclusion_that_only_echoes_the_request_is_none() -> None:
     assert closing.consensus is None
     assert closing.summary == "Rates fall and banks earn less."
     assert closing.reason == "the model gave no consensus"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "他们都同意利率应该下降。",
+        "分析师看好，市场认可，风险可控，增长3.5%。",
+        "The margin will rise by 3.5% (with some risk)",
+        "They all agree on Apple Inc. and its value, more or less",
+    ],
+)
+def test_a_whole_conclusion_is_passed_on_whole(said: str) -> None:
+    """Whatever its script, and wherever it has a point."""
+    assert read_minutes(json.dumps({"consensus": said, "summary": said})) == Closing(said, said)

@@ -82,7 +82,7 @@ export class Composer {
     });
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      if (this.#button.disabled) return;
+      if (this.#button.disabled || this.#button.getAttribute("aria-busy") === "true") return; // a double click
       this.#button.setAttribute("aria-busy", "true");
       try {
         const began = await onStart({ team: this.team, content: this.#area.value.trim(), content_type: this.kind });

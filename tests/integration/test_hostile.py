@@ -1,0 +1,157 @@
+"""Clients and providers that do not keep to the rules: a clear answer or the door, and no harm to a neighbour."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import websocket
+
+from tests.conftest import TIMEOUT_SCALE
+from tests.integration.conftest import TEXT, shared_runner
+from tests.integration.test_http import ask
+from tests.support.model_server import ModelServer
+from tests.support.server import ColloquyServer
+from tests.support.watcher import Watcher, check_chain
+
+NAMESPACE = "/conversations"
+
+
+@pytest.fixture
+def raw(server: ColloquyServer) -> Iterator[websocket.WebSocket]:
+    """A bare WebSocket, connected to the namespace by hand."""
+    address = f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket"
+    connection = websocket.create_connection(address, timeout=10 * TIMEOUT_SCALE)
+    sock = connection.sock
+    assert connection.recv().startswith("0{")
+    connection.send(f"40{NAMESPACE},")
+    assert connection.recv().startswith(f"40{NAMESPACE},")
+    assert '"connected"' in connection.recv()
+    yield connection
+    connection.close()
+    sock.close()  # the library forgets it where the server has closed first
+
+
+def acked(raw: websocket.WebSocket, packet: str, number: int) -> Any:
+    """Send a packet and return its ack's payload."""
+    raw.send(packet)
+    head = f"43{NAMESPACE},{number}"
+    while not (answer := raw.recv()).startswith(head):
+        assert answer, "the connection was closed"
+    return json.loads(answer[len(head) :])[0]
+
+
+def closed(raw: websocket.WebSocket) -> bool:
+    """Read until the server closes the connection; False if it does not."""
+    try:
+        while raw.recv():
+            continue
+    except TimeoutError:
+        return False
+    except (websocket.WebSocketException, OSError) as error:
+        return not isinstance(error, websocket.WebSocketTimeoutException)
+    return True
+
+
+@pytest.mark.parametrize("name", ["connect", "disconnect", "__disconnect_final", "make_coffee"])
+def test_the_librarys_own_events_are_no_commands(raw: websocket.WebSocket, server: ColloquyServer, name: str) -> None:
+    """Sent by a client, they would reach the connection's handlers with the client's data as the environment."""
+    packet = f'42{NAMESPACE},5["{name}",{{"REMOTE_ADDR":"127.0.0.1"}}]'
+    assert acked(raw, packet, 5)["error"]["code"] == "unknown_command"
+    assert acked(raw, f'42{NAMESPACE},6["ping",{{}}]', 6)["ok"]
+    assert "Traceback" not in server.output()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["[]", "[7]", '["ping",' + "[" * 5_000, '["ping",{"echo":' + "9" * 5_000 + "}]", '["ping", nonsense]'],
+    ids=["empty", "no name", "deep", "long number", "no JSON"],
+)
+def test_a_malformed_packet_is_answered(raw: websocket.WebSocket, server: ColloquyServer, rest: str) -> None:
+    """Where its id can be read; the connection goes on, and the log stays clean."""
+    assert acked(raw, f"42{NAMESPACE},7{rest}", 7)["error"]["code"] == "invalid_payload"
+    assert acked(raw, f'42{NAMESPACE},8["ping",{{}}]', 8)["ok"]
+    assert "Traceback" not in server.output()
+
+
+def test_a_binary_packet_does_not_deafen_the_connection(raw: websocket.WebSocket) -> None:
+    """It would wait for attachments that never come."""
+    assert acked(raw, f'450-{NAMESPACE},9["ping"]', 9)["error"]["code"] == "invalid_payload"
+    assert acked(raw, f'42{NAMESPACE},10["ping",{{}}]', 10)["ok"]
+
+
+@pytest.mark.parametrize("packet", ["4x", "49", '42["ping"', "4{}"])
+def test_a_packet_without_sense_is_shown_the_door(
+    raw: websocket.WebSocket, watcher: Watcher, server: ColloquyServer, packet: str
+) -> None:
+    """And a neighbour does not notice."""
+    raw.send(packet)
+    assert closed(raw)
+    assert watcher.must("ping", {})["ok"]
+    assert "Traceback" not in server.output()
+
+
+def test_a_second_connect_changes_nothing(raw: websocket.WebSocket) -> None:
+    """No second greeting."""
+    raw.send(f"40{NAMESPACE},")
+    raw.send(f'42{NAMESPACE},11["ping",{{}}]')
+    seen = []
+    while not (answer := raw.recv()).startswith(f"43{NAMESPACE},11"):
+        seen.append(answer)
+    assert not any('"connected"' in each for each in seen)
+
+
+def test_a_flood_of_commands_is_refused_and_harms_nobody(
+    raw: websocket.WebSocket, watcher: Watcher, server: ColloquyServer
+) -> None:
+    """Each of them is answered: carried out, or `limit_exceeded`."""
+    for number in range(300):
+        raw.send(f'42{NAMESPACE},{number}["start_stream",{{"content":""}}]')
+    assert watcher.must("ping", {})["ok"]
+    codes = set()
+    answered = 0
+    while answered < 300:
+        answer = raw.recv()
+        if answer.startswith(f"43{NAMESPACE},"):
+            answered += 1
+            codes.add(json.loads(answer[answer.index("[") :])[0]["error"]["code"])
+    assert codes <= {"content_empty", "limit_exceeded"}
+
+
+def test_deep_json_over_http_is_refused(server: ColloquyServer) -> None:
+    """Not a 500."""
+    status, body, _ = ask(server, "POST", "/api/websocket/broadcast", b"[" * 100_000)
+    assert (status, body["error"]["code"]) == (400, "invalid_payload")
+
+
+def test_infinity_is_no_number(watcher: Watcher) -> None:
+    """It is not JSON either."""
+    assert watcher.refused("ping", {"echo": float("inf")}) == "invalid_payload"
+
+
+def test_a_runner_killed_during_a_pause_is_told_at_once(
+    watcher: Watcher, server: ColloquyServer, model: ModelServer
+) -> None:
+    """The error overtakes what the pause holds back; after the resume the debate ends as it should."""
+    model.control(token_delay_ms=10)
+    ack = watcher.must("start_stream", {"content": TEXT})
+    one = {"conversation_id": ack["conversation_id"]}
+    watcher.wait_for_tokens(20)
+    watcher.must("pause_stream", one)
+    os.kill(shared_runner(server), signal.SIGKILL)
+    assert watcher.wait_for_event("conversation_error")["recovering"]
+    watcher.must("resume_stream", one)
+    assert watcher.wait_for_end() == "completed"
+    check_chain(watcher.events(), ack["offset"])
+
+
+@pytest.mark.parametrize("secret", ["http://user:topsecret@127.0.0.1:9/v1", "http://127.0.0.1:9/v1?api_key=topsecret"])
+def test_a_secret_in_an_address_is_not_shown(secret: str) -> None:
+    """Neither at the start nor by the health endpoint."""
+    with ColloquyServer(model_url=secret) as server:
+        assert "topsecret" not in server.output()
+        assert "topsecret" not in str(ask(server, "GET", "/api/v1/health/ready")[1])
