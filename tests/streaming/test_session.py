@@ -636,7 +636,7 @@ def test_a_replacement_that_fails_unexpectedly_ends_the_session(stage: Stage) ->
 
 
 def test_a_runner_lost_while_paused_does_not_end_the_pause(make_stage: MakeStage) -> None:
-    """Held text stays held until resume; then the withdrawal follows it, and the run is launched anew.
+    """The error is told at once; held text stays held until resume, then its withdrawal follows and a new run.
 
     The recovery used to flush the buffer into the room in mid-pause.
     """
@@ -649,13 +649,14 @@ def test_a_runner_lost_while_paused_does_not_end_the_pause(make_stage: MakeStage
     head = stage.conversation.log.offset
     stage.run.lose()
     stage.advance(10)
-    assert stage.conversation.log.offset == head
+    assert stage.conversation.log.offset == head + 1
+    assert stage.transport.names()[-1] == "conversation_error"
     assert len(stage.runners.runs) == 1
 
     stage.session.resume()
     stage.settle()
     assert len(stage.runners.runs) == 2
-    assert stage.transport.names()[-2:] == ["conversation_error", "message_reset"]
+    assert stage.transport.names()[-1] == "message_reset"
     stage.run.delta("m2", "anew")
     stage.run.complete()
     stage.settle()
