@@ -32,6 +32,14 @@ def texts(page: Any) -> list[str]:
     return [each.inner_text() for each in page.get_by_test_id("agent-message").all()]
 
 
+def expect_texts(page: Any, wanted: list[str]) -> None:
+    """Wait until the agents' messages are these: text is drawn in the next animation frame."""
+    messages = page.get_by_test_id("agent-message")
+    expect(messages).to_have_count(len(wanted))
+    for place, text in enumerate(wanted):
+        expect(messages.nth(place)).to_have_text(text, use_inner_text=True)
+
+
 @pytest.mark.real_model
 @pytest.mark.timeout(240 * TIMEOUT_SCALE)
 def test_a_debate_on_the_bundled_model(open_page: OpenPage) -> None:
@@ -45,6 +53,7 @@ def test_a_debate_on_the_bundled_model(open_page: OpenPage) -> None:
         expect(status).to_have_text("Complete", timeout=180_000 * TIMEOUT_SCALE)
         messages = page.get_by_test_id("agent-message")
         expect(messages).to_have_count(3)
+        expect(page.get_by_test_id("conversation-ending")).to_be_visible()
         agents = [each.get_attribute("data-agent") for each in messages.all()]
         assert agents == ["Financial Analyst", "Market Context", "Risk Challenger"]
         expect(page.get_by_test_id("answered-by")).to_contain_text("small model")
@@ -102,7 +111,8 @@ def test_a_second_browser_watches_the_same_in_mid_sentence(
     expect(page.get_by_test_id("watchers")).to_contain_text("2")
     for each in (page, other):
         expect(each.get_by_test_id("conversation-status")).to_have_text("Complete")
-    assert texts(page) == texts(other)
+    expect(page.get_by_test_id("agent-message")).to_have_count(3)
+    expect_texts(other, texts(page))
     expect(other.get_by_test_id("consensus")).to_contain_text("agree to disagree")
     expect(other.get_by_test_id("summary")).to_contain_text("Three agents")
 
@@ -112,10 +122,12 @@ def test_a_reload_shows_the_conversation_again(open_page: OpenPage, server: Coll
     page = open_page(server.url)
     start(page, "A title to be found again")
     expect(page.get_by_test_id("conversation-status")).to_have_text("Complete")
+    expect(page.get_by_test_id("conversation-ending")).to_be_visible()
     before = texts(page)
+    assert len(before) == 3
     page.reload()
     expect(page.get_by_test_id("conversation-status")).to_have_text("Complete")
-    assert texts(page) == before
+    expect_texts(page, before)
     expect(page.get_by_test_id("conversation-list")).to_contain_text("A title to be found again")
 
 
