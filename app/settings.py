@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.runner.wire import Limits, ProviderSpec
+from app.runner.wire import Limits, OnAbandoned, ProviderSpec
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -76,6 +76,39 @@ class Settings(BaseSettings):
     max_log_entries: int = Field(20_000, ge=10, description="entries that one conversation's log keeps for replay")
     max_log_bytes: int = Field(4_194_304, ge=10_000, description="bytes that one conversation's log keeps for replay")
 
+    # --- readers: nobody waits for a slow one, and nothing grows with it
+    max_connections: int = Field(10_000, ge=1, description="connections at once, of all kinds; more are refused")
+    max_followed_conversations: int = Field(100, ge=1, description="conversations that one connection may follow")
+    max_commands_per_s: float = Field(
+        50.0, ge=0, description="commands of one connection per second, twice as many in a burst; 0: unlimited"
+    )
+    client_queue_bytes: int = Field(
+        1_048_576, ge=65_536, description="bytes that may wait for one connection; a client that leaves more is cut off"
+    )
+    socket_send_buffer_bytes: int = Field(
+        131_072, ge=0, description="the kernel's send buffer of a connection (SO_SNDBUF), in bytes; 0: the kernel decides"
+    )
+    catch_up_batch_bytes: int = Field(65_536, ge=1024, description="bytes that a lagging reader is sent at once")
+    catch_up_interval_s: float = Field(
+        0.25, ge=0, description="a reader that lags is sent at most one batch in this time, in seconds"
+    )
+    unacked_window_bytes: int = Field(
+        262_144, ge=65_536, description="bytes that a reader which acknowledges may leave unacknowledged before it lags"
+    )
+    slow_client_timeout_s: float = Field(
+        30.0, gt=0, description="a client that takes nothing for so long, while something waits for it, is cut off"
+    )
+    ping_interval_s: float = Field(20.0, gt=0, description="interval of Engine.IO's pings, in seconds")
+    ping_timeout_s: float = Field(10.0, gt=0, description="a client that does not answer one in this time is gone")
+    idle_ping_s: float = Field(
+        300.0, gt=0, description="a plain WebSocket client that has said nothing for so long is pinged, in seconds"
+    )
+    on_abandoned: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="what happens to runs that nobody watches: `team=stop:60` or `team=pause:60`, separated by commas; "
+        "seconds after the last reader left; `*` is every other team; default: they go on",
+    )
+
     # --- streaming (FEATURES B1)
     stream_buffer_tokens: int = Field(1000, ge=1, description="capacity of a session's token buffer, in tokens")
     stream_tokens_per_s: float = Field(50.0, ge=0, description="pace of a conversation in tokens/s; 0: unlimited")
@@ -122,7 +155,7 @@ class Settings(BaseSettings):
     word_delay_ms: float = Field(20.0, ge=0, description="delay between the words of a reply that came whole, in ms")
     demo_tokens_per_s: float = Field(25.0, gt=0, description="pace of demo scripts, in words/s")
 
-    @field_validator("cors_allowed_origins", "allowed_hosts", "teams", mode="before")
+    @field_validator("cors_allowed_origins", "allowed_hosts", "teams", "on_abandoned", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -158,12 +191,21 @@ class Settings(BaseSettings):
                 raise ValueError(f"{entry!r} is not of the form name=module:function")
         return value
 
+    @field_validator("on_abandoned")
+    @classmethod
+    def _abandoned_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            parse_on_abandoned(entry)
+        return value
+
     @model_validator(mode="after")
     def _relations(self) -> Settings:
         if self.stream_low_water >= self.stream_high_water:
             raise ValueError("STREAM_LOW_WATER must be below STREAM_HIGH_WATER")
         if self.max_content_bytes >= self.max_frame_bytes:
             raise ValueError("MAX_CONTENT_BYTES must be below MAX_FRAME_BYTES: content travels inside a frame")
+        if self.ping_interval_s + self.ping_timeout_s > self.slow_client_timeout_s:
+            raise ValueError("PING_INTERVAL_S and PING_TIMEOUT_S together must not exceed SLOW_CLIENT_TIMEOUT_S")
         exposed = self.host not in LOOPBACK_HOSTS
         if exposed or self.colloquy_env == "production":
             why = f"HOST is {self.host}" if exposed else "COLLOQUY_ENV is production"
@@ -216,9 +258,28 @@ class Settings(BaseSettings):
             )
         return tuple(found)
 
+    def abandoned_rules(self) -> dict[str, OnAbandoned]:
+        """What happens to unwatched runs, by team; ``*`` for every other one."""
+        return dict(parse_on_abandoned(entry) for entry in self.on_abandoned)
+
     def run_limits(self) -> Limits:
         """The part of the settings that a run in a runner obeys."""
         return Limits(**{name: getattr(self, name) for name in Limits.model_fields if hasattr(self, name)})
+
+
+def parse_on_abandoned(entry: str) -> tuple[str, OnAbandoned]:
+    """``team=stop:60`` as (team, what happens).
+
+    :raises ValueError: when it has another form.
+    """
+    team, _, rest = entry.partition("=")
+    action, _, after = rest.partition(":")
+    try:
+        if not team.strip():
+            raise ValueError
+        return team.strip(), OnAbandoned.model_validate({"action": action.strip(), "after_s": after.strip()})
+    except ValueError:
+        raise ValueError(f"{entry!r} is not of the form team=stop:60 or team=pause:60") from None
 
 
 def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:

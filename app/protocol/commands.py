@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from app.protocol.common import ContentType, Payload, Position, Status, Usage
+from app.protocol.common import ContentType, Filter, Payload, Position, Status, Usage
 
 ConversationId = Annotated[str, Field(min_length=1, max_length=64, description="the conversation's id")]
 
@@ -55,6 +55,35 @@ class Join(Command):
     position: Annotated[Position | None, Field(description="where the reader stands, to get only what it missed")] = (
         None
     )
+    since: Annotated[
+        AwareDatetime | None,
+        Field(description="ISO 8601, with time zone: replay the events logged at or after it, in the place of a position"),
+    ] = None
+    filter: Annotated[Filter | None, Field(description="only these events; `prev_offset` spans what was left out")] = None
+    acks: Annotated[
+        bool, Field(description="true: this client sends `ack` on receipt, and is paced by it when it lags")
+    ] = False
+    batch: Annotated[bool, Field(description="true: catch-up comes as `batch` events, not one by one")] = False
+    batch_ms: Annotated[
+        int, Field(ge=0, le=10_000, description="0: live; else the events of so many ms come together, as one `batch`")
+    ] = 0
+    changes_only: Annotated[
+        bool,
+        Field(description="true: `agent_message` comes as `message_updated`, with only what its deltas did not say"),
+    ] = False
+
+
+class AckAck(Ack):
+    conversation_id: str
+
+
+class Acknowledge(Command):
+    """Tell that everything up to `offset` has arrived. Send it on receipt, at most every 250 ms, never after rendering."""
+
+    name = "ack"
+    ack = AckAck
+    conversation_id: ConversationId
+    offset: Annotated[int, Field(ge=0)]
 
 
 class LeaveAck(Ack):
@@ -80,6 +109,8 @@ class StartStream(Command):
     name = "start_stream"
     ack = StartAck
     content: Annotated[str, Field(description="what the agents shall talk about; bounded by MAX_CONTENT_BYTES")]
+    acks: Annotated[bool, Field(description="as in `join`")] = False
+    batch: Annotated[bool, Field(description="as in `join`")] = False
     team: Annotated[str, Field(min_length=1, max_length=100)] = "debate"
     content_type: ContentType = ContentType.TEXT
     conversation_id: Annotated[
@@ -129,13 +160,19 @@ class SendMessageAck(Ack):
 
 
 class SendMessage(Command):
-    """The next user turn of a conversation that has ended: its team goes on with the history."""
+    """The next user turn of a conversation that has ended: its team goes on with the history.
+
+    With a ``client_id`` that the conversation has taken already, nothing is done twice: the ack is the first one's.
+    """
 
     name = "send_message"
     ack = SendMessageAck
     conversation_id: ConversationId
     content: str
     content_type: ContentType = ContentType.TEXT
+    client_id: Annotated[
+        str | None, Field(min_length=1, max_length=64, description="the client's own id of this message, for sending it again")
+    ] = None
 
 
 class PingAck(Ack):
@@ -165,6 +202,7 @@ class ErrorAck(Payload):
 COMMANDS: tuple[type[Command], ...] = (
     Join,
     Leave,
+    Acknowledge,
     StartStream,
     PauseStream,
     ResumeStream,

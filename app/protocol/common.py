@@ -41,11 +41,26 @@ class ContentType(StrEnum):
     URL = "url"
 
 
+Role = Literal["user", "agent", "system"]
+
+
 class Position(Payload):
     """A reader's place in a conversation's log."""
 
     epoch: Annotated[str, Field(min_length=1, max_length=64)]
     offset: Annotated[int, Field(ge=0)]
+
+
+class Filter(Payload):
+    """What a reader wants to see of a conversation. What is left out is not filtered by.
+
+    An event passes when it has one of the ``types`` *and*, where it names a role or an agent, one of those. Status,
+    errors and the end always pass: a reader that does not hear them would wait for ever.
+    """
+
+    types: Annotated[tuple[str, ...], Field(max_length=50, description="names of logged events")] = ()
+    roles: Annotated[tuple[Role, ...], Field(max_length=3, description="whose messages: user, agent, system")] = ()
+    agents: Annotated[tuple[str, ...], Field(max_length=50, description="names of agents")] = ()
 
 
 class Usage(Payload):
@@ -69,6 +84,3 @@ class AgentCard(Payload):
     name: str
     description: str = ""
     emoji: str = ""
-
-
-Role = Literal["user", "agent", "system"]

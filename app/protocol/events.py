@@ -25,6 +25,13 @@ class Event(Payload):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class BatchEntry(Payload):
+    """One event of a `batch`."""
+
+    name: Annotated[str, Field(description="the event's name")]
+    payload: Annotated[dict[str, Any], Field(description="the event's payload, with its envelope")]
+
+
 class Envelope(Payload):
     """What every logged event carries beside its own fields."""
 
@@ -149,6 +156,68 @@ class FallbackMode(Event):
     to: str | None = None
 
 
+class MessageUpdated(Event):
+    """A message has changed: `changes` holds the changed fields of its [MessageView](#messageview), and no others."""
+
+    name = "message_updated"
+    message_id: str
+    agent: str
+    changes: Annotated[dict[str, Any], Field(description="field name → new value")]
+    updated_by: Annotated[str | None, Field(description="who changed it; null: the run itself")] = None
+
+
+class ToolCall(Event):
+    """An agent calls a tool."""
+
+    name = "tool_call"
+    call_id: str
+    agent: str
+    tool: str
+    arguments: Annotated[str, Field(description="JSON, as the model wrote it; cut at 4,000 characters")] = ""
+
+
+class ToolResult(Event):
+    """A tool has answered."""
+
+    name = "tool_result"
+    call_id: str
+    agent: str
+    tool: str
+    success: bool
+    preview: Annotated[str, Field(description="the beginning of the answer, at most 1,000 characters")] = ""
+
+
+class ChartGenerated(Event):
+    """A chart can be shown."""
+
+    name = "chart_generated"
+    chart_id: str
+    url: Annotated[str, Field(description="where its data lies, on this server")]
+    symbol: str = ""
+    title: str = ""
+    agent: str | None = None
+
+
+class InputRequest(Event):
+    """An agent waits for a person: for a text, or for a yes or no to what it is about to do (`permission`)."""
+
+    name = "input_request"
+    request_id: str
+    agent: str
+    prompt: str = ""
+    kind: Literal["text", "permission"] = "text"
+    deadline: Annotated[str | None, Field(description="UTC, ISO 8601; after it the run goes on without")] = None
+
+
+class InputResolved(Event):
+    """The agent no longer waits."""
+
+    name = "input_resolved"
+    request_id: str
+    resolution: Literal["answered", "granted", "denied", "timeout", "cancelled"]
+    by: Annotated[str | None, Field(description="who answered")] = None
+
+
 # --- transient --------------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +275,24 @@ class Resync(Transient):
     snapshot: dict[str, Any]
 
 
+class Batch(Transient):
+    """Several logged events at once, in order: what a reader missed, or what came since the last batch."""
+
+    name = "batch"
+    conversation_id: str
+    epoch: str
+    prev_offset: Annotated[int, Field(description="the batch covers everything after this offset …")]
+    offset: Annotated[int, Field(description="… up to and including this one")]
+    entries: Annotated[tuple[BatchEntry, ...], Field(description="the events, each with its envelope")]
+
+
+class AuthExpiring(Transient):
+    """The sign-in of this connection ends soon: send a fresh token."""
+
+    name = "auth_expiring"
+    expires_at: str
+
+
 class Broadcast(Transient):
     """A word from the operator to everybody."""
 
@@ -225,7 +312,22 @@ LOGGED: tuple[type[Event], ...] = (
     ConversationComplete,
     ConversationError,
     FallbackMode,
+    MessageUpdated,
+    ToolCall,
+    ToolResult,
+    ChartGenerated,
+    InputRequest,
+    InputResolved,
 )
-TRANSIENT: tuple[type[Event], ...] = (Connected, StillWorking, Presence, Heartbeat, Resync, Broadcast)
+TRANSIENT: tuple[type[Event], ...] = (
+    Connected,
+    StillWorking,
+    Presence,
+    Heartbeat,
+    Resync,
+    Batch,
+    AuthExpiring,
+    Broadcast,
+)
 LOGGED_BY_NAME: dict[str, type[Event]] = {event.name: event for event in LOGGED}
 EVENT_NAMES: tuple[str, ...] = tuple(dict.fromkeys(event.name for event in LOGGED + TRANSIENT))

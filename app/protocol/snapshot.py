@@ -26,6 +26,9 @@ class MessageView(Payload):
     reason: str | None = None
     truncated: bool = False
     demo: bool = False
+    feedback: Annotated[str | None, Field(description="what a reader thought of it: `up` or `down`")] = None
+    updated_at: Annotated[str | None, Field(description="time of the last `message_updated`")] = None
+    updated_by: str | None = None
     timestamp: str
 
 
@@ -59,6 +62,35 @@ class ProgressView(Payload):
     message: str | None = None
 
 
+class ToolCallView(Payload):
+    """A tool call: `success` is null while it runs."""
+
+    call_id: str
+    agent: str
+    tool: str
+    arguments: str = ""
+    success: bool | None = None
+    preview: str = ""
+
+
+class ChartView(Payload):
+    chart_id: str
+    url: str
+    symbol: str = ""
+    title: str = ""
+    agent: str | None = None
+
+
+class InputView(Payload):
+    """An agent waits for a person."""
+
+    request_id: str
+    agent: str
+    prompt: str = ""
+    kind: Literal["text", "permission"] = "text"
+    deadline: str | None = None
+
+
 class Snapshot(Payload):
     """Everything that a page needs to draw a conversation, as it stands at (`epoch`, `offset`)."""
 
@@ -82,3 +114,6 @@ class Snapshot(Payload):
     error: ErrorView | None = None
     fallback: FallbackView | None = None
     usage: Usage = Usage()
+    tool_calls: Annotated[tuple[ToolCallView, ...], Field(description="of the latest session, the last 100")] = ()
+    charts: Annotated[tuple[ChartView, ...], Field(description="the last 100")] = ()
+    pending_inputs: Annotated[tuple[InputView, ...], Field(description="whom the agents wait for")] = ()

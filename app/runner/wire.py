@@ -36,6 +36,13 @@ class ProviderSpec(Payload):
     label: Annotated[str, Field(description="what people read: `SmolLM2-135M (bundled small model)`")] = ""
 
 
+class OnAbandoned(Payload):
+    """What happens to a run that nobody has watched for a while."""
+
+    action: Literal["stop", "pause"]
+    after_s: Annotated[float, Field(gt=0, description="after the last reader left, in seconds")]
+
+
 class TeamSpec(Payload):
     """Where a team comes from. ``factory`` is ``module:function``, called in the runner with the model client."""
 
@@ -45,6 +52,7 @@ class TeamSpec(Payload):
     factory: str
     agents: tuple[AgentCard, ...] = ()
     isolated: Annotated[bool, Field(description="a user's team: it runs in runners of its own")] = False
+    on_abandoned: Annotated[OnAbandoned | None, Field(description="None: an unwatched run goes on")] = None
 
 
 class TranscriptMessage(Payload):

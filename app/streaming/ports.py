@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from app.protocol.common import Usage
@@ -42,19 +42,33 @@ class Concurrency(Protocol):
 
 
 class Transport(Protocol):
-    """The way to the clients. Nothing here blocks."""
+    """The way to the clients. Nothing here blocks.
 
-    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> None:
-        """Send one event to everybody in the conversation's room."""
+    The rule: whoever is writable is written to; whoever is not, lags, and the log is the queue. A connection that lags
+    is told of by :meth:`emit_to_room`, and of its recovery the transport tells by calling ``manager.drained(sid)``.
+    """
 
-    def emit_to_client(self, sid: str, name: str, payload: dict[str, Any]) -> None:
-        """Send one event to one connection."""
+    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> Collection[str]:
+        """Send one event to everybody in the conversation's room.
+
+        :returns: the sids of those who did not take all of it. They have left the room; this event is the last one that
+            they were handed, and its rest is written before anything else that they are sent.
+        """
+
+    def emit_to_client(self, sid: str, *events: tuple[str, dict[str, Any]]) -> None:
+        """Send (name, payload) pairs to one connection, in one write where that is possible; gone ones are no error."""
+
+    def writable(self, sid: str) -> bool:
+        """Whether everything that this connection was handed has been written. False for one that is gone."""
 
     def enter_room(self, sid: str, conversation_id: str) -> bool:
         """Put a connection into the conversation's room; False if it is gone."""
 
     def leave_room(self, sid: str, conversation_id: str) -> None:
         """Take a connection out of the conversation's room; gone ones are no error."""
+
+    def cut_off(self, sid: str) -> None:
+        """Close a connection that takes nothing, at once, and free what waits for it. It may come back and resume."""
 
 
 class RunSink(Protocol):
