@@ -86,7 +86,9 @@ class Settings(BaseSettings):
         1_048_576, ge=65_536, description="bytes that may wait for one connection; a client that leaves more is cut off"
     )
     socket_send_buffer_bytes: int = Field(
-        131_072, ge=0, description="the kernel's send buffer of a connection (SO_SNDBUF), in bytes; 0: the kernel decides"
+        131_072,
+        ge=0,
+        description="the kernel's send buffer of a connection, in bytes; 0: the kernel decides",
     )
     catch_up_batch_bytes: int = Field(65_536, ge=1024, description="bytes that a lagging reader is sent at once")
     catch_up_interval_s: float = Field(

@@ -65,7 +65,7 @@ def _parts(settings: Settings, version: str) -> Services:
     mode, clock, sockets = AsyncMode(settings.async_mode), SystemClock(), SocketLayer()
     supervisor = Supervisor(mode, settings.runners)
     models = ModelDirectory(settings, mode)
-    teams = TeamDirectory(settings.teams)
+    teams = TeamDirectory(settings.teams, settings.abandoned_rules())
     store = MemoryStore(settings.max_messages_per_conversation)
     manager = StreamingManager(
         config=StreamingConfig(

@@ -20,7 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -92,6 +92,21 @@ GLOSSARY = {
     "title": "a short title, made from the content",
     "to": "who answers from here on",
     "tokens": "what the run has spent with the model",
+    "arguments": "what the tool was called with",
+    "call_id": "the tool call's id",
+    "chart_id": "the chart's id",
+    "expires_at": "UTC, ISO 8601",
+    "kind": "`text`, or `permission` for a yes or no",
+    "deadline": "UTC, ISO 8601; null: none",
+    "preview": "the beginning of the answer",
+    "prompt": "what the agent asks",
+    "request_id": "the request's id",
+    "resolution": "how it ended",
+    "success": "whether the tool succeeded",
+    "symbol": "what it is about, e.g. `BTC`",
+    "tool": "the tool's name",
+    "url": "where the chart's data lies, on this server",
+    "updated_by": "who changed it; null: the run itself",
     "truncated": "true: what the model read was condensed to its context",
     "turn": "the turn's number, from 1",
     "updated_at": "time of the last event; UTC, ISO 8601",
@@ -105,6 +120,7 @@ GLOSSARY = {
 ANY_COMMAND = ("invalid_payload", "limit_exceeded", "unauthenticated", "not_permitted", "internal")
 COMMAND_ERRORS: dict[str, tuple[str, ...]] = {
     "join": ("conversation_unknown",),
+    "ack": ("conversation_unknown", "invalid_state"),
     "leave": ("conversation_unknown",),
     "start_stream": ("team_unknown", "content_empty", "content_too_large", "conversation_unknown", "invalid_state"),
     "pause_stream": ("conversation_unknown", "invalid_state", "runner_lost"),
@@ -170,7 +186,9 @@ def type_text(annotation: Any) -> str:
         return " · ".join(f"`{member.value}`" for member in annotation)
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    return {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}[annotation]
+    return {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null", AwareDatetime: "string"}[
+        annotation
+    ]
 
 
 def json_text(value: Any) -> str:
@@ -274,9 +292,9 @@ def event_chapters(kinds: tuple[type[events.Event], ...]) -> str:
 def shared_chapters() -> str:
     """Objects that stand inside other payloads."""
     parts = []
-    inside = [common.Position, common.Usage, common.AgentCard, commands.RunOptions]
+    inside = [common.Position, common.Filter, common.Usage, common.AgentCard, commands.RunOptions, events.BatchEntry]
     for model in [*inside, *_models_of(snapshot)]:
-        sent = model in (common.Position, commands.RunOptions)
+        sent = model in (common.Position, common.Filter, commands.RunOptions)
         parts += [f"### {model.__name__}", doc_of(model), field_table(model, sent_by_client=sent)]
     return "\n\n".join(part for part in parts if part)
 

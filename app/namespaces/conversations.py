@@ -12,13 +12,15 @@ from pydantic import ValidationError
 
 from app.auth.identity import Principal, identify
 from app.auth.permissions import Action, authorise
-from app.errors import ColloquyError, InvalidPayload, UnknownCommand
+from app.errors import ColloquyError, InvalidPayload, InvalidState, UnknownCommand
 from app.namespaces.server import Answer, refuse
 from app.namespaces.transport import SocketTransport
 from app.protocol import NAMESPACE, PROTOCOL_VERSION
 from app.protocol.commands import (
     COMMANDS_BY_NAME,
     Ack,
+    AckAck,
+    Acknowledge,
     Command,
     Join,
     Leave,
@@ -37,7 +39,9 @@ from app.protocol.common import Status
 from app.protocol.events import Connected
 from app.streaming.manager import StreamingManager
 from app.streaming.ports import Clock
+from app.streaming.readers import ReaderOptions
 from app.streaming.session import StreamingSession
+from app.streaming.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +61,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         self._handlers: dict[str, Callable[[str, Principal, Any], Answer]] = {
             Join.name: self._join,
             Leave.name: self._leave,
+            Acknowledge.name: self._acknowledge,
             StartStream.name: self._start,
             PauseStream.name: self._pause,
             ResumeStream.name: self._resume,
@@ -116,24 +121,21 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             user=principal.id,
             heartbeat_s=self._manager.config.heartbeat_s,
         )
-        self._transport.emit_to_client(sid, greeting.name, {**greeting.to_wire(), "timestamp": self._clock.now_iso()})
+        stamped = {**greeting.to_wire(), "timestamp": self._clock.now_iso()}
+        self._transport.emit_to_client(sid, (greeting.name, stamped))
 
     def _disconnect(self, sid: str) -> None:
         """Leave everything. The conversations go on: disconnect, stop and pause are three different things."""
         self._principals.pop(sid, None)
-        for conversation_id in self._followed.pop(sid, ()):
-            try:
-                self._manager.leave(sid, conversation_id)
-            except ColloquyError:
-                pass  # it has been forgotten meanwhile
-            except Exception:
-                logger.exception("leaving %s failed", conversation_id)
+        self._manager.gone(sid, self._followed.pop(sid, ()))
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _join(self, sid: str, principal: Principal, command: Join) -> Answer:
         authorise(principal, Action.WATCH, self._manager.get(command.conversation_id))
-        ack = self._manager.join(sid, command.conversation_id, command.position)
+        ack = self._manager.join(
+            sid, command.conversation_id, command.position, since=command.since, options=_options(command)
+        )
         self._follow(sid, command.conversation_id)
         return Answer(_ok(ack), lambda: self._manager.attach(sid, command.conversation_id))
 
@@ -142,6 +144,16 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         self._manager.leave(sid, command.conversation_id)
         self._followed.get(sid, set()).discard(command.conversation_id)
         return Answer(_ok(LeaveAck(conversation_id=command.conversation_id)))
+
+    def _acknowledge(self, sid: str, principal: Principal, command: Acknowledge) -> Answer:
+        if command.conversation_id not in self._followed.get(sid, ()):
+            raise InvalidState("this connection does not follow that conversation")
+        self._manager.acknowledge(sid, command.conversation_id, command.offset)
+        return Answer(_ok(AckAck(conversation_id=command.conversation_id)))
+
+    def drained(self, sid: str) -> None:
+        """A connection takes more again. Does not block."""
+        self._manager.drained(sid, tuple(self._followed.get(sid, ())))
 
     def _start(self, sid: str, principal: Principal, command: StartStream) -> Answer:
         authorise(principal, Action.START)
@@ -154,8 +166,10 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             owner=principal.id,
             conversation_id=command.conversation_id,
             options=command.options,
+            client_id=command.client_id,
         )
-        joined = self._manager.join(sid, session.conversation.id)
+        options = ReaderOptions(acks=command.acks, batch=command.batch)
+        joined = self._manager.join(sid, session.conversation.id, options=options)
         self._follow(sid, session.conversation.id)
         ack = StartAck(**joined.model_dump(), session_id=session.id, status=Status.INITIALIZING)
         return Answer(_ok(ack), lambda: self._begin(sid, session))
@@ -179,7 +193,9 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
     def _send_message(self, sid: str, principal: Principal, command: SendMessage) -> Answer:
         conversation = self._manager.get(command.conversation_id)
         authorise(principal, Action.STEER, conversation)
-        session = self._manager.send_message(command.conversation_id, command.content, command.content_type)
+        session = self._manager.send_message(
+            command.conversation_id, command.content, command.content_type, command.client_id
+        )
         ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=Status.INITIALIZING)
         return Answer(_ok(ack), lambda: self._manager.begin(session))
 
@@ -209,6 +225,15 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}" if where else str(first["msg"])
+
+
+def _options(command: Join) -> ReaderOptions:
+    return ReaderOptions(
+        view=View(command.filter, command.changes_only),
+        acks=command.acks,
+        batch=command.batch or command.batch_ms > 0,
+        batch_s=command.batch_ms / 1000,
+    )
 
 
 def _ok(ack: Ack) -> dict[str, Any]:

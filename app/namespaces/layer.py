@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from app.namespaces.transport import SocketTransport
@@ -26,13 +27,19 @@ class SocketLayer:
         """Sockets could not be started."""
         self.error = f"{type(error).__name__}: {error}"
 
-    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> None:
-        if self._transport is not None:
-            self._transport.emit_to_room(conversation_id, name, payload)
+    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> Collection[str]:
+        return self._transport.emit_to_room(conversation_id, name, payload) if self._transport is not None else ()
 
-    def emit_to_client(self, sid: str, name: str, payload: dict[str, Any]) -> None:
+    def emit_to_client(self, sid: str, *events: tuple[str, dict[str, Any]]) -> None:
         if self._transport is not None:
-            self._transport.emit_to_client(sid, name, payload)
+            self._transport.emit_to_client(sid, *events)
+
+    def writable(self, sid: str) -> bool:
+        return self._transport is not None and self._transport.writable(sid)
+
+    def cut_off(self, sid: str) -> None:
+        if self._transport is not None:
+            self._transport.cut_off(sid)
 
     def enter_room(self, sid: str, conversation_id: str) -> bool:
         return self._transport is not None and self._transport.enter_room(sid, conversation_id)

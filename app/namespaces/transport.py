@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import socketio
@@ -16,13 +17,21 @@ class SocketTransport:
     def __init__(self, server: socketio.Server) -> None:
         self._server = server
 
-    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> None:
+    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> Collection[str]:
         self._server.emit(name, payload, to=room_of(conversation_id), namespace=NAMESPACE)
+        return ()
 
-    def emit_to_client(self, sid: str, name: str, payload: dict[str, Any]) -> None:
+    def emit_to_client(self, sid: str, *events: tuple[str, dict[str, Any]]) -> None:
         if not sid:
             raise ValueError("a connection is needed: without one, everybody would be sent this")
-        self._server.emit(name, payload, to=sid, namespace=NAMESPACE)
+        for name, payload in events:
+            self._server.emit(name, payload, to=sid, namespace=NAMESPACE)
+
+    def writable(self, sid: str) -> bool:
+        return bool(self._server.manager.is_connected(sid, NAMESPACE))
+
+    def cut_off(self, sid: str) -> None:
+        self._server.disconnect(sid, namespace=NAMESPACE)
 
     def emit_to_everybody(self, event: Event, timestamp: str) -> None:
         """Send a transient event to every connection of the namespace."""

@@ -57,9 +57,11 @@ class Join(Command):
     )
     since: Annotated[
         AwareDatetime | None,
-        Field(description="ISO 8601, with time zone: replay the events logged at or after it, in the place of a position"),
+        Field(description="ISO 8601, with time zone: replay what was logged from then on, in the place of a position"),
     ] = None
-    filter: Annotated[Filter | None, Field(description="only these events; `prev_offset` spans what was left out")] = None
+    filter: Annotated[Filter | None, Field(description="only these events; `prev_offset` spans what was left out")] = (
+        None
+    )
     acks: Annotated[
         bool, Field(description="true: this client sends `ack` on receipt, and is paced by it when it lags")
     ] = False
@@ -78,7 +80,7 @@ class AckAck(Ack):
 
 
 class Acknowledge(Command):
-    """Tell that everything up to `offset` has arrived. Send it on receipt, at most every 250 ms, never after rendering."""
+    """Tell that everything up to `offset` has arrived: on receipt, at most every 250 ms, never after rendering."""
 
     name = "ack"
     ack = AckAck
@@ -115,6 +117,14 @@ class StartStream(Command):
     content_type: ContentType = ContentType.TEXT
     conversation_id: Annotated[
         str | None, Field(max_length=64, description="continue this one; it must have ended")
+    ] = None
+    client_id: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="the client's own id of this start: sent again, it joins the same run",
+        ),
     ] = None
     options: RunOptions = RunOptions()
 
@@ -171,7 +181,8 @@ class SendMessage(Command):
     content: str
     content_type: ContentType = ContentType.TEXT
     client_id: Annotated[
-        str | None, Field(min_length=1, max_length=64, description="the client's own id of this message, for sending it again")
+        str | None,
+        Field(min_length=1, max_length=64, description="the client's own id of this message, for sending it again"),
     ] = None
 
 

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 from app.errors import InvalidState
 from app.protocol.commands import JoinAck
 from app.protocol.common import ContentType, Position, Status
-from app.protocol.events import ConversationStatus, Event, Heartbeat, Presence, Resync
+from app.protocol.events import ConversationStatus, Event, Heartbeat, Presence
+from app.streaming.cursor import Cursor, Portion
 from app.streaming.fold import ConversationFold
-from app.streaming.log import ConversationLog, LogEntry, PositionLost, merge_deltas
-from app.streaming.ports import Clock, Transport
+from app.streaming.follower import Follower
+from app.streaming.log import ConversationLog, LogEntry, PositionLost
+from app.streaming.ports import Clock, Concurrency, Transport
+from app.streaming.readers import CatchUp, Done, Reader, ReaderOptions, Readers
 from app.streaming.serial import Serial
 from app.streaming.states import RUNNING, check_transition
+from app.streaming.view import ALL, View, may_confirm
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_CATCH_UP = CatchUp()
+EVERYTHING = ReaderOptions()
+
 Recorder = Callable[["Conversation", LogEntry], None]
-
-
-@dataclass(slots=True)
-class Reader:
-    """A connection that follows a conversation, from ``offset`` on."""
-
-    offset: int
-    attached: bool = field(default=False)
 
 
 class Conversation:
@@ -49,7 +48,8 @@ class Conversation:
         owner: str,
         transport: Transport,
         clock: Clock,
-        condition: Callable[[], threading.Condition],
+        concurrency: Concurrency,
+        catch_up: CatchUp = DEFAULT_CATCH_UP,
         record: Recorder | None = None,
     ) -> None:
         self.id = log.conversation_id
@@ -60,8 +60,19 @@ class Conversation:
         self._transport = transport
         self._clock = clock
         self._record = record
-        self._readers: dict[str, Reader] = {}
-        self._serial = Serial(condition)
+        self._concurrency = concurrency
+        self._serial = Serial(concurrency.condition)
+        self._snapshot_at: tuple[int, dict[str, Any]] | None = None
+        self._followers: set[Follower] = set()
+        self._readers = Readers(
+            log,
+            transport,
+            clock,
+            concurrency.condition,
+            catch_up=catch_up,
+            spawn=lambda reader: concurrency.spawn(self._chase, reader),
+            snapshot=self._snapshot,
+        )
         self.unwatched_since = clock.monotonic()
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -85,15 +96,18 @@ class Conversation:
 
     @property
     def watchers(self) -> int:
-        """Connections that follow this conversation."""
-        return len(self._readers)
+        """Connections that follow this conversation, through whatever door."""
+        return len(self._readers) + len(self._followers)
 
     def snapshot(self) -> dict[str, object]:
         """The conversation as it stands, ready for the wire."""
         return self._serial.run(self._snapshot)
 
-    def _snapshot(self) -> dict[str, object]:
-        return self._fold.snapshot().model_dump(mode="json", by_alias=True)
+    def _snapshot(self) -> dict[str, Any]:
+        """Many ask between two appends when a server's clients come back all at once: it is made once."""
+        if self._snapshot_at is None or self._snapshot_at[0] != self._log.offset:
+            self._snapshot_at = self._log.offset, self._fold.snapshot().model_dump(mode="json", by_alias=True)
+        return self._snapshot_at[1]
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -136,10 +150,14 @@ class Conversation:
 
     def _append(self, events: Iterable[tuple[str, dict[str, object], bool]]) -> None:
         for name, payload, demo in events:
-            entry = self._log.append(name, payload, timestamp=self._clock.now_iso(), demo=demo)
+            confirms_from = self._fold.confirms(payload) if may_confirm(name, payload) else None
+            entry = self._log.append(
+                name, payload, timestamp=self._clock.now_iso(), demo=demo, confirms_from=confirms_from
+            )
+            self._snapshot_at = None
             self._fold.apply(name, entry.payload)
             try:
-                self._transport.emit_to_room(self.id, name, entry.payload)
+                self._readers.fell_behind(self._transport.emit_to_room(self.id, name, entry.payload))
             except Exception:  # the room finds the hole, and asks again
                 logger.exception("%s %d of %s was not sent to its room", name, entry.offset, self.id)
             if self._record is not None:
@@ -147,92 +165,172 @@ class Conversation:
                     self._record(self, entry)
                 except Exception:
                     logger.exception("%s %d of %s was not recorded", name, entry.offset, self.id)
+        self._readers.appended()
+        for follower in list(self._followers):
+            follower.wake()
 
     # --- readers ------------------------------------------------------------------------------------------------------
 
-    def join(self, sid: str, position: Position | None = None) -> JoinAck:
+    def join(
+        self,
+        sid: str,
+        position: Position | None = None,
+        *,
+        since: datetime | None = None,
+        options: ReaderOptions = EVERYTHING,
+    ) -> JoinAck:
         """Begin to follow: the answer tells where. :meth:`attach`, after the answer was sent, lets the tail flow.
 
         With a position that the log still covers, what was missed follows as events; with one that it does not,
-        a snapshot is answered as if there had been none.
+        a snapshot is answered as if there had been none. So it is with ``since``: everything from that time on.
         """
 
         def begin() -> JoinAck:
-            at, recovered = self._log.offset, False
-            if position is not None:
-                try:
-                    self._log.after(position)
-                    at, recovered = position.offset, True
-                except PositionLost:
-                    pass
-            self._transport.leave_room(sid, self.id)
-            self._readers[sid] = Reader(at)
-            snapshot = None if recovered else self._snapshot()
-            return JoinAck(
-                conversation_id=self.id, epoch=self._log.epoch, offset=at, recovered=recovered, snapshot=snapshot
-            )
+            ack, cursor = self._enter(position, since, options.view)
+            self._readers.add(sid, cursor, options)
+            return ack
 
         return self._serial.run(begin)
 
+    def follow(
+        self, position: Position | None = None, *, since: datetime | None = None, view: View = ALL
+    ) -> tuple[JoinAck, Follower]:
+        """Begin to follow by reading: for every door but Socket.IO. Parameters and answer are those of :meth:`join`.
+
+        The follower counts as a watcher until it is closed.
+        """
+
+        def begin() -> tuple[JoinAck, Follower]:
+            ack, cursor = self._enter(position, since, view)
+            follower = Follower(
+                cursor, read=self._read, leave=self._stop_following, condition=self._concurrency.condition()
+            )
+            self._followers.add(follower)
+            self.presence_changed = True
+            return ack, follower
+
+        return self._serial.run(begin)
+
+    def _enter(self, position: Position | None, since: datetime | None, view: View) -> tuple[JoinAck, Cursor]:
+        at, knows_from = self._log.offset, 0
+        recovered = position is not None and self._log.covers(position)
+        if position is not None and recovered:
+            at = position.offset
+        elif since is not None:
+            try:
+                at = knows_from = self._log.before(iso(since))
+                recovered = True
+            except PositionLost:
+                pass
+        snapshot = None if recovered else self._snapshot()
+        ack = JoinAck(conversation_id=self.id, epoch=self._log.epoch, offset=at, recovered=recovered, snapshot=snapshot)
+        return ack, Cursor(at, view, knows_from=knows_from)
+
+    def _read(self, cursor: Cursor, max_bytes: int) -> Portion | None:
+        def read() -> Portion | None:
+            try:
+                return cursor.read(self._log, max_bytes)
+            except PositionLost:
+                told = cursor.told
+                cursor.move(self._log.offset)
+                return Portion(self._log.epoch, told, self._log.offset, snapshot=self._snapshot())
+
+        return self._serial.run(read)
+
+    def _stop_following(self, follower: Follower) -> None:
+        self._followers.discard(follower)
+        self._somebody_left()
+
     def attach(self, sid: str) -> None:
-        """Send a joined connection what came since its answer, and put it into the room."""
+        """Send a joined connection what came since its answer, and let it have the tail."""
 
-        def enter() -> None:
-            reader = self._readers.get(sid)
-            if reader is None or reader.attached:
-                return
-            self._catch_up(sid, reader)
-            if self._transport.enter_room(sid, self.id):
-                reader.attached = True
-                self.presence_changed = True
-            else:
-                self._forget(sid)
+        def begin() -> None:
+            self._readers.begin(sid)
+            self.presence_changed = True
 
-        self._serial.run(enter)
-
-    def _catch_up(self, sid: str, reader: Reader) -> None:
-        try:
-            missed = self._log.after(Position(epoch=self._log.epoch, offset=reader.offset))
-        except PositionLost:
-            resync = Resync(conversation_id=self.id, reason="position_lost", snapshot=self._snapshot())
-            self._transport.emit_to_client(sid, resync.name, self._stamped(resync))
-        else:
-            for entry in merge_deltas(missed):
-                self._transport.emit_to_client(sid, entry.name, entry.payload)
-        reader.offset = self._log.offset
+        self._serial.run(begin)
 
     def leave(self, sid: str) -> bool:
         """Stop to follow; False if this connection did not."""
+        return self._serial.run(lambda: self._remove(sid))
 
-        def go() -> bool:
-            if sid not in self._readers:
-                return False
-            self._transport.leave_room(sid, self.id)
-            self._forget(sid)
-            return True
+    def gone(self, sid: str) -> None:
+        """A connection is no more. May be called by whatever finds that out, also while something is being sent."""
+        if sid in self._readers:
+            self._serial.post(lambda: self._remove(sid))
 
-        return self._serial.run(go)
+    def _remove(self, sid: str) -> bool:
+        removed = self._readers.remove(sid)
+        if removed:
+            self._somebody_left()
+        return removed
 
-    def _forget(self, sid: str) -> None:
-        self._readers.pop(sid, None)
+    def _somebody_left(self) -> None:
         self.presence_changed = True
-        if not self._readers:
+        if not self.watchers:
             self.unwatched_since = self._clock.monotonic()
 
     def follows(self, sid: str) -> bool:
         """Whether this connection follows the conversation."""
         return sid in self._readers
 
+    def acknowledge(self, sid: str, offset: int) -> bool:
+        """Note that everything up to an offset has arrived at a connection; False if it does not follow."""
+        if sid not in self._readers:
+            return False
+        self._serial.post(lambda: self._readers.acknowledge(sid, offset))
+        return True
+
+    def drained(self, sid: str) -> None:
+        """A connection takes more again. Does not block."""
+        reader = self._readers.get(sid)
+        if reader is not None:
+            reader.wake()
+
+    def look_after_readers(self, now: float) -> None:
+        """Detach and cut off those who do not acknowledge what they are sent."""
+        if len(self._readers):
+            for sid in self._serial.run(lambda: self._readers.look_after(now)):
+                self._transport.cut_off(sid)
+
+    @property
+    def readers(self) -> Readers:
+        """The connections that follow, to read figures from."""
+        return self._readers
+
+    def _chase(self, reader: Reader) -> None:
+        """A reader's own task: it reads the log for itself until it is in step with the room, or gone."""
+        try:
+            while (wait_s := self._serial.run(lambda: self._readers.step(reader))) is not None:
+                if wait_s > 0:
+                    reader.wait(wait_s)
+                else:
+                    self._concurrency.sleep(0)
+        except Done:
+            return
+
     def release(self) -> None:
         """Drop the log's entries; the folded state stays. Readers behind the head get a snapshot."""
         if len(self._log):
             self._serial.run(self._log.forget)
 
+    def dismiss(self) -> None:
+        """End all followers: the conversation is forgotten, or the server ends."""
+        for follower in list(self._followers):
+            follower.close()
+
     # --- transient events ---------------------------------------------------------------------------------------------
 
     def announce(self, event: Event) -> None:
         """Send a transient event to the room; it is not kept."""
-        self._serial.run(lambda: self._transport.emit_to_room(self.id, event.name, self._stamped(event)))
+
+        def send() -> None:
+            payload = self._stamped(event)
+            self._readers.fell_behind(self._transport.emit_to_room(self.id, event.name, payload))
+            for sid in self._readers.outsiders():
+                self._transport.emit_to_client(sid, (event.name, payload))
+
+        self._serial.run(send)
 
     def announce_presence(self) -> None:
         """Tell the room how many watch, if that changed since the last time."""
@@ -259,7 +357,8 @@ def new_conversation(
     owner: str,
     transport: Transport,
     clock: Clock,
-    condition: Callable[[], threading.Condition],
+    concurrency: Concurrency,
+    catch_up: CatchUp = DEFAULT_CATCH_UP,
     max_log_entries: int,
     max_log_bytes: int,
     max_messages: int,
@@ -275,4 +374,18 @@ def new_conversation(
         content_type=content_type,
         max_messages=max_messages,
     )
-    return Conversation(log, fold, owner=owner, transport=transport, clock=clock, condition=condition, record=record)
+    return Conversation(
+        log,
+        fold,
+        owner=owner,
+        transport=transport,
+        clock=clock,
+        concurrency=concurrency,
+        catch_up=catch_up,
+        record=record,
+    )
+
+
+def iso(at: datetime) -> str:
+    """A time as it stands in the log: UTC, ISO 8601, milliseconds, ``Z``."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -18,12 +18,17 @@ Frame = tuple[str, dict[str, Any], bool]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a session ends. ``said`` is true where the run has already told the room of its error."""
+    """How a session ends.
+
+    :param said: the run has already told the room of its error.
+    :param reason: a sentence for a person, where there is no error.
+    """
 
     status: Status
     usage: Usage = NO_USAGE
     error: ColloquyError | None = None
     said: bool = False
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

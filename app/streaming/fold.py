@@ -4,38 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from app.protocol.common import ContentType, Status, Usage
 from app.protocol.events import (
     AgentMessage,
     AgentStep,
+    ChartGenerated,
     ConversationComplete,
     ConversationError,
     ConversationStatus,
     FallbackMode,
+    InputRequest,
+    InputResolved,
     MessageDelta,
     MessageReset,
     MessageStart,
+    MessageUpdated,
     Progress,
+    ToolCall,
+    ToolResult,
 )
 from app.protocol.snapshot import (
+    ChartView,
     ErrorView,
     FallbackView,
+    InputView,
     MessageView,
     OutcomeView,
     ProgressView,
     Snapshot,
+    ToolCallView,
 )
+
+_MAX_KEPT = 100  # tool calls, charts, requests for input
 
 
 class _Message:
     """A message that is being folded; an open one keeps its pieces until somebody asks for the text."""
 
-    __slots__ = ("fields", "pieces")
+    __slots__ = ("began", "fields", "pieces")
 
-    def __init__(self, fields: dict[str, Any], text: str = "") -> None:
+    def __init__(self, fields: dict[str, Any], began: int, text: str = "") -> None:
         self.fields = fields
+        self.began = began  # the offset before its first event
         self.pieces = [text] if text else []
 
     @property
@@ -86,6 +98,9 @@ class ConversationFold:
         self._error: ErrorView | None = None
         self._fallback: FallbackView | None = None
         self._usage = Usage()
+        self._tool_calls: dict[str, ToolCallView] = {}
+        self._charts: dict[str, ChartView] = {}
+        self._inputs: dict[str, InputView] = {}
 
     def apply(self, name: str, payload: dict[str, Any]) -> None:
         """Take one logged event, with its envelope. Unknown names only move the offset."""
@@ -102,6 +117,13 @@ class ConversationFold:
     def message_count(self) -> int:
         """How many messages there ever were, the omitted ones included."""
         return len(self._messages) + self._omitted
+
+    def confirms(self, payload: dict[str, Any]) -> int | None:
+        """Where a whole message only repeats what its deltas have said: the offset before its first event."""
+        message = self._messages.get(payload["message_id"])
+        if message is None or message.fields["state"] != "open" or message.text != payload["content"]:
+            return None
+        return message.began
 
     @property
     def progress(self) -> ProgressView:
@@ -135,6 +157,9 @@ class ConversationFold:
             error=self._error,
             fallback=self._fallback,
             usage=self._usage,
+            tool_calls=tuple(self._tool_calls.values()),
+            charts=tuple(self._charts.values()),
+            pending_inputs=tuple(self._inputs.values()),
         )
 
     # --- one method per event -----------------------------------------------------------------------------------------
@@ -144,6 +169,7 @@ class ConversationFold:
         if status is Status.INITIALIZING:  # a new session begins
             self._speaking = self._outcome = self._error = self._fallback = self._model = None
             self._progress = ProgressView()
+            self._tool_calls = {}
             self.demo = False
         self.status = status
         self._session_id = payload["session_id"]
@@ -154,6 +180,7 @@ class ConversationFold:
             self._usage += Usage(**payload["usage"])
         if status in (Status.COMPLETED, Status.STOPPED, Status.ERROR):
             self._speaking = None
+            self._inputs = {}
 
     def _on_step(self, payload: dict[str, Any]) -> None:
         self._speaking = payload["agent"]
@@ -198,6 +225,37 @@ class ConversationFold:
         else:
             self._model = payload["to"] or self._model
 
+    def _on_update(self, payload: dict[str, Any]) -> None:
+        message = self._messages.get(payload["message_id"])
+        if message is None:  # older than what is kept
+            return
+        changes = {name: value for name, value in payload["changes"].items() if name in MessageView.model_fields}
+        if "content" in changes:
+            message.pieces = [changes.pop("content")]
+        message.fields.update(changes, updated_at=payload["timestamp"], updated_by=payload["updated_by"])
+
+    def _on_tool_call(self, payload: dict[str, Any]) -> None:
+        call = ToolCallView(**{name: payload[name] for name in ("call_id", "agent", "tool", "arguments")})
+        _keep_last(self._tool_calls, call.call_id, call)
+
+    def _on_tool_result(self, payload: dict[str, Any]) -> None:
+        answer = {name: payload[name] for name in ("success", "preview")}
+        known = self._tool_calls.get(payload["call_id"])
+        call = {name: payload[name] for name in ("call_id", "agent", "tool")} if known is None else known.model_dump()
+        _keep_last(self._tool_calls, payload["call_id"], ToolCallView(**{**call, **answer}))
+
+    def _on_chart(self, payload: dict[str, Any]) -> None:
+        _keep_last(
+            self._charts, payload["chart_id"], ChartView(**{name: payload[name] for name in ChartView.model_fields})
+        )
+
+    def _on_input_request(self, payload: dict[str, Any]) -> None:
+        request = InputView(**{name: payload[name] for name in InputView.model_fields})
+        _keep_last(self._inputs, request.request_id, request)
+
+    def _on_input_resolved(self, payload: dict[str, Any]) -> None:
+        self._inputs.pop(payload["request_id"], None)
+
     def _add(self, payload: dict[str, Any], *, state: str) -> _Message:
         message = _Message(
             {
@@ -207,7 +265,8 @@ class ConversationFold:
                 "state": state,
                 "timestamp": payload["timestamp"],
                 "demo": payload["demo"],
-            }
+            },
+            payload["prev_offset"],
         )
         self._messages[payload["message_id"]] = message
         return message
@@ -221,6 +280,15 @@ class ConversationFold:
                 self._omitted += 1
 
 
+Kept = TypeVar("Kept")
+
+
+def _keep_last(kept: dict[str, Kept], key: str, value: Kept) -> None:
+    kept[key] = value
+    if len(kept) > _MAX_KEPT:
+        del kept[next(iter(kept))]
+
+
 _HANDLERS: dict[str, Callable[[ConversationFold, dict[str, Any]], None]] = {
     ConversationStatus.name: ConversationFold._on_status,
     AgentStep.name: ConversationFold._on_step,
@@ -232,4 +300,10 @@ _HANDLERS: dict[str, Callable[[ConversationFold, dict[str, Any]], None]] = {
     ConversationComplete.name: ConversationFold._on_complete,
     ConversationError.name: ConversationFold._on_error,
     FallbackMode.name: ConversationFold._on_fallback,
+    MessageUpdated.name: ConversationFold._on_update,
+    ToolCall.name: ConversationFold._on_tool_call,
+    ToolResult.name: ConversationFold._on_tool_result,
+    ChartGenerated.name: ConversationFold._on_chart,
+    InputRequest.name: ConversationFold._on_input_request,
+    InputResolved.name: ConversationFold._on_input_resolved,
 }

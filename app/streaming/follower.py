@@ -1,73 +1,50 @@
-"""Reads one conversation's log at its own pace: the log is its queue. Every door but the Socket.IO room reads so."""
+"""Reads one conversation's log at its own pace: the log is its queue. Every door but Socket.IO reads so."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-from app.protocol.common import Filter
-from app.streaming.log import LogEntry
+from app.streaming.cursor import Cursor, Portion
+from app.streaming.view import View
 
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a reader wants to see.
-
-    :param changes_only: ``agent_message`` comes as ``message_updated``, with only what its deltas did not say.
-    """
-
-    filter: Filter | None = None
-    changes_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """What a reader is given next: everything after ``prev_offset`` up to ``offset``.
-
-    :param entries: what it wants to see of that, neighbouring deltas of one message merged, in an unbroken chain of
-        ``prev_offset``; may be empty when all of it is filtered out.
-    :param snapshot: not None: what followed is no longer kept, and this replaces everything; ``entries`` is empty.
-    """
-
-    epoch: str
-    prev_offset: int
-    offset: int
-    entries: tuple[LogEntry, ...] = ()
-    snapshot: dict[str, Any] | None = None
+__all__ = ["Follower", "Portion", "View"]
 
 
 class Follower:
     """A place in a conversation's log. Made by :meth:`Conversation.follow`; counts as a watcher until it is closed.
 
-    Belongs to one task; :meth:`wake` and :meth:`close` may be called from anywhere.
+    :meth:`read` and :meth:`wait` belong to one task; :meth:`wake` and :meth:`close` may be called from anywhere.
     """
 
     def __init__(
         self,
-        read: Callable[[Follower, int], Portion | None],
+        cursor: Cursor,
+        *,
+        read: Callable[[Cursor, int], Portion | None],
         leave: Callable[[Follower], None],
         condition: threading.Condition,
-        offset: int,
-        view: View,
     ) -> None:
-        self.offset = offset
-        self.view = view
+        self._cursor = cursor
         self._read = read
         self._leave = leave
         self._changed = condition  # guards the two below
-        self._woken = False
+        self._woken = True  # there may be something to read already
         self._closed = False
 
     @property
+    def offset(self) -> int:
+        """Everything up to here has been read."""
+        return self._cursor.offset
+
+    @property
     def closed(self) -> bool:
-        """Nothing more is given: its reader has left, or the conversation was forgotten."""
+        """Nothing more is given: the reader has left, the conversation was forgotten, or the server ends."""
         return self._closed
 
     def read(self, max_bytes: int = 65_536) -> Portion | None:
-        """What follows, at most about so many bytes of it; None at the log's head. Does not block."""
-        return None if self._closed else self._read(self, max_bytes)
+        """What follows, at most about so many bytes of it; None at the log's head. Does not wait for more."""
+        return None if self._closed else self._read(self._cursor, max_bytes)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until there may be something to read, or for so many seconds.
@@ -83,8 +60,9 @@ class Follower:
     def wake(self) -> None:
         """Let :meth:`wait` return."""
         with self._changed:
-            self._woken = True
-            self._changed.notify_all()
+            if not self._woken:
+                self._woken = True
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Stop following; more than once is no error."""

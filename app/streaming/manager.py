@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from app.errors import (
     ColloquyError,
@@ -23,10 +25,12 @@ from app.protocol.commands import ControlAck, JoinAck, RunOptions, StopAck
 from app.protocol.common import ContentType, Position, Status
 from app.runner.wire import Limits, StartRun, TranscriptMessage
 from app.streaming.config import StreamingConfig
-from app.streaming.conversation import Conversation, Recorder, new_conversation
+from app.streaming.conversation import EVERYTHING, Conversation, Recorder, new_conversation
 from app.streaming.log import ConversationLog
 from app.streaming.ports import Archive, Clock, Concurrency, Models, Runners, Teams, Transport
+from app.streaming.readers import CatchUp, ReaderOptions
 from app.streaming.session import StreamingSession
+from app.streaming.taken import TakenRequests
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +50,17 @@ class Bounds:
     conversation_linger_s: float = 600.0
     pause_timeout_s: float = 3600.0
     runner_restarts: int = 2
+    catch_up_batch_bytes: int = 65_536
+    catch_up_interval_s: float = 0.25
+    unacked_window_bytes: int = 262_144
+    slow_client_timeout_s: float = 30.0
+
+    @property
+    def catch_up(self) -> CatchUp:
+        """How readers that lag are served."""
+        return CatchUp(
+            self.catch_up_batch_bytes, self.catch_up_interval_s, self.unacked_window_bytes, self.slow_client_timeout_s
+        )
 
 
 class StreamingManager:
@@ -82,7 +97,8 @@ class StreamingManager:
         self._record = record
         self._conversations: dict[str, Conversation] = {}
         self._sessions: dict[str, StreamingSession] = {}  # conversation id → its latest session
-        self._lock = threading.Lock()  # guards the two above; nothing is emitted while it is held
+        self._taken: TakenRequests[StreamingSession] = TakenRequests()
+        self._lock = threading.Lock()  # guards the three above; nothing is emitted while it is held
         self._closing = False
         self._last_heartbeat = clock.monotonic()
 
@@ -97,9 +113,11 @@ class StreamingManager:
         owner: str,
         conversation_id: str | None = None,
         options: RunOptions | None = None,
+        client_id: str | None = None,
     ) -> StreamingSession:
         """Make a session, of a new conversation or of one that has ended. Nothing is logged before :meth:`begin`.
 
+        :param client_id: the caller's own id of this request: one that was taken already gets the same session again.
         :raises TeamUnknown, ContentEmpty, ContentTooLarge, InvalidPayload, ConversationUnknown: nothing has changed.
         :raises InvalidState: when the conversation is running.
         :raises LimitExceeded: when too many sessions run, or no ended conversation can be forgotten.
@@ -110,6 +128,9 @@ class StreamingManager:
         with self._lock:
             if self._closing:
                 raise Interrupted("the server is shutting down")
+            taken = self._taken.get(owner, conversation_id, client_id)
+            if taken is not None:
+                return taken
             if sum(not session.ended for session in self._sessions.values()) >= self.bounds.max_running_sessions:
                 raise LimitExceeded(f"{self.bounds.max_running_sessions} conversations are running; try again later")
             if conversation_id is None:
@@ -151,12 +172,13 @@ class StreamingManager:
             )
             self._conversations[conversation.id] = conversation
             self._sessions[conversation.id] = session
+            self._taken.put(owner, conversation_id, client_id, session)
         return session
 
     def begin(self, session: StreamingSession) -> None:
-        """Log the session's beginning and start its run in the background. Call it once, after the ack was sent."""
-        session.open_room()
-        self._concurrency.spawn(self._launch, session)
+        """Log the session's beginning and start its run in the background, after the ack was sent; once is enough."""
+        if session.open_room():
+            self._concurrency.spawn(self._launch, session)
 
     def _launch(self, session: StreamingSession) -> None:
         try:
@@ -167,7 +189,11 @@ class StreamingManager:
             session.abort(RunError("the run could not be started; the server's log says why"))
 
     def send_message(
-        self, conversation_id: str, content: str, content_type: ContentType = ContentType.TEXT
+        self,
+        conversation_id: str,
+        content: str,
+        content_type: ContentType = ContentType.TEXT,
+        client_id: str | None = None,
     ) -> StreamingSession:
         """The next user turn: a new session of the same team, with the history.
 
@@ -180,6 +206,7 @@ class StreamingManager:
             content_type=content_type,
             owner=conversation.owner,
             conversation_id=conversation_id,
+            client_id=client_id,
         )
 
     def _check_content(self, content: str) -> None:
@@ -202,7 +229,8 @@ class StreamingManager:
             owner=owner,
             transport=self._transport,
             clock=self._clock,
-            condition=self._concurrency.condition,
+            concurrency=self._concurrency,
+            catch_up=self.bounds.catch_up,
             max_log_entries=self.bounds.max_log_entries,
             max_log_bytes=self.bounds.max_log_bytes,
             max_messages=self.bounds.max_messages_per_conversation,
@@ -217,6 +245,8 @@ class StreamingManager:
                 del self._conversations[conversation.id]
                 self._sessions.pop(conversation.id, None)
                 self._archive.delete(conversation.id)
+                self._taken.forget(session)
+                conversation.dismiss()
                 return
         raise LimitExceeded(f"{self.bounds.max_conversations} conversations are running or watched; try again later")
 
@@ -268,12 +298,20 @@ class StreamingManager:
 
     # --- watching -----------------------------------------------------------------------------------------------------
 
-    def join(self, sid: str, conversation_id: str, position: Position | None = None) -> JoinAck:
+    def join(
+        self,
+        sid: str,
+        conversation_id: str,
+        position: Position | None = None,
+        *,
+        since: datetime | None = None,
+        options: ReaderOptions = EVERYTHING,
+    ) -> JoinAck:
         """See :meth:`Conversation.join`; :meth:`attach` must follow when the ack was sent.
 
         :raises ConversationUnknown:
         """
-        return self.get(conversation_id).join(sid, position)
+        return self.get(conversation_id).join(sid, position, since=since, options=options)
 
     def attach(self, sid: str, conversation_id: str) -> None:
         """Let the tail flow to a connection that has joined."""
@@ -282,6 +320,27 @@ class StreamingManager:
     def leave(self, sid: str, conversation_id: str) -> bool:
         """:raises ConversationUnknown:"""
         return self.get(conversation_id).leave(sid)
+
+    def gone(self, sid: str, conversation_ids: Iterable[str]) -> None:
+        """A connection that followed these is no more. Does not block; unknown ones are no error."""
+        for conversation_id in conversation_ids:
+            conversation = self._conversations.get(conversation_id)
+            if conversation is not None:
+                conversation.gone(sid)
+
+    def acknowledge(self, sid: str, conversation_id: str, offset: int) -> bool:
+        """See :meth:`Conversation.acknowledge`.
+
+        :raises ConversationUnknown:
+        """
+        return self.get(conversation_id).acknowledge(sid, offset)
+
+    def drained(self, sid: str, conversation_ids: Iterable[str]) -> None:
+        """A connection that follows these takes more again. Does not block; unknown ones are no error."""
+        for conversation_id in conversation_ids:
+            conversation = self._conversations.get(conversation_id)
+            if conversation is not None:
+                conversation.drained(sid)
 
     # --- housekeeping -------------------------------------------------------------------------------------------------
 
@@ -316,9 +375,22 @@ class StreamingManager:
             self._concurrency.spawn(session.abort, timeout)
         else:
             session.say_still_working(now)
+            self._mind_absence(session, now)
+
+    def _mind_absence(self, session: StreamingSession, now: float) -> None:
+        """What the team's rule says of a run that nobody watches; without a rule it goes on."""
+        rule, conversation = session.run_request.team.on_abandoned, session.conversation
+        if rule is None:
+            return
+        if conversation.watchers:
+            if session.paused_for_absence:
+                self._concurrency.spawn(session.return_from_absence)
+        elif now - max(conversation.unwatched_since, session.started_at) > rule.after_s:
+            self._concurrency.spawn(session.abandon, rule)
 
     def _keep_house(self, session: StreamingSession, now: float, beat: bool) -> None:
         conversation = session.conversation
+        conversation.look_after_readers(now)
         conversation.announce_presence()
         if beat and conversation.watchers:
             conversation.announce_heartbeat()
@@ -330,7 +402,7 @@ class StreamingManager:
         """Append to a log and read it back; what went wrong, or None."""
         log = ConversationLog("check", max_entries=2, max_bytes=10_000)
         entry = log.append("check", {}, timestamp=self._clock.now_iso(), demo=False)
-        found = log.after(Position(epoch=log.epoch, offset=0))
+        found = list(log.after(0))
         return None if found == [entry] else "an entry that was appended cannot be read"
 
     def shutdown(self, deadline: float, error: ColloquyError | None = None) -> None:
@@ -345,6 +417,8 @@ class StreamingManager:
             self._concurrency.spawn(session.abort, error)
         while self.sessions(running=True) and self._clock.monotonic() < deadline:
             self._concurrency.sleep(0.01)
+        for conversation in self.conversations():
+            conversation.dismiss()
 
 
 def _title(content: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -22,6 +25,8 @@ class _Call(Generic[Result]):
 
 class Serial:
     """Runs functions one after the other, in the order of their calls, whoever calls.
+
+    :meth:`post` is for those who need no result, and for whoever may be called from inside such a function.
 
     There is no task of its own: the caller that finds nobody at work carries out its own call and whatever is added
     meanwhile; the others wait for their result. No lock is held while a function runs, so it may emit. A function must
@@ -49,6 +54,25 @@ class Serial:
         if call.error is not None:
             raise call.error
         return cast(Result, call.result)
+
+    def post(self, function: Callable[[], object]) -> None:
+        """Have ``function`` carried out in its turn, and do not wait for it; an exception is logged.
+
+        May be called from a function that this object is carrying out; then it comes later.
+        """
+
+        def guarded() -> None:
+            try:
+                function()
+            except Exception:
+                logger.exception("%s failed", getattr(function, "__qualname__", function))
+
+        with self._changed:
+            self._calls.append(cast("_Call[object]", _Call(guarded)))
+            mine = not self._working
+            self._working = True
+        if mine:
+            self._work()
 
     def _work(self) -> None:
         while True:

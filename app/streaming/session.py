@@ -19,7 +19,7 @@ from app.protocol.events import (
     MessageReset,
     StillWorking,
 )
-from app.runner.wire import StartRun
+from app.runner.wire import OnAbandoned, StartRun
 from app.streaming.buffer import BufferClosed, BufferFull
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
@@ -76,6 +76,9 @@ class StreamingSession:
         self._changed = concurrency.condition()  # guards _result
         self._handle: RunHandle | None = None
         self._sink: SessionSink | None = None
+        self.started_at = clock.monotonic()
+        self.paused_for_absence = False
+        self._opened = False
         self._begun = False  # the room is open, and the consumer at work
         self._launchable = False  # a launch found the session paused: resume launches
         self._ending: Ending | None = None  # decided on our side; wins over what the run says …
@@ -99,13 +102,17 @@ class StreamingSession:
         """True from the moment that the log holds the terminal status, so that who hears it may start the next."""
         return self._result is not None or (self._finishing and self.conversation.status in TERMINAL)
 
-    def open_room(self) -> None:
-        """Log `initializing` and the user's words, and begin to consume; nothing, if it was aborted before."""
-        self._commands.run(self._open_room)
+    def open_room(self) -> bool:
+        """Log `initializing` and the user's words, and begin to consume.
 
-    def _open_room(self) -> None:
-        if self.ended:
-            return
+        :returns: False, and does nothing, if it was opened or aborted before.
+        """
+        return self._commands.run(self._open_room)
+
+    def _open_room(self) -> bool:
+        if self.ended or self._opened:
+            return False
+        self._opened = True
         run = self.run_request
         self.conversation.open_session(self._status_event(Status.INITIALIZING))
         self.conversation.append_event(
@@ -120,6 +127,7 @@ class StreamingSession:
         )
         self._begun = True
         self._concurrency.spawn(self._consume)
+        return True
 
     def launch(self, run: StartRun | None = None) -> None:
         """Start the run in a runner, unless the session has ended or is paused meanwhile (then resume starts it)."""
@@ -182,6 +190,7 @@ class StreamingSession:
             self._require(Status.PAUSED)
             self.conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
             self._outlet.release()
+            self.paused_for_absence = False
             self.touch()
             if self._launchable:
                 self._start_run()
@@ -194,21 +203,42 @@ class StreamingSession:
 
         return self._commands.run(open_gate)
 
-    def stop(self) -> StopAck:
+    def stop(self, reason: str | None = None) -> StopAck:
         """End the run; return when the model's HTTP request is closed and everything received is logged.
 
+        :param reason: a sentence for a person, where nobody asked for it.
         :raises InvalidState: when the session is not running.
         """
 
         def end() -> StopAck:
             self._require(*RUNNING)
-            self._close(Ending(Status.STOPPED))
+            self._close(Ending(Status.STOPPED, reason=reason))
             result = self._await_end()
             if result.status is not Status.STOPPED:  # it was ending by itself when the stop came
                 raise InvalidState(f"the conversation is {result.status} already")
             return StopAck(**self._ack().model_dump(), tokens=result.usage)
 
         return self._commands.run(end)
+
+    def abandon(self, rule: OnAbandoned) -> None:
+        """Nobody watches: stop or pause, as the team's rule says; no error where that is no longer possible."""
+        try:
+            if rule.action == "stop":
+                self.stop(f"nobody had watched for {rule.after_s:g} s")
+            elif self.status in (Status.INITIALIZING, Status.ACTIVE):
+                self.pause()
+                self.paused_for_absence = True
+        except (InvalidState, RunnerLost):
+            pass
+
+    def return_from_absence(self) -> None:
+        """Somebody watches again: go on, if the pause was only for that."""
+        if not self.paused_for_absence:
+            return
+        try:
+            self.resume()
+        except (InvalidState, RunnerLost):
+            self.paused_for_absence = False
 
     def abort(self, error: ColloquyError) -> None:
         """End the run with an error; no error if it has ended already."""
@@ -234,7 +264,7 @@ class StreamingSession:
                 usage = self._handle.stop() + self._spent_before
             except RunnerLost:
                 pass
-        self._end(Ending(ending.status, usage, ending.error))
+        self._end(replace(ending, usage=usage))
 
     def _estimate(self) -> Usage:
         tokens = self.metrics.tokens_received
@@ -395,7 +425,7 @@ class StreamingSession:
         if self._completed and not ending.said:  # it is over for those who watch: an end from our side comes too late
             ending = Ending(Status.COMPLETED, ending.usage)
         elif self._ending is not None:  # our own decision wins over what the run says
-            ending = Ending(self._ending.status, ending.usage, self._ending.error)
+            ending = replace(self._ending, usage=ending.usage)
         self._finishing = True
         try:
             self._log_end(ending)
@@ -447,7 +477,7 @@ class StreamingSession:
             team=self.run_request.team.name,
             agents=self.run_request.team.agents if status is Status.INITIALIZING else (),
             code=error.error_code if error else None,
-            reason=error.message if error else None,
+            reason=error.message if error else ending.reason if ending else None,
             usage=ending.usage if ending else None,
         )
 

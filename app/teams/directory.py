@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.errors import TeamUnknown
-from app.runner.wire import TeamSpec
+from app.runner.wire import OnAbandoned, TeamSpec
 from app.teams.registry import DEBATE, find_teams
 
 
@@ -14,19 +14,23 @@ class TeamDirectory:
     """All teams by name; those whose module cannot be found are told as problems instead.
 
     :param entries: ``name=module:function`` each, from the setting TEAMS.
+    :param on_abandoned: what happens to a team's runs that nobody watches, by its name; ``*`` for every other team.
     """
 
     default = DEBATE.name
 
-    def __init__(self, entries: Sequence[str] = ()) -> None:
+    def __init__(self, entries: Sequence[str] = (), on_abandoned: Mapping[str, OnAbandoned] | None = None) -> None:
+        rules = on_abandoned or {}
         self.problems: dict[str, str] = {}
         self._teams: dict[str, TeamSpec] = {}
         for name, team in find_teams(entries).items():
             problem = _missing(team.factory) if team.isolated else None
             if problem is None:
-                self._teams[name] = team
+                self._teams[name] = team.model_copy(update={"on_abandoned": rules.get(name, rules.get("*"))})
             else:
                 self.problems[name] = problem
+        for name in set(rules) - set(self._teams) - {"*"}:
+            self.problems.setdefault(name, "ON_ABANDONED names it, but there is no such team")
 
     def get(self, name: str) -> TeamSpec:
         """:raises TeamUnknown: when there is no such team, with what is wrong with it, or with those there are."""

@@ -11,6 +11,7 @@ export const NAMESPACE = "/conversations";
 export const COMMANDS = Object.freeze({
   "JOIN": "join",
   "LEAVE": "leave",
+  "ACK": "ack",
   "START_STREAM": "start_stream",
   "PAUSE_STREAM": "pause_stream",
   "RESUME_STREAM": "resume_stream",
@@ -31,10 +32,18 @@ export const EVENTS = Object.freeze({
   "CONVERSATION_COMPLETE": "conversation_complete",
   "CONVERSATION_ERROR": "conversation_error",
   "FALLBACK_MODE": "fallback_mode",
+  "MESSAGE_UPDATED": "message_updated",
+  "TOOL_CALL": "tool_call",
+  "TOOL_RESULT": "tool_result",
+  "CHART_GENERATED": "chart_generated",
+  "INPUT_REQUEST": "input_request",
+  "INPUT_RESOLVED": "input_resolved",
   "CONNECTED": "connected",
   "PRESENCE": "presence",
   "HEARTBEAT": "heartbeat",
   "RESYNC": "resync",
+  "BATCH": "batch",
+  "AUTH_EXPIRING": "auth_expiring",
   "BROADCAST": "broadcast"
 });
 
@@ -49,7 +58,13 @@ export const LOGGED_EVENTS = Object.freeze([
   "progress",
   "conversation_complete",
   "conversation_error",
-  "fallback_mode"
+  "fallback_mode",
+  "message_updated",
+  "tool_call",
+  "tool_result",
+  "chart_generated",
+  "input_request",
+  "input_resolved"
 ]);
 
 /** What a conversation is doing. */
@@ -74,6 +89,49 @@ export const CONTENT_TYPES = Object.freeze({
 export const COMMAND_SCHEMAS = Object.freeze({
   "join": {
     "$defs": {
+      "Filter": {
+        "additionalProperties": false,
+        "description": "What a reader wants to see of a conversation. What is left out is not filtered by.\n\nAn event passes when it has one of the ``types`` *and*, where it names a role or an agent, one of those. Status,\nerrors and the end always pass: a reader that does not hear them would wait for ever.",
+        "properties": {
+          "types": {
+            "default": [],
+            "description": "names of logged events",
+            "items": {
+              "type": "string"
+            },
+            "maxItems": 50,
+            "title": "Types",
+            "type": "array"
+          },
+          "roles": {
+            "default": [],
+            "description": "whose messages: user, agent, system",
+            "items": {
+              "enum": [
+                "user",
+                "agent",
+                "system"
+              ],
+              "type": "string"
+            },
+            "maxItems": 3,
+            "title": "Roles",
+            "type": "array"
+          },
+          "agents": {
+            "default": [],
+            "description": "names of agents",
+            "items": {
+              "type": "string"
+            },
+            "maxItems": 50,
+            "title": "Agents",
+            "type": "array"
+          }
+        },
+        "title": "Filter",
+        "type": "object"
+      },
       "Position": {
         "additionalProperties": false,
         "description": "A reader's place in a conversation's log.",
@@ -119,6 +177,58 @@ export const COMMAND_SCHEMAS = Object.freeze({
         ],
         "default": null,
         "description": "where the reader stands, to get only what it missed"
+      },
+      "since": {
+        "anyOf": [
+          {
+            "format": "date-time",
+            "type": "string"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "ISO 8601, with time zone: replay what was logged from then on, in the place of a position",
+        "title": "Since"
+      },
+      "filter": {
+        "anyOf": [
+          {
+            "$ref": "#/$defs/Filter"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "only these events; `prev_offset` spans what was left out"
+      },
+      "acks": {
+        "default": false,
+        "description": "true: this client sends `ack` on receipt, and is paced by it when it lags",
+        "title": "Acks",
+        "type": "boolean"
+      },
+      "batch": {
+        "default": false,
+        "description": "true: catch-up comes as `batch` events, not one by one",
+        "title": "Batch",
+        "type": "boolean"
+      },
+      "batch_ms": {
+        "default": 0,
+        "description": "0: live; else the events of so many ms come together, as one `batch`",
+        "maximum": 10000,
+        "minimum": 0,
+        "title": "Batch Ms",
+        "type": "integer"
+      },
+      "changes_only": {
+        "default": false,
+        "description": "true: `agent_message` comes as `message_updated`, with only what its deltas did not say",
+        "title": "Changes Only",
+        "type": "boolean"
       }
     },
     "required": [
@@ -143,6 +253,30 @@ export const COMMAND_SCHEMAS = Object.freeze({
       "conversation_id"
     ],
     "title": "Leave",
+    "type": "object"
+  },
+  "ack": {
+    "additionalProperties": false,
+    "description": "Tell that everything up to `offset` has arrived: on receipt, at most every 250 ms, never after rendering.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      },
+      "offset": {
+        "minimum": 0,
+        "title": "Offset",
+        "type": "integer"
+      }
+    },
+    "required": [
+      "conversation_id",
+      "offset"
+    ],
+    "title": "Acknowledge",
     "type": "object"
   },
   "start_stream": {
@@ -219,6 +353,18 @@ export const COMMAND_SCHEMAS = Object.freeze({
         "title": "Content",
         "type": "string"
       },
+      "acks": {
+        "default": false,
+        "description": "as in `join`",
+        "title": "Acks",
+        "type": "boolean"
+      },
+      "batch": {
+        "default": false,
+        "description": "as in `join`",
+        "title": "Batch",
+        "type": "boolean"
+      },
       "team": {
         "default": "debate",
         "maxLength": 100,
@@ -243,6 +389,21 @@ export const COMMAND_SCHEMAS = Object.freeze({
         "default": null,
         "description": "continue this one; it must have ended",
         "title": "Conversation Id"
+      },
+      "client_id": {
+        "anyOf": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "the client's own id of this start: sent again, it joins the same run",
+        "title": "Client Id"
       },
       "options": {
         "$ref": "#/$defs/RunOptions",
@@ -327,7 +488,7 @@ export const COMMAND_SCHEMAS = Object.freeze({
       }
     },
     "additionalProperties": false,
-    "description": "The next user turn of a conversation that has ended: its team goes on with the history.",
+    "description": "The next user turn of a conversation that has ended: its team goes on with the history.\n\nWith a ``client_id`` that the conversation has taken already, nothing is done twice: the ack is the first one's.",
     "properties": {
       "conversation_id": {
         "description": "the conversation's id",
@@ -343,6 +504,21 @@ export const COMMAND_SCHEMAS = Object.freeze({
       "content_type": {
         "$ref": "#/$defs/ContentType",
         "default": "text"
+      },
+      "client_id": {
+        "anyOf": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "the client's own id of this message, for sending it again",
+        "title": "Client Id"
       }
     },
     "required": [

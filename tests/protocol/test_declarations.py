@@ -162,6 +162,8 @@ def example_of(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
             return {key: example_of(each, definitions) for key, each in schema.get("properties", {}).items()}
         case "array":
             return [example_of(schema["items"], definitions)]
+        case "string" if schema.get("format") == "date-time":
+            return "2026-01-01T00:00:00.000000Z"
         case "string":
             return "é" * max(1, schema.get("minLength", 1))
         case "boolean":

@@ -12,8 +12,9 @@ from app.protocol.common import AgentCard, ContentType, Usage
 from app.protocol.events import AgentMessage, ConversationComplete, ConversationError, MessageDelta, MessageStart
 from app.protocol.snapshot import MessageView
 from app.runner.wire import ProviderSpec, StartRun, TeamSpec
-from app.streaming.conversation import Conversation, Recorder, new_conversation
+from app.streaming.conversation import DEFAULT_CATCH_UP, Conversation, Recorder, new_conversation
 from app.streaming.ports import RunSink
+from app.streaming.readers import CatchUp
 from app.streaming.serial import Serial
 from tests.streaming.readers import Frame, Reader
 from tests.streaming.simulation import Simulation
@@ -179,13 +180,21 @@ class FakeRunners:
 
 
 class RecordingTransport:
-    """A stand-in for the sockets: what each connection would have received, in order."""
+    """A stand-in for the sockets: what each connection would have received, in order.
+
+    A connection in ``clogged`` takes nothing more than what it was handed last, and falls behind; :meth:`unclog`
+    lets it read on.
+    """
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
         self.received: dict[str, list[Frame]] = {}
         self.rooms: dict[str, set[str]] = {}
         self.sent: list[Frame] = []  # every room emit, once
+        self.writes: dict[str, list[tuple[float, int]]] = {}  # when each connection was sent how many events by itself
+        self.clogged: set[str] = set()
+        self.pending: set[str] = set()  # clogged, and handed something since
+        self.cut: list[str] = []
         self.failing: Exception | None = None
 
     def connect(self, sid: str) -> list[Frame]:
@@ -193,21 +202,43 @@ class RecordingTransport:
 
     def disconnect(self, sid: str) -> None:
         del self.received[sid]
+        self.clogged.discard(sid)
+        self.pending.discard(sid)
         for members in self.rooms.values():
             members.discard(sid)
 
-    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> None:
+    def unclog(self, sid: str) -> None:
+        """The connection has read everything that it was handed; whoever serves it must be told by the caller."""
+        self.clogged.discard(sid)
+        self.pending.discard(sid)
+
+    def emit_to_room(self, conversation_id: str, name: str, payload: dict[str, Any]) -> list[str]:
         self.simulation.switch()
         if self.failing is not None:
             raise self.failing
         self.sent.append((name, payload))
-        for sid in self.rooms.get(conversation_id, ()):
+        members = self.rooms.get(conversation_id, set())
+        for sid in members:
             self.received[sid].append((name, payload))
+        behind = sorted(members & self.clogged)
+        self.pending.update(behind)
+        members.difference_update(behind)
+        return behind
 
-    def emit_to_client(self, sid: str, name: str, payload: dict[str, Any]) -> None:
+    def emit_to_client(self, sid: str, *events: Frame) -> None:
         self.simulation.switch()
         if sid in self.received:
-            self.received[sid].append((name, payload))
+            assert sid not in self.pending, "sent to a connection that does not take what it was handed before"
+            self.writes.setdefault(sid, []).append((self.simulation.monotonic(), len(events)))
+            self.received[sid].extend(events)
+            if sid in self.clogged:
+                self.pending.add(sid)
+
+    def writable(self, sid: str) -> bool:
+        return sid in self.received and sid not in self.pending
+
+    def cut_off(self, sid: str) -> None:
+        self.cut.append(sid)
 
     def enter_room(self, sid: str, conversation_id: str) -> bool:
         self.simulation.switch()
@@ -285,6 +316,7 @@ def a_conversation(
     max_log_entries: int = 1000,
     max_log_bytes: int = 1_000_000,
     max_messages: int = 100,
+    catch_up: CatchUp = DEFAULT_CATCH_UP,
     record: Recorder | None = None,
 ) -> Conversation:
     """A new conversation among stand-ins."""
@@ -295,7 +327,8 @@ def a_conversation(
         owner="local",
         transport=transport,
         clock=simulation,
-        condition=simulation.condition,
+        concurrency=simulation,
+        catch_up=catch_up,
         max_log_entries=max_log_entries,
         max_log_bytes=max_log_bytes,
         max_messages=max_messages,

@@ -24,6 +24,9 @@ _MESSAGE = {
     "model": None,
     "reason": None,
     "truncated": False,
+    "feedback": None,
+    "updated_at": None,
+    "updated_by": None,
 }
 _ENVELOPE = {"conversation_id", "epoch", "prev_offset", "offset", "timestamp", "demo"}
 
@@ -47,6 +50,9 @@ def empty_state(conversation: Conversation) -> dict[str, Any]:
         "error": None,
         "fallback": None,
         "usage": {"prompt_tokens": 0, "completion_tokens": 0, "estimated": False},
+        "tool_calls": [],
+        "charts": [],
+        "pending_inputs": [],
     }
 
 
@@ -75,14 +81,34 @@ def fold_event(state: dict[str, Any], name: str, payload: dict[str, Any]) -> Non
                 state["demo"] = True
             else:
                 state["model"] = body["to"] or state["model"]
+        case "message_updated":
+            for message in state["messages"]:
+                if message["message_id"] == body["message_id"]:
+                    message.update(body["changes"], updated_at=payload["timestamp"], updated_by=body["updated_by"])
+        case "tool_call":
+            state["tool_calls"].append({**body, "success": None, "preview": ""})
+        case "tool_result":
+            known = [each for each in state["tool_calls"] if each["call_id"] == body["call_id"]]
+            if not known:
+                known = [{"arguments": ""}]
+                state["tool_calls"].append(known[0])
+            known[0].update(body)
+        case "chart_generated":
+            state["charts"].append(body)
+        case "input_request":
+            state["pending_inputs"].append(body)
+        case "input_resolved":
+            waiting = state["pending_inputs"]
+            state["pending_inputs"] = [each for each in waiting if each["request_id"] != body["request_id"]]
 
 
 def _fold_status(state: dict[str, Any], body: dict[str, Any]) -> None:
     if body["status"] == "initializing":
         state.update(speaking=None, outcome=None, error=None, fallback=None, model=None, demo=False)
+        state["tool_calls"] = []
         state["progress"] = {"current_turn": 0, "max_turns": None, "percentage": None, "message": None}
     if body["status"] in ("completed", "stopped", "error"):
-        state["speaking"] = None
+        state.update(speaking=None, pending_inputs=[])
     state.update(status=body["status"], session_id=body["session_id"], team=body["team"])
     state["agents"] = body["agents"] or state["agents"]
     state["model"] = body["model"] or state["model"]

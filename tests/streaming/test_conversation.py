@@ -242,6 +242,7 @@ def test_a_connection_that_is_gone_before_attach_is_forgotten(
     reader = a_reader(transport)
     reader.join(conversation)
     transport.disconnect(reader.sid)
+    conversation.gone(reader.sid)
     conversation.attach(reader.sid)
     assert conversation.watchers == 0
     assert not conversation.follows(reader.sid)

@@ -12,15 +12,21 @@ from app.protocol.events import (
     LOGGED,
     AgentMessage,
     AgentStep,
+    ChartGenerated,
     ConversationComplete,
     ConversationError,
     ConversationStatus,
     Event,
     FallbackMode,
+    InputRequest,
+    InputResolved,
     MessageDelta,
     MessageReset,
     MessageStart,
+    MessageUpdated,
     Progress,
+    ToolCall,
+    ToolResult,
 )
 from app.protocol.snapshot import MessageView, ProgressView, Snapshot
 from app.streaming.fold import ConversationFold
@@ -45,6 +51,15 @@ EVERYTHING: list[Event] = [
     MessageDelta(message_id="m3", agent="Bob", delta="no start"),
     FallbackMode(mode="demo", reason="backend_unavailable", from_="n", to="demo"),
     AgentMessage(message_id="m3", agent="Bob", content="no st", partial=True, reason="stopped", truncated=True),
+    MessageUpdated(message_id="m3", agent="Bob", changes={"feedback": "up"}, updated_by="local"),
+    MessageUpdated(message_id="m1", agent="Ann", changes={"content": "Hello.", "confidence": 0.8}),
+    ToolCall(call_id="c1", agent="Ann", tool="get_crypto_price", arguments='{"symbol": "BTC"}'),
+    ToolResult(call_id="c1", agent="Ann", tool="get_crypto_price", success=True, preview="1"),
+    ToolResult(call_id="c2", agent="Ann", tool="search", success=False),
+    ChartGenerated(chart_id="h1", url="/charts/h1", symbol="BTC"),
+    InputRequest(request_id="r1", agent="Ann", prompt="Which?"),
+    InputRequest(request_id="r2", agent="Ann", prompt="May I?", kind="permission"),
+    InputResolved(request_id="r1", resolution="answered", by="local"),
     ConversationComplete(consensus="yes", summary="all agree", usage=Usage(prompt_tokens=5)),
     ConversationStatus(status=Status.COMPLETED, session_id="s1", team="debate", usage=Usage(prompt_tokens=5)),
     ConversationStatus(status=Status.INITIALIZING, session_id="s2", team="chat"),
@@ -138,7 +153,7 @@ def test_fallback_to_demo_marks_the_conversation() -> None:
     """Until its next session begins."""
     folded = Folded().add(*EVERYTHING[:3], EVERYTHING[15])
     assert folded.now.demo
-    folded.add(EVERYTHING[19])
+    folded.add(EVERYTHING[28])
     assert not folded.now.demo
 
 
@@ -158,11 +173,11 @@ def test_the_end_of_a_session_sums_its_usage() -> None:
 
 def test_a_new_session_clears_what_belonged_to_the_last_one() -> None:
     """Outcome, error, fallback, progress, model; not the messages."""
-    folded = Folded().add(*EVERYTHING[:19])
+    folded = Folded().add(*EVERYTHING[:28])
     assert folded.now.outcome is not None
     assert folded.now.error is not None
     count = len(folded.now.messages)
-    folded.add(EVERYTHING[19])
+    folded.add(EVERYTHING[28])
     now = folded.now
     assert (now.outcome, now.error, now.fallback, now.model, now.progress) == (None, None, None, None, ProgressView())
     assert len(now.messages) == count

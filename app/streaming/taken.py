@@ -1,0 +1,37 @@
+"""Requests that were taken already, so that one that is sent again is not carried out twice."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+_MOST = 1000
+
+Result = TypeVar("Result")
+
+
+class TakenRequests(Generic[Result]):
+    """Remembers the last requests by their owner, conversation and the client's own id. Not safe for use from threads.
+
+    :param most: how many; the oldest is forgotten first.
+    """
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._results: OrderedDict[tuple[str, str | None, str], Result] = OrderedDict()
+
+    def get(self, owner: str, conversation_id: str | None, client_id: str | None) -> Result | None:
+        """What the request led to when it was first taken; None for a new one, or one without an id."""
+        return self._results.get((owner, conversation_id, client_id)) if client_id else None
+
+    def put(self, owner: str, conversation_id: str | None, client_id: str | None, result: Result) -> None:
+        """Remember what a request has led to."""
+        if client_id:
+            self._results[owner, conversation_id, client_id] = result
+            if len(self._results) > self._most:
+                self._results.popitem(last=False)
+
+    def forget(self, result: Result | None) -> None:
+        """Remember nothing that led to this."""
+        for key in [key for key, kept in self._results.items() if kept is result]:
+            del self._results[key]
