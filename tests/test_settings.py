@@ -255,3 +255,20 @@ def test_every_setting_is_described() -> None:
     assert all(meaning for _, meaning in rows.values())
     assert rows["PORT"][0] == "5000"
     assert rows["SECRET_KEY"][0] == rows["TEAMS"][0] == ""
+
+
+def test_rules_for_abandoned_runs() -> None:
+    """`team=action:seconds`, and nothing else."""
+    settings = load_settings(None, on_abandoned="debate=stop:60, *=pause:0.5")
+    rules = settings.abandoned_rules()
+    assert (rules["debate"].action, rules["debate"].after_s) == ("stop", 60)
+    assert (rules["*"].action, rules["*"].after_s) == ("pause", 0.5)
+    for wrong in ("debate", "debate=stop", "debate=kill:60", "debate=stop:-1", "=stop:60", "debate=stop:soon"):
+        with pytest.raises(SettingsError, match="team=stop:60"):
+            load_settings(None, on_abandoned=wrong)
+
+
+def test_pings_must_fit_into_the_time_of_slow_clients() -> None:
+    """Else a silent client would outlive it."""
+    with pytest.raises(SettingsError, match="PING_INTERVAL_S"):
+        load_settings(None, ping_interval_s=25.0)

@@ -214,9 +214,10 @@ class Readers:
             told = self._log.offset if in_room else reader.cursor.told
             if reader.acked >= told:
                 reader.outstanding_since = None
-            elif reader.outstanding_since is None:
+                continue
+            if reader.outstanding_since is None:
                 reader.outstanding_since = now
-            elif now - reader.outstanding_since > self._catch_up.timeout_s:
+            if now - reader.outstanding_since > self._catch_up.timeout_s:
                 silent.append(reader.sid)
             elif in_room and self._unacked_bytes(reader) > self._catch_up.window_bytes:
                 self._transport.leave_room(reader.sid, self._log.conversation_id)

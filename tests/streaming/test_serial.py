@@ -105,3 +105,27 @@ def test_threads() -> None:
     for thread in threads:
         thread.join()
     assert total == [1800]
+
+
+def test_post_from_inside_comes_later_and_is_not_waited_for(simulation: Simulation) -> None:
+    """So that whoever finds a dead connection while something is sent to it can say so."""
+    serial, order = Serial(simulation.condition), []
+
+    def outer() -> None:
+        serial.post(lambda: order.append("inner"))
+        order.append("outer")
+
+    serial.run(outer)
+    assert order == ["outer", "inner"]
+
+
+def test_a_posted_failure_is_logged_and_harms_nobody(simulation: Simulation, caplog: pytest.LogCaptureFixture) -> None:
+    """The next call is carried out."""
+    serial = Serial(simulation.condition)
+
+    def fail() -> None:
+        raise OSError("broken")
+
+    serial.post(fail)
+    assert "broken" in caplog.text
+    assert serial.run(lambda: 7) == 7

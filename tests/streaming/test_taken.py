@@ -1,0 +1,24 @@
+"""Requests that are sent again are not carried out twice."""
+
+from __future__ import annotations
+
+from app.streaming.taken import TakenRequests
+
+
+def test_a_request_is_known_by_owner_conversation_and_its_own_id() -> None:
+    """Without an id of its own every request is a new one."""
+    taken: TakenRequests[str] = TakenRequests()
+    taken.put("local", "c1", "a", "first")
+    taken.put("local", "c1", None, "nameless")
+    assert taken.get("local", "c1", "a") == "first"
+    assert [taken.get("other", "c1", "a"), taken.get("local", None, "a"), taken.get("local", "c1", None)] == [None] * 3
+
+
+def test_it_is_bounded_and_forgets() -> None:
+    """The oldest goes first; what no longer exists goes at once."""
+    taken: TakenRequests[str] = TakenRequests(most=2)
+    for name in "abc":
+        taken.put("local", None, name, name)
+    assert [taken.get("local", None, name) for name in "abc"] == [None, "b", "c"]
+    taken.forget(taken.get("local", None, "b"))
+    assert taken.get("local", None, "b") is None
