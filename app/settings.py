@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     max_log_entries: int = Field(20_000, ge=10, description="entries that one conversation's log keeps for replay")
     max_log_bytes: int = Field(4_194_304, ge=10_000, description="bytes that one conversation's log keeps for replay")
 
+    max_total_log_bytes: int = Field(
+        536_870_912,
+        ge=1_000_000,
+        description="bytes that all logs keep together; beyond, logs are dropped: first of ended, unwatched conversations",
+    )
+
     # --- readers: nobody waits for a slow one, and nothing grows with it
     max_connections: int = Field(10_000, ge=1, description="connections at once, of all kinds; more are refused")
     max_followed_conversations: int = Field(100, ge=1, description="conversations that one connection may follow")

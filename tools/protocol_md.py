@@ -27,7 +27,7 @@ from pydantic_core import PydanticUndefined
 from app import errors
 from app.protocol import commands, common, events, snapshot
 from app.settings import describe_settings
-from app.streaming.metrics import SESSION_FIGURES
+from app.streaming.metrics import DELIVERY_FIGURES, SESSION_FIGURES
 from app.streaming.states import TERMINAL, TRANSITIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -343,6 +343,13 @@ def figure_table() -> str:
     return "\n".join(rows)
 
 
+def delivery_table() -> str:
+    """The figures that ``GET /api/websocket/status`` reports under ``delivery``."""
+    rows = ["| figure | meaning |", "| --- | --- |"]
+    rows += [f"| `{name}` | {meaning} |" for name, meaning in DELIVERY_FIGURES.items()]
+    return "\n".join(rows)
+
+
 def setting_table() -> str:
     lines = ["| setting | default | meaning |", "| --- | --- | --- |"]
     for name, default, meaning in describe_settings():
@@ -361,6 +368,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "errors": error_table,
     "settings": setting_table,
     "figures": figure_table,
+    "delivery-figures": delivery_table,
 }
 
 _BLOCK = re.compile(r"(<!-- generated:([\w-]+) -->).*?(<!-- /generated -->)", re.DOTALL)

@@ -30,6 +30,7 @@ from app.streaming.log import ConversationLog
 from app.streaming.ports import Archive, Clock, Concurrency, Models, Runners, Teams, Transport
 from app.streaming.readers import CatchUp, ReaderOptions
 from app.streaming.session import StreamingSession
+from app.streaming.states import RUNNING
 from app.streaming.taken import TakenRequests
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Bounds:
     max_messages_per_conversation: int = 500
     max_log_entries: int = 20_000
     max_log_bytes: int = 4_194_304
+    max_total_log_bytes: int = 536_870_912
     conversation_linger_s: float = 600.0
     pause_timeout_s: float = 3600.0
     runner_restarts: int = 2
@@ -366,6 +368,34 @@ class StreamingManager:
                 self._keep_house(session, now, beat)
             except Exception:  # the next one needs it, too
                 logger.exception("housekeeping of conversation %s failed", session.conversation.id)
+
+        self._bound_logs()
+
+    def _bound_logs(self) -> None:
+        """Drop whole logs while all together are too large; their readers get a snapshot where they lack something."""
+        conversations = self.conversations()
+        surplus = sum(each.log.size_bytes for each in conversations) - self.bounds.max_total_log_bytes
+        if surplus <= 0:
+            return
+        for each in sorted(
+            conversations, key=lambda each: (each.status in RUNNING, each.watchers > 0, each.log.offset)
+        ):
+            surplus -= each.log.size_bytes
+            each.release()
+            if surplus <= 0:
+                return
+
+    def figures(self) -> dict[str, int]:
+        """What delivery holds, under the names in ``DELIVERY_FIGURES``."""
+        conversations = self.conversations()
+        return {
+            "log_bytes": sum(each.log.size_bytes for each in conversations),
+            "log_entries": sum(len(each.log) for each in conversations),
+            "log_entries_dropped": sum(each.log.dropped_entries for each in conversations),
+            "readers": sum(each.watchers for each in conversations),
+            "readers_lagging": sum(each.readers.lagging() for each in conversations),
+            "readers_lagged": sum(each.readers.lagged for each in conversations),
+        }
 
     def _look_after(self, session: StreamingSession, now: float) -> None:
         limit = self.bounds.pause_timeout_s if session.status is Status.PAUSED else self.config.session_timeout_s

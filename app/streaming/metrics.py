@@ -24,6 +24,16 @@ SESSION_FIGURES: dict[str, str] = {
 }
 """Name and meaning of every figure that ``GET /api/websocket/sessions`` reports for a session."""
 
+DELIVERY_FIGURES: dict[str, str] = {
+    "log_bytes": "size of all logs, roughly; bounded by `MAX_TOTAL_LOG_BYTES`",
+    "log_entries": "entries that all logs keep for replay",
+    "log_entries_dropped": "entries that logs no longer keep: who still lacks one gets a snapshot",
+    "readers": "readers of conversations, through whatever door",
+    "readers_lagging": "Socket.IO readers that are behind, and catch up from the log",
+    "readers_lagged": "how often a Socket.IO reader fell behind",
+}
+"""Name and meaning of every figure under ``delivery`` of ``GET /api/websocket/status``."""
+
 _WINDOW_S = 10.0
 
 

@@ -480,3 +480,21 @@ def test_defaults_of_the_bounds_are_the_settings() -> None:
 
     for name, figure in ((name, getattr(Bounds(), name)) for name in Bounds.__dataclass_fields__):
         assert Settings.model_fields[name].default == figure, name
+
+
+def test_all_logs_together_are_bounded() -> None:
+    """Logs of ended, unwatched conversations go first; who lacks something gets a snapshot."""
+    house = House(max_total_log_bytes=6_000)
+    ended, running = house.run(), house.run()
+    for run in house.runners.runs:
+        for _ in range(10):
+            run.delta("m1", "x" * 100)
+    house.complete(ended)
+    house.simulation.settle()
+    position = Position(epoch=running.conversation.log.epoch, offset=2)
+    house.tick()
+    assert len(ended.conversation.log) == 0
+    assert running.conversation.log.covers(position)
+    figures = house.manager.figures()
+    assert figures["log_bytes"] == running.conversation.log.size_bytes <= 6_000
+    assert figures["log_entries_dropped"] == ended.conversation.log.offset
