@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     max_total_log_bytes: int = Field(
         536_870_912,
         ge=1_000_000,
-        description="bytes that all logs keep together; beyond, logs are dropped: first of ended, unwatched conversations",
+        description="bytes that all logs keep together; beyond, whole logs go, of ended, unwatched conversations first",
     )
 
     # --- readers: nobody waits for a slow one, and nothing grows with it
