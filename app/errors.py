@@ -19,6 +19,7 @@ ColloquyError
     ├── RunnerLost           runner_lost
     ├── SessionTimeout       session_timeout
     ├── Interrupted          interrupted
+    ├── MessageTooLong       message_too_long
     ├── TeamFailed           team_failed
     │   └── FetchFailed      fetch_failed
     └── BackendUnavailable   backend_unavailable
@@ -150,6 +151,13 @@ class SessionTimeout(RunError):
 
 class Interrupted(RunError):
     code = "interrupted"
+
+
+class MessageTooLong(RunError):
+    """A message grew beyond MAX_MESSAGE_CHARS. What came until then is kept as a partial message."""
+
+    code = "message_too_long"
+    retryable = False
 
 
 class TeamFailed(RunError):

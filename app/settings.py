@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     max_messages_per_conversation: int = Field(
         500, ge=10, description="messages that a snapshot keeps; older ones are counted as omitted"
     )
+    max_message_chars: int = Field(
+        2_000_000, ge=1000, description="a message that grows beyond ends its run with `message_too_long`"
+    )
+    max_conversation_chars: int = Field(
+        8_000_000, ge=10_000, description="text that a snapshot keeps; older messages are counted as omitted"
+    )
     conversation_linger_s: float = Field(
         600.0, ge=0, description="how long an ended conversation that nobody watches keeps its log, in seconds"
     )

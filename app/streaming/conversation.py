@@ -362,6 +362,7 @@ def new_conversation(
     max_log_entries: int,
     max_log_bytes: int,
     max_messages: int,
+    max_chars: int = 8_000_000,
     record: Recorder | None = None,
 ) -> Conversation:
     """A conversation with an empty log of a new epoch."""
@@ -373,6 +374,7 @@ def new_conversation(
         title=title,
         content_type=content_type,
         max_messages=max_messages,
+        max_chars=max_chars,
     )
     return Conversation(
         log,

@@ -64,6 +64,7 @@ class ConversationFold:
     """Folds log entries into a :class:`Snapshot`. Deterministic: no clock, no I/O.
 
     :param max_messages: messages kept; older finished ones are only counted (``omitted_messages``).
+    :param max_chars: their text, likewise; the newest finished message is always kept.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ConversationFold:
         title: str = "",
         content_type: ContentType = ContentType.TEXT,
         max_messages: int = 500,
+        max_chars: int = 8_000_000,
     ) -> None:
         self.conversation_id = conversation_id
         self.epoch = epoch
@@ -82,6 +84,8 @@ class ConversationFold:
         self.title = title
         self.content_type = content_type
         self.max_messages = max_messages
+        self.max_chars = max_chars
+        self._finished_chars = 0
         self.offset = 0
         self.status = Status.IDLE
         self.demo = False
@@ -198,6 +202,9 @@ class ConversationFold:
         message = self._messages.get(payload["message_id"])
         if message is None:
             message = self._add(payload, state="open")
+        if message.fields["state"] != "open":  # it is said anew
+            self._finished_chars -= len(message.text)
+        self._finished_chars += len(payload["content"])
         message.pieces = [payload["content"]]
         message.fields.update(
             {name: payload[name] for name in ("content_type", "confidence", "usage", "model", "reason", "truncated")},
@@ -207,7 +214,9 @@ class ConversationFold:
         self._trim()
 
     def _on_reset(self, payload: dict[str, Any]) -> None:
-        self._messages.pop(payload["message_id"], None)
+        withdrawn = self._messages.pop(payload["message_id"], None)
+        if withdrawn is not None and withdrawn.fields["state"] != "open":
+            self._finished_chars -= len(withdrawn.text)
 
     def _on_progress(self, payload: dict[str, Any]) -> None:
         self._progress = ProgressView.model_validate({name: payload[name] for name in ProgressView.model_fields})
@@ -231,7 +240,10 @@ class ConversationFold:
             return
         changes = {name: value for name, value in payload["changes"].items() if name in MessageView.model_fields}
         if "content" in changes:
-            message.pieces = [changes.pop("content")]
+            content = changes.pop("content")
+            if message.fields["state"] != "open":
+                self._finished_chars += len(content) - len(message.text)
+            message.pieces = [content]
         message.fields.update(changes, updated_at=payload["timestamp"], updated_by=payload["updated_by"])
 
     def _on_tool_call(self, payload: dict[str, Any]) -> None:
@@ -272,12 +284,13 @@ class ConversationFold:
         return message
 
     def _trim(self) -> None:
-        surplus = len(self._messages) - self.max_messages
-        if surplus > 0:
+        while len(self._messages) > self.max_messages or self._finished_chars > self.max_chars:
             finished = (key for key, message in self._messages.items() if message.fields["state"] != "open")
-            for oldest in list(islice(finished, surplus)):
-                del self._messages[oldest]
-                self._omitted += 1
+            oldest = list(islice(finished, 2))
+            if len(oldest) < 2:  # the newest is kept, however long
+                return
+            self._finished_chars -= len(self._messages.pop(oldest[0]).text)
+            self._omitted += 1
 
 
 Kept = TypeVar("Kept")

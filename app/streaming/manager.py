@@ -46,6 +46,8 @@ class Bounds:
     max_running_sessions: int = 200
     max_conversations: int = 1000
     max_messages_per_conversation: int = 500
+    max_message_chars: int = 2_000_000
+    max_conversation_chars: int = 8_000_000
     max_log_entries: int = 20_000
     max_log_bytes: int = 4_194_304
     max_total_log_bytes: int = 536_870_912
@@ -170,6 +172,7 @@ class StreamingManager:
                 concurrency=self._concurrency,
                 clock=self._clock,
                 max_restarts=self.bounds.runner_restarts,
+                max_message_chars=self.bounds.max_message_chars,
                 save_checkpoint=self._archive.save_checkpoint,
             )
             self._conversations[conversation.id] = conversation
@@ -236,6 +239,7 @@ class StreamingManager:
             max_log_entries=self.bounds.max_log_entries,
             max_log_bytes=self.bounds.max_log_bytes,
             max_messages=self.bounds.max_messages_per_conversation,
+            max_chars=self.bounds.max_conversation_chars,
             record=self._record,
         )
         return conversation

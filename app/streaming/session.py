@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from app.errors import ColloquyError, InvalidState, RunError, RunnerLost
+from app.errors import ColloquyError, InvalidState, MessageTooLong, RunError, RunnerLost
 from app.protocol.commands import ControlAck, StopAck
 from app.protocol.common import Status, Usage
 from app.protocol.events import (
@@ -57,6 +57,7 @@ class StreamingSession:
         concurrency: Concurrency,
         clock: Clock,
         max_restarts: int = 2,
+        max_message_chars: int = 2_000_000,
         save_checkpoint: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> None:
         self.id = session_id
@@ -70,6 +71,7 @@ class StreamingSession:
         self._runners = runners
         self._clock = clock
         self._max_restarts = max_restarts
+        self._max_message_chars = max_message_chars
         self._outlet = Outlet(config, concurrency, clock, self._hand_on, self._grant)
         self._concurrency = concurrency
         self._commands = Serial(concurrency.condition)
@@ -294,7 +296,15 @@ class StreamingSession:
             if self._sink is not None:
                 self._sink.cut()  # what follows would be shown without this
             self._concurrency.spawn(self.abort, RunError("the runner sent more than it was granted"))
+        if self._history.longest_open > self._max_message_chars:
+            self._too_long()
         self._received += tokens  # after the put: a grant in between is too small, never too large
+
+    def _too_long(self) -> None:
+        if self._sink is not None:
+            self._sink.cut()
+        limit = f"{self._max_message_chars:,} characters"
+        self._concurrency.spawn(self.abort, MessageTooLong(f"a message grew beyond {limit}; what came is kept"))
 
     def keep(self, checkpoint: dict[str, Any]) -> None:
         """Keep the run's state at the end of a turn, to resume from."""

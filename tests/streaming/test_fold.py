@@ -232,3 +232,21 @@ def test_an_open_message_is_never_trimmed_and_protects_no_other() -> None:
     assert [each.message_id for each in now.messages] == ["open", "m8", "m9"]
     assert now.messages[0].content == "still here"
     assert folded.fold.message_count() == 11
+
+
+def test_the_oldest_text_is_dropped_when_all_is_too_long() -> None:
+    """Whatever was said anew, changed or withdrawn; the newest finished message is kept, however long."""
+    folded = Folded()
+    folded.fold.max_chars = 100
+    for number in range(10):
+        folded.add(AgentMessage(message_id=f"m{number}", agent="Ann", content="x" * 30))
+        folded.add(AgentMessage(message_id=f"m{number}", agent="Ann", content="y" * 30))
+    assert [each.message_id for each in folded.now.messages] == ["m7", "m8", "m9"]
+    assert folded.now.omitted_messages == 7
+    folded.add(MessageReset(message_id="m9", agent="Ann", reason="r"))
+    folded.add(MessageUpdated(message_id="m8", agent="Ann", changes={"content": "z" * 60}))
+    folded.add(AgentMessage(message_id="n", agent="Ann", content="x" * 10))
+    assert [each.message_id for each in folded.now.messages] == ["m7", "m8", "n"]
+    folded.add(AgentMessage(message_id="long", agent="Ann", content="x" * 500))
+    assert [each.message_id for each in folded.now.messages] == ["long"]
+    assert folded.fold.message_count() == folded.now.omitted_messages + 1

@@ -864,3 +864,21 @@ def _unless_illegal(command: Callable[[], Any]) -> Any:
         return command()
     except InvalidState:
         return None
+
+
+def test_a_message_without_end_ends_its_run() -> None:
+    """What came is kept as a partial message; the model is let go."""
+    stage = Stage(tokens_per_s=0)
+    stage.session._max_message_chars = 1000
+    stage.begin()
+    stage.run.start("m1")
+    for _ in range(30):
+        stage.run.delta("m1", "x" * 100)
+    stage.settle()
+    assert stage.status is Status.ERROR
+    assert "stop" in stage.run.calls
+    message = stage.messages()["m1"]
+    assert message.state == "partial"
+    assert message.reason == "message_too_long"
+    assert 1000 < len(message.content) <= 1200
+    stage.check_reader()
