@@ -11,24 +11,23 @@ from app.errors import ColloquyError, InvalidState, MessageTooLong, RunError, Ru
 from app.protocol.commands import ControlAck, StopAck
 from app.protocol.common import Status, Usage
 from app.protocol.events import (
-    AgentMessage,
     ConversationComplete,
     ConversationError,
     ConversationStatus,
     MessageDelta,
     MessageReset,
-    StillWorking,
 )
 from app.runner.wire import OnAbandoned, StartRun
 from app.streaming.buffer import BufferClosed, BufferFull
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
-from app.streaming.feed import NO_USAGE, Ending, Frame, Item, SessionSink, join_frames
-from app.streaming.history import RunHistory
+from app.streaming.feed import Ending, Frame, Item, join_frames
 from app.streaming.metrics import SessionMetrics
 from app.streaming.outlet import Chunk, Outlet
-from app.streaming.ports import Clock, Concurrency, RunHandle, Runners
+from app.streaming.ports import Clock, Concurrency, Runners
+from app.streaming.run_link import RunLink
 from app.streaming.serial import Serial
+from app.streaming.session_events import broken_off, runner_died, status_event, still_working, user_message
 from app.streaming.states import RUNNING, SESSION_VIEW, TERMINAL
 
 logger = logging.getLogger(__name__)
@@ -62,22 +61,18 @@ class StreamingSession:
     ) -> None:
         self.id = session_id
         self.conversation = conversation
-        self.run_request = run
         self.config = config
         self.metrics = SessionMetrics(started_at=clock.monotonic())
         self.last_event_at = clock.monotonic()
-        self._history = RunHistory(run.checkpoint)
         self._save_checkpoint = save_checkpoint
-        self._runners = runners
         self._clock = clock
         self._max_restarts = max_restarts
         self._max_message_chars = max_message_chars
-        self._outlet = Outlet(config, concurrency, clock, self._hand_on, self._grant)
+        self._outlet = Outlet(config, concurrency, clock, self._hand_on, lambda: self._link.grant())
+        self._link = RunLink(run, runners, config, self._outlet.buffer)
         self._concurrency = concurrency
         self._commands = Serial(concurrency.condition)
         self._changed = concurrency.condition()  # guards _result
-        self._handle: RunHandle | None = None
-        self._sink: SessionSink | None = None
         self.started_at = clock.monotonic()
         self.paused_for_absence = False
         self._opened = False
@@ -87,12 +82,14 @@ class StreamingSession:
         self._completed = False  # … unless the room has heard `conversation_complete`
         self._finishing = False
         self._result: Ending | None = None
-        self._spent_before = NO_USAGE  # by runs whose runner died
-        self._received = 0  # tokens of the present run …
-        self._allowed = run.allowed  # … and how many it may send in all
         self._said_at = clock.monotonic()
 
     # --- life ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def run_request(self) -> StartRun:
+        """What the present run was, or will be, started with."""
+        return self._link.request
 
     @property
     def status(self) -> Status:
@@ -115,18 +112,8 @@ class StreamingSession:
         if self.ended or self._opened:
             return False
         self._opened = True
-        run = self.run_request
         self.conversation.open_session(self._status_event(Status.INITIALIZING))
-        self.conversation.append_event(
-            AgentMessage(
-                message_id=f"{self.id}-user",
-                agent="user",
-                role="user",
-                content=run.content,
-                content_type="text" if run.content_type == "text" else str(run.content_type),
-            ),
-            demo=False,
-        )
+        self.conversation.append_event(user_message(self.run_request), demo=False)
         self._begun = True
         self._concurrency.spawn(self._consume)
         return True
@@ -136,7 +123,7 @@ class StreamingSession:
 
         def begin() -> None:
             if run is not None:
-                self.run_request = run
+                self._link.request = run
             self._start_run()
 
         self._commands.run(begin)
@@ -147,9 +134,8 @@ class StreamingSession:
         self._launchable = self._outlet.held
         if self._launchable:
             return
-        self._sink = sink = SessionSink(self)
         try:
-            self._handle = self._runners.start(self.run_request, sink)
+            self._link.start(self)
         except RunError as error:
             self._end(Ending(Status.ERROR, self._estimate(), error))
         except Exception:
@@ -170,8 +156,7 @@ class StreamingSession:
             self.touch()
             self._outlet.hold()
             try:
-                if self._handle is not None:
-                    self._handle.pause()
+                self._link.pause()
                 self.conversation.move_to(Status.PAUSED, self._status_event(Status.PAUSED))
             except RunnerLost:  # the recovery that is under way finds the session paused
                 self.conversation.move_to(Status.PAUSED, self._status_event(Status.PAUSED))
@@ -196,11 +181,8 @@ class StreamingSession:
             self.touch()
             if self._launchable:
                 self._start_run()
-            elif self._handle is not None:
-                try:
-                    self._handle.resume()
-                except RunnerLost:
-                    pass  # its sink has been told, and recovers
+            else:
+                self._link.resume()
             return self._ack()
 
         return self._commands.run(open_gate)
@@ -260,13 +242,7 @@ class StreamingSession:
     def _close(self, ending: Ending) -> None:
         self._ending = ending
         self._outlet.hurry()
-        usage = self._estimate()
-        if self._handle is not None:
-            try:
-                usage = self._handle.stop() + self._spent_before
-            except RunnerLost:
-                pass
-        self._end(replace(ending, usage=usage))
+        self._end(replace(ending, usage=self._link.stop() or self._estimate()))
 
     def _estimate(self) -> Usage:
         tokens = self.metrics.tokens_received
@@ -285,7 +261,7 @@ class StreamingSession:
     def feed(self, name: str, payload: dict[str, Any], tokens: int, demo: bool) -> None:
         """Take one event of the run. Does not block."""
         self.touch()
-        self._history.note(name, payload)
+        self._link.history.note(name, payload)
         deltas = tokens if name == MessageDelta.name else 0  # other events may go ahead of their grant: they must fit
         self.metrics.tokens_received += deltas
         try:
@@ -293,33 +269,31 @@ class StreamingSession:
         except BufferClosed:
             return
         except (BufferFull, ValueError):  # the runner has broken its word: what it may send always fits
-            if self._sink is not None:
-                self._sink.cut()  # what follows would be shown without this
+            self._link.cut()  # what follows would be shown without this
             self._concurrency.spawn(self.abort, RunError("the runner sent more than it was granted"))
-        if self._history.longest_open > self._max_message_chars:
+        if self._link.history.longest_open > self._max_message_chars:
             self._too_long()
-        self._received += tokens  # after the put: a grant in between is too small, never too large
+        self._link.count(tokens)
 
     def _too_long(self) -> None:
-        if self._sink is not None:
-            self._sink.cut()
+        self._link.cut()
         limit = f"{self._max_message_chars:,} characters"
         self._concurrency.spawn(self.abort, MessageTooLong(f"a message grew beyond {limit}; what came is kept"))
 
     def keep(self, checkpoint: dict[str, Any]) -> None:
         """Keep the run's state at the end of a turn, to resume from."""
-        self._history.checkpoint = checkpoint
+        self._link.history.checkpoint = checkpoint
         if self._save_checkpoint is not None:
             self._save_checkpoint(self.conversation.id, checkpoint)
 
     def ran_out(self, ending: Ending) -> None:
         """The run is over."""
         self.touch()
-        self._end(replace(ending, usage=ending.usage + self._spent_before))
+        self._end(replace(ending, usage=ending.usage + self._link.spent_before))
 
     def runner_lost(self) -> None:
         """The runner died: resume in another one, from the last finished turn."""
-        self._handle = None
+        self._link.lost()
         if self._ending is None and not self.ended:
             self._concurrency.spawn(self._recover)
 
@@ -329,37 +303,28 @@ class StreamingSession:
     def _go_on_elsewhere(self) -> None:
         if self._ending is not None or self.ended:
             return
-        if self._history.outcome is not None:  # it was only about to say that it has ended
-            self._end(Ending(Status.COMPLETED, self._history.outcome + self._spent_before))
+        history = self._link.history
+        if history.outcome is not None:  # it was only about to say that it has ended
+            self._end(Ending(Status.COMPLETED, history.outcome + self._link.spent_before))
             return
-        self._spent_before = self._estimate()
+        self._link.spent_before = self._estimate()
         if self.metrics.runner_restarts >= self._max_restarts:
             lost = RunnerLost("the agent process died, and again after it was replaced")
-            self._end(Ending(Status.ERROR, self._spent_before, lost))
+            self._end(Ending(Status.ERROR, self._link.spent_before, lost))
             return
         self.metrics.runner_restarts += 1
         self._outlet.flush()
-        demo = self.conversation.demo
-        told = ConversationError(
-            error="The agent process died. The conversation goes on from its last finished turn.",
-            code=RunnerLost.code,
-            retryable=True,
-            recovering=True,
-        )
+        demo, told = self.conversation.demo, runner_died()
         if self._outlet.held:  # an error overtakes what a pause holds back
             self.conversation.append_event(told)
         else:
             self.feed(told.name, told.to_wire(), 0, demo)
-        for message_id, agent in list(self._history.open_messages.items()):
+        for message_id, agent in list(history.open_messages.items()):
             reset = MessageReset(message_id=message_id, agent=agent, reason=RunnerLost.code)
             self.feed(reset.name, reset.to_wire(), 0, demo)
-        self._outlet.between_steps(self._count_anew)
-        self.run_request = self._history.resume(self.run_request, self._allowed)
+        self._outlet.between_steps(self._link.count_anew)
+        self._link.request_next()
         self._start_run()
-
-    def _count_anew(self) -> None:
-        self._received = 0
-        self._allowed = max(1, self.config.high_water_tokens - self._outlet.buffer.tokens)
 
     # --- consumer -----------------------------------------------------------------------------------------------------
 
@@ -371,17 +336,12 @@ class StreamingSession:
             self._break_off()
 
     def _break_off(self) -> None:
-        if self._sink is not None:
-            self._sink.cut()
+        self._link.cut()
         self._outlet.buffer.close()
         self._ending = Ending(Status.ERROR, error=RunError("the session broke; the server's log says why"))
         if not self.ended:
             self._finish(Ending(Status.ERROR, self._estimate()))
-        if self._handle is not None:
-            try:
-                self._handle.stop()
-            except RunnerLost:
-                pass
+        self._link.stop()
 
     def _hand_on(self, chunk: Chunk, now: float) -> None:
         self.touch()
@@ -395,7 +355,7 @@ class StreamingSession:
         if ends is not None:
             self._finish(ends)
         else:
-            self._grant()
+            self._link.grant()
 
     def _split_at_status(self, frames: list[Frame]) -> list[list[Frame]]:
         """What may be appended; a run that speaks is active, whether it said so or not."""
@@ -412,21 +372,11 @@ class StreamingSession:
     def _tells_the_model(self, payload: dict[str, Any]) -> bool:
         return bool(payload.get("model")) and payload["status"] == self.conversation.status
 
-    def _grant(self) -> None:
-        handle, buffer = self._handle, self._outlet.buffer
-        if handle is None or not buffer.inlet_open or buffer.tokens > self.config.low_water_tokens:
-            return
-        received = self._received  # before the fill: what comes in between makes the grant smaller
-        if self._allowed - received <= self.config.high_water_tokens // 2:
-            self._allowed = received + self.config.high_water_tokens - buffer.tokens
-            handle.grant(self._allowed)
-
     def _end(self, ending: Ending) -> None:
         """Put the end behind whatever waits in the buffer; only the first end counts."""
         if self._result is not None or self._outlet.buffer.closed:
             return
-        if self._sink is not None:
-            self._sink.cut()
+        self._link.cut()
         if ending.status is not Status.COMPLETED:
             self._outlet.hurry()
         self._outlet.end(ending)
@@ -448,10 +398,7 @@ class StreamingSession:
         conversation = self.conversation
         why = ending.error.error_code if ending.error else str(ending.status)
         for message in conversation.fold.open_messages():
-            broken = AgentMessage(
-                message_id=message.message_id, agent=message.agent, content=message.content, partial=True, reason=why
-            )
-            conversation.append_event(broken)
+            conversation.append_event(broken_off(message, why))
         if ending.error is not None and not ending.said:
             error = ending.error
             conversation.append_event(
@@ -480,31 +427,15 @@ class StreamingSession:
         self.last_event_at = self._clock.monotonic()
 
     def _status_event(self, status: Status, ending: Ending | None = None) -> ConversationStatus:
-        error = ending.error if ending else None
-        return ConversationStatus(
-            status=status,
-            session_id=self.id,
-            team=self.run_request.team.name,
-            agents=self.run_request.team.agents if status is Status.INITIALIZING else (),
-            code=error.error_code if error else None,
-            reason=error.message if error else ending.reason if ending else None,
-            usage=ending.usage if ending else None,
-        )
+        return status_event(self.run_request, status, ending)
 
     def say_still_working(self, now: float) -> None:
         """Tell the room of a silent team that it is not hung."""
         if self.ended or self._outlet.held or now - self._said_at < _SILENCE_S or self.status not in RUNNING:
             return
         self._said_at = now
-        progress = self.conversation.fold.progress
-        self.conversation.announce(
-            StillWorking(
-                conversation_id=self.conversation.id,
-                **progress.model_dump(exclude={"message"}),
-                message=progress.message or "still working",
-                silent_s=round(now - self.last_event_at, 1),
-            )
-        )
+        silent_s = now - self.last_event_at
+        self.conversation.announce(still_working(self.conversation.id, self.conversation.fold.progress, silent_s))
 
     @property
     def tokens_dropped(self) -> int:

@@ -1,0 +1,62 @@
+"""The events that a session says itself; everything else comes from its run."""
+
+from __future__ import annotations
+
+from app.errors import RunnerLost
+from app.protocol.common import Status
+from app.protocol.events import AgentMessage, ConversationError, ConversationStatus, StillWorking
+from app.protocol.snapshot import MessageView, ProgressView
+from app.runner.wire import StartRun
+from app.streaming.feed import Ending
+
+
+def status_event(run: StartRun, status: Status, ending: Ending | None = None) -> ConversationStatus:
+    """The session of this run is in that state now."""
+    error = ending.error if ending else None
+    return ConversationStatus(
+        status=status,
+        session_id=run.session,
+        team=run.team.name,
+        agents=run.team.agents if status is Status.INITIALIZING else (),
+        code=error.error_code if error else None,
+        reason=error.message if error else ending.reason if ending else None,
+        usage=ending.usage if ending else None,
+    )
+
+
+def user_message(run: StartRun) -> AgentMessage:
+    """What the user has said to begin this run."""
+    return AgentMessage(
+        message_id=f"{run.session}-user",
+        agent="user",
+        role="user",
+        content=run.content,
+        content_type="text" if run.content_type == "text" else str(run.content_type),
+    )
+
+
+def runner_died() -> ConversationError:
+    """The run's process is gone, and the run is resumed in another one."""
+    return ConversationError(
+        error="The agent process died. The conversation goes on from its last finished turn.",
+        code=RunnerLost.code,
+        retryable=True,
+        recovering=True,
+    )
+
+
+def broken_off(message: MessageView, why: str) -> AgentMessage:
+    """An open message will not be finished: its text so far is kept."""
+    return AgentMessage(
+        message_id=message.message_id, agent=message.agent, content=message.content, partial=True, reason=why
+    )
+
+
+def still_working(conversation_id: str, progress: ProgressView, silent_s: float) -> StillWorking:
+    """A silent team is not a hung one."""
+    return StillWorking(
+        conversation_id=conversation_id,
+        **progress.model_dump(exclude={"message"}),
+        message=progress.message or "still working",
+        silent_s=round(silent_s, 1),
+    )
