@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         500, ge=10, description="messages that a snapshot keeps; older ones are counted as omitted"
     )
     max_message_chars: int = Field(
-        2_000_000, ge=1000, description="a message that grows beyond ends its run with `message_too_long`"
+        67_108_864, ge=1000, description="a message that grows beyond ends its run with `message_too_long`"
     )
     max_conversation_chars: int = Field(
         8_000_000, ge=10_000, description="text that a snapshot keeps; older messages are counted as omitted"

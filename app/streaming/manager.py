@@ -46,7 +46,7 @@ class Bounds:
     max_running_sessions: int = 200
     max_conversations: int = 1000
     max_messages_per_conversation: int = 500
-    max_message_chars: int = 2_000_000
+    max_message_chars: int = 67_108_864
     max_conversation_chars: int = 8_000_000
     max_log_entries: int = 20_000
     max_log_bytes: int = 4_194_304

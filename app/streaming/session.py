@@ -56,7 +56,7 @@ class StreamingSession:
         concurrency: Concurrency,
         clock: Clock,
         max_restarts: int = 2,
-        max_message_chars: int = 2_000_000,
+        max_message_chars: int = 67_108_864,
         save_checkpoint: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> None:
         self.id = session_id
