@@ -1,0 +1,40 @@
+"""``/api/conversations/<id>/stream``: the events of the protocol as SSE, or over a WebSocket as ``{type, data}``."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from app.protocol.common import ContentType, Payload
+
+NEW = "new"
+"""The id of a conversation that is yet to be started."""
+
+
+class BridgeCommand(Payload):
+    """What a client sends: ``{"type": name, "data": {…}}``; the fields may also stand beside ``type``."""
+
+    name: ClassVar[str]
+
+
+class StartConversation(BridgeCommand):
+    """Start a conversation, or the next session of this one, which has ended."""
+
+    name = "start_conversation"
+    content: Annotated[str, Field(description="what the agents shall talk about; bounded by MAX_CONTENT_BYTES")]
+    content_type: Annotated[ContentType, Field(alias="contentType")] = ContentType.TEXT
+    team: Annotated[str | None, Field(min_length=1, max_length=100, description="default: the server's own")] = None
+    client_id: Annotated[
+        str | None, Field(alias="clientId", min_length=1, max_length=64, description="as in `start_stream`")
+    ] = None
+
+
+class Control(BridgeCommand):
+    """Pause, resume or stop the conversation."""
+
+    name = "control"
+    action: Literal["pause", "resume", "stop"]
+
+
+BRIDGE_COMMANDS: tuple[type[BridgeCommand], ...] = (StartConversation, Control)

@@ -1,0 +1,51 @@
+"""``/v1/conversation/<id>/stream``: a conversation's messages, stored ones first, as ``{type, data}``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from app.protocol.common import Payload
+
+CONNECTED = "connected"
+INITIAL_MESSAGE = "initial_message"
+MESSAGE_ADDED = "message_added"
+MESSAGE_UPDATED = "message_updated"
+HEARTBEAT = "heartbeat"
+ERROR = "error"
+
+MESSAGE_TYPES: tuple[str, ...] = (CONNECTED, INITIAL_MESSAGE, MESSAGE_ADDED, MESSAGE_UPDATED, HEARTBEAT, ERROR)
+FILTERABLE: tuple[str, ...] = (INITIAL_MESSAGE, MESSAGE_ADDED, MESSAGE_UPDATED)
+
+
+class Message(Payload):
+    """One message, here and in ``GET /api/conversations/<id>/messages``."""
+
+    id: str
+    role: Annotated[str, Field(description="`user`, or the agent's name")]
+    message: Annotated[str, Field(description="the text as it stands")]
+    timestamp: Annotated[str, Field(description="UTC, ISO 8601: when it began")]
+    updated_at: Annotated[str, Field(description="UTC, ISO 8601: when it last changed")]
+    updated_by: Annotated[str | None, Field(description="who changed it; null: the run itself")] = None
+    feedback_received: bool = False
+
+
+class PlacedMessage(Message):
+    """A message as an event: the position to come back with stands beside it."""
+
+    epoch: Annotated[str, Field(description="identity of the log; offsets compare only within one epoch")]
+    offset: Annotated[int, Field(description="with it, everything up to here has been told")]
+
+
+class MessageChanges(Payload):
+    """With ``delta=true``, `message_updated` carries this: the fields that have changed, and no others."""
+
+    id: str
+    append: Annotated[str | None, Field(description="text to append to `message`")] = None
+    message: Annotated[str | None, Field(description="where it was not only added to")] = None
+    updated_at: str | None = None
+    updated_by: str | None = None
+    feedback_received: bool | None = None
+    epoch: str
+    offset: int

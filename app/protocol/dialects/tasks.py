@@ -1,0 +1,151 @@
+"""``/ws/stream``: a task is given in a chat message; its steps, tools, progress and result come back.
+
+Commands are ``{"type": name, "payload": {…}}``, events flat objects with ``type``. Beside their own fields all events
+carry ``timestamp``, and those of a task ``conversation_id``, ``epoch`` and ``offset``: the position to come back with.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from app.protocol.common import ContentType, Payload
+
+
+class TaskCommand(Payload):
+    """What a client sends, under ``payload``."""
+
+    name: ClassVar[str]
+
+
+class Chat(TaskCommand):
+    """Give a task; after the end of one, the next turn of the same conversation."""
+
+    name = "chat"
+    message: Annotated[str, Field(description="the task; bounded by MAX_CONTENT_BYTES")]
+    content_type: ContentType = ContentType.TEXT
+    team: Annotated[str | None, Field(min_length=1, max_length=100, description="default: the server's own")] = None
+
+
+class Cancel(TaskCommand):
+    """End the task. Losing the connection does not."""
+
+    name = "cancel"
+
+
+class TaskPing(TaskCommand):
+    """Is answered with `pong`."""
+
+    name = "ping"
+
+
+class Resume(TaskCommand):
+    """Follow a task that goes on, from a position on; as the query parameters of the same names."""
+
+    name = "resume"
+    conversation_id: Annotated[str, Field(min_length=1, max_length=64)]
+    epoch: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+    offset: Annotated[int | None, Field(ge=0)] = None
+
+
+TASK_COMMANDS: tuple[type[TaskCommand], ...] = (Chat, Cancel, TaskPing, Resume)
+
+TaskStatus = Literal["initializing", "processing", "paused", "completed", "cancelled", "error"]
+
+
+class TaskEvent(Payload):
+    """One event of a task. ``type`` is its name on the wire."""
+
+    type: ClassVar[str]
+
+    def to_wire(self) -> dict[str, Any]:
+        return {"type": self.type, **self.model_dump(mode="json")}
+
+
+class TaskStatusEvent(TaskEvent):
+    """initializing → processing → … → completed, or cancelled, or error."""
+
+    type = "status"
+    status: TaskStatus
+    message: Annotated[str, Field(description="a sentence for a person")]
+
+
+class TaskStep(TaskEvent):
+    """An agent begins its turn."""
+
+    type = "agent_step"
+    agent: str
+    emoji: str = ""
+
+
+class TaskToolCall(TaskEvent):
+    type = "tool_call"
+    agent: str
+    tool: str
+    arguments: Annotated[str, Field(description="JSON, as the model wrote it")] = ""
+    call_id: str
+
+
+class TaskToolResult(TaskEvent):
+    type = "tool_result"
+    agent: str
+    tool: str
+    success: bool
+    preview: str = ""
+    call_id: str
+
+
+class TaskProgress(TaskEvent):
+    type = "progress"
+    current_turn: int
+    max_turns: int | None = None
+    percentage: Annotated[float | None, Field(description="0 to 100, two decimals")] = None
+
+
+class TaskResult(TaskEvent):
+    """What came of it."""
+
+    type = "result"
+    content: str
+    format: Literal["markdown"] = "markdown"
+
+
+class TaskChart(TaskEvent):
+    type = "chart_generated"
+    chart_id: str
+    url: str
+    symbol: str = ""
+
+
+class TaskError(TaskEvent):
+    """Something failed; `recoverable`: the task goes on, or the same again may succeed."""
+
+    type = "error"
+    message: str
+    details: Annotated[dict[str, Any], Field(description="`code`, and what else is known")] = {}
+    recoverable: bool = False
+
+
+class Pong(TaskEvent):
+    type = "pong"
+
+
+class IdlePing(TaskEvent):
+    """The client has said nothing for IDLE_PING_S. Beside it goes a ping of the WebSocket itself, which must be answered."""
+
+    type = "ping"
+
+
+TASK_EVENTS: tuple[type[TaskEvent], ...] = (
+    TaskStatusEvent,
+    TaskStep,
+    TaskToolCall,
+    TaskToolResult,
+    TaskProgress,
+    TaskResult,
+    TaskChart,
+    TaskError,
+    Pong,
+    IdlePing,
+)
