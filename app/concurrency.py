@@ -26,6 +26,8 @@ _MAX_CONNECTIONS = 65_536
 _LATENESS_INTERVAL_S = 0.01
 _LATENESS_WINDOW_S = 60.0
 _HTTP_BUFFER_BYTES = 1024  # eventlet keeps its HTTP buffers (8 and 16 kB) as long as a WebSocket lives
+_SOCKET = "colloquy.socket"
+_ENGINE_IO = "/socket.io/"
 
 
 def patch(mode: str) -> None:
@@ -152,8 +154,42 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def socket_of(environ: dict[str, Any]) -> socket.socket:
+    """The connection on which a request came, under :func:`serve`.
+
+    :raises RuntimeError: under another server, which keeps it to itself.
+    """
+    found = environ.get(_SOCKET)
+    if found is None:
+        raise RuntimeError("this server does not give its connections away")
+    sock: socket.socket = found
+    return sock
+
+
+def end_without_response(environ: dict[str, Any]) -> list[bytes]:
+    """What a WSGI application returns that has spoken on :func:`socket_of` by itself and is done with it.
+
+    Nothing of HTTP is written after it.
+    """
+    if "eventlet.input" in environ:
+        from eventlet import wsgi
+
+        wsgi.WSGI_LOCAL.already_handled = True
+    elif "werkzeug.socket" in environ:
+        raise ConnectionError("not a response")  # Werkzeug takes this for a client that has left
+    return []
+
+
+def write_at_once(environ: dict[str, Any]) -> None:
+    """Let each piece of this response's body be sent when it is made; eventlet gathers 4 kB."""
+    environ["eventlet.minimum_write_chunk_size"] = 1
+
+
 def serve(mode: str, listener: socket.socket, app: Any) -> None:
-    """Serve a WSGI application on a listening socket until the process ends."""
+    """Serve a WSGI application on a listening socket until the process ends.
+
+    It finds each request's connection by :func:`socket_of`.
+    """
     gc.collect()
     gc.freeze()  # what exists now lives as long as the process: keep it out of every later collection
     if mode == "eventlet":
@@ -162,16 +198,33 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
         class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]  # eventlet has no types
             rbufsize = wbufsize = _HTTP_BUFFER_BYTES
 
+            def get_environ(self) -> dict[str, Any]:
+                environ: dict[str, Any] = super().get_environ()
+                return environ | {_SOCKET: self.connection}
+
         eventlet.wsgi.server(listener, app, log_output=False, max_size=_MAX_CONNECTIONS, debug=False, protocol=Protocol)
     elif mode == "gevent":
         from gevent.pywsgi import WSGIServer
         from geventwebsocket.handler import WebSocketHandler
 
-        WSGIServer(listener, app, handler_class=WebSocketHandler, log=None, error_log=logger).serve_forever()
+        class GeventHandler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has no types
+            def get_environ(self) -> dict[str, Any]:
+                environ: dict[str, Any] = super().get_environ()
+                environ[_SOCKET] = self.socket
+                return environ
+
+            def upgrade_websocket(self) -> Any:
+                """For Engine.IO only: the other doors speak WebSocket by themselves."""
+                return super().upgrade_websocket() if self.environ["PATH_INFO"].startswith(_ENGINE_IO) else None
+
+        WSGIServer(listener, app, handler_class=GeventHandler, log=None, error_log=logger).serve_forever()
     else:
         from werkzeug.serving import WSGIRequestHandler, make_server
 
         class Handler(WSGIRequestHandler):
+            def make_environ(self) -> Any:
+                return super().make_environ() | {_SOCKET: self.connection}
+
             def run_wsgi(self) -> None:
                 super().run_wsgi()
                 if "Upgrade" in self.headers:  # else Werkzeug waits for HTTP where a WebSocket has ended

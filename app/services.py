@@ -9,6 +9,7 @@ from typing import cast
 from flask import current_app
 
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
+from app.connections import ClientTasks, Connections
 from app.namespaces.layer import SocketLayer
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
@@ -35,6 +36,8 @@ class Services:
     clock: SystemClock
     lateness: LatenessMonitor
     sockets: SocketLayer
+    connections: Connections
+    clients: ClientTasks
     started_at: float = field(default_factory=time.monotonic)
 
     def start(self) -> None:
@@ -44,11 +47,16 @@ class Services:
         self.models.start()
         self.supervisor.warm_up()
 
+    def active_connections(self) -> int:
+        """How many connections there are, at all doors."""
+        return self.sockets.connections() + len(self.connections)
+
     def shutdown(self) -> None:
         """End all runs, tell their rooms, and end the child processes; takes less than 3 s."""
         deadline = time.monotonic() + _SHUTDOWN_S
         self.manager.shutdown(deadline)
         self.sockets.disconnect_everybody()
+        self.connections.close_all()
         self.supervisor.close(deadline)
         self.models.close(deadline)
 

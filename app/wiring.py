@@ -9,12 +9,15 @@ from flask import Flask
 
 from app.auth.guard import LocalGuard
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
+from app.connections import ClientTasks, Connections
 from app.http.conversations import conversations
 from app.http.errors import register_errors
 from app.http.front import RefuseCompression
 from app.http.health import health
 from app.http.pages import add_security_headers, pages
 from app.http.protocol import protocol
+from app.http.sockets.front import SocketDoors
+from app.http.sse import sse
 from app.http.websocket import websocket
 from app.namespaces.layer import SocketLayer
 from app.runner.models import ModelDirectory
@@ -44,7 +47,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     )
     parts = _parts(settings, version)
     app.extensions["colloquy"] = parts
-    for blueprint in (pages, conversations, websocket, health, protocol):
+    for blueprint in (pages, conversations, sse, websocket, health, protocol):
         app.register_blueprint(blueprint)
     register_errors(app)
     app.after_request(add_security_headers)
@@ -53,6 +56,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     except Exception as error:
         logger.exception("the socket layer could not start; only HTTP is served")
         parts.sockets.failed(error)
+    app.wsgi_app = SocketDoors(app.wsgi_app, parts)  # type: ignore[method-assign]
     if not settings.websocket_compression:
         app.wsgi_app = RefuseCompression(app.wsgi_app)  # type: ignore[method-assign]
     app.wsgi_app = LocalGuard(  # type: ignore[method-assign]
@@ -99,6 +103,13 @@ def _parts(settings: Settings, version: str) -> Services:
         clock=clock,
         lateness=LatenessMonitor(mode),
         sockets=sockets,
+        connections=Connections(
+            mode,
+            max_connections=settings.max_connections,
+            slow_client_timeout_s=settings.slow_client_timeout_s,
+            elsewhere=sockets.connections,
+        ),
+        clients=ClientTasks(settings.max_conversations),
     )
 
 

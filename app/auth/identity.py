@@ -20,9 +20,16 @@ class Principal:
 LOCAL = Principal("local")
 
 
-def identify(environ: Mapping[str, Any]) -> Principal:
+def bearer_token(environ: Mapping[str, Any], elsewhere: str | None = None) -> str | None:
+    """The token that a request carries in its ``Authorization`` header; else the one that was found ``elsewhere``."""
+    scheme, _, token = str(environ.get("HTTP_AUTHORIZATION") or elsewhere or "").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else scheme or None
+
+
+def identify(environ: Mapping[str, Any], token: str | None = None) -> Principal:
     """The principal of a request, from its WSGI environment.
 
+    :param token: see :func:`bearer_token`; until people can sign in, any one and none are the same.
     :raises Unauthenticated: when the request does not come from this machine.
     """
     address = str(environ.get("REMOTE_ADDR", ""))

@@ -9,6 +9,8 @@ from flask import Blueprint, request
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
 from app.errors import InvalidPayload
+from app.http.message_view import shape, stored
+from app.http.reading import find_conversation, wish_of
 from app.services import services
 from app.streaming.conversation import Conversation
 
@@ -37,6 +39,16 @@ def show_conversation(conversation_id: str) -> dict[str, Any]:
     conversation = services().manager.get(conversation_id)
     authorise(identify(request.environ), Action.WATCH, conversation)
     return conversation.snapshot()
+
+
+@conversations.get("/api/conversations/<key>/messages")
+def show_messages(key: str) -> dict[str, Any]:
+    """A conversation's messages (by its id or its name), oldest first; ``?since=`` leaves out what has not changed."""
+    conversation = find_conversation(services().manager, identify(request.environ), key, Action.WATCH)
+    snapshot = conversation.snapshot()
+    found = [shape(view).model_dump() for view in stored(snapshot, wish_of(request.args).since)]
+    place = {name: snapshot[name] for name in ("conversation_id", "epoch", "offset", "omitted_messages")}
+    return {**place, "messages": found}
 
 
 @conversations.get("/api/teams")

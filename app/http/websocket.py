@@ -52,7 +52,8 @@ def status() -> dict[str, Any]:
         "protocol": PROTOCOL_VERSION,
         "version": parts.version,
         "uptime_s": round(time.monotonic() - parts.started_at, 3),
-        "active_connections": parts.sockets.connections(),
+        "active_connections": parts.active_connections(),
+        "connections": {"socketio": parts.sockets.connections(), **parts.connections.by_door()},
         "conversations": len(parts.manager.conversations()),
         "sessions": {
             "running": sum(not session.ended for session in sessions),
@@ -96,7 +97,9 @@ def broadcast() -> dict[str, Any]:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         raise InvalidPayload(f"{where}: {first['msg']}") from None
-    recipients = parts.sockets.broadcast(Broadcast(message=body.message, level=body.level), parts.clock.now_iso())
+    event, timestamp = Broadcast(message=body.message, level=body.level), parts.clock.now_iso()
+    recipients = parts.sockets.broadcast(event, timestamp)
+    recipients += parts.connections.broadcast(event.name, {**event.to_wire(), "timestamp": timestamp})
     return {"ok": True, "recipients": recipients, "timestamp": parts.clock.now_iso()}
 
 
@@ -106,7 +109,7 @@ def ws_status() -> dict[str, Any]:
     authorise(identify(request.environ), Action.OPERATE)
     parts = services()
     return {
-        "active_connections": parts.sockets.connections(),
+        "active_connections": parts.active_connections(),
         "status": "running" if parts.sockets.error is None else "unavailable",
         "timestamp": parts.clock.now_iso(),
     }

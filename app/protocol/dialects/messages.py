@@ -14,8 +14,11 @@ MESSAGE_ADDED = "message_added"
 MESSAGE_UPDATED = "message_updated"
 HEARTBEAT = "heartbeat"
 ERROR = "error"
+PING = "ping"
+"""The only command, and not needed: it is answered with `pong`."""
+PONG = "pong"
 
-MESSAGE_TYPES: tuple[str, ...] = (CONNECTED, INITIAL_MESSAGE, MESSAGE_ADDED, MESSAGE_UPDATED, HEARTBEAT, ERROR)
+MESSAGE_TYPES: tuple[str, ...] = (CONNECTED, INITIAL_MESSAGE, MESSAGE_ADDED, MESSAGE_UPDATED, HEARTBEAT, ERROR, PONG)
 FILTERABLE: tuple[str, ...] = (INITIAL_MESSAGE, MESSAGE_ADDED, MESSAGE_UPDATED)
 
 

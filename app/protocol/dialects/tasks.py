@@ -123,7 +123,7 @@ class TaskError(TaskEvent):
 
     type = "error"
     message: str
-    details: Annotated[dict[str, Any], Field(description="`code`, and what else is known")] = {}
+    details: Annotated[str, Field(description="the error's stable code")] = ""
     recoverable: bool = False
 
 
@@ -132,7 +132,7 @@ class Pong(TaskEvent):
 
 
 class IdlePing(TaskEvent):
-    """The client has said nothing for IDLE_PING_S. Beside it goes a ping of the WebSocket itself, which must be answered."""
+    """The client has said nothing for IDLE_PING_S. A ping of the WebSocket goes beside it; that must be answered."""
 
     type = "ping"
 

@@ -1,0 +1,231 @@
+"""The connections of all doors beside Socket.IO: counted, told of a broadcast, and cut off when they take nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import socket
+import struct
+import termios
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from app.errors import LimitExceeded
+from app.streaming.ports import Clock, Concurrency
+
+logger = logging.getLogger(__name__)
+
+_SWEEP_S = 1.0
+_AT_A_TIME = 200  # connections looked at before others get their turn
+_LEFT = (7, 8)  # Linux, tcp_states.h: TCP_CLOSE, TCP_CLOSE_WAIT: the other side sends no more
+
+
+class Outlet:
+    """A connection on which somebody is sent things, and whether it takes them.
+
+    The kernel takes a lot for a client that takes nothing; what counts is what has left its queue.
+
+    :param sock: the connection, in blocking mode.
+    :param send_buffer_bytes: the kernel's send buffer; 0: as it is.
+    """
+
+    def __init__(self, sock: socket.socket, clock: Clock, *, send_buffer_bytes: int = 0) -> None:
+        self.socket = sock
+        self.written_bytes = 0
+        self._clock = clock
+        self._most_taken = 0
+        self._progress_at = clock.monotonic()
+        self._writing = False
+        self.aborted = False
+        if send_buffer_bytes:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+
+    def begin_write(self) -> None:
+        """Something waits for this client from here on."""
+        if not self._writing and not self.unsent_bytes():
+            self._progress_at = self._clock.monotonic()
+        self._writing = True
+
+    def wrote(self, size_bytes: int) -> None:
+        """The kernel has taken so much of it."""
+        self.written_bytes += size_bytes
+
+    def end_write(self) -> None:
+        """The kernel has taken all of it."""
+        self._writing = False
+
+    def unsent_bytes(self) -> int:
+        """What the kernel holds that the client has not acknowledged; 0 where that cannot be told."""
+        try:
+            return int(struct.unpack("i", fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+        except (OSError, ValueError):
+            return 0
+
+    def stalled_s(self) -> float:
+        """For how long the client has taken nothing although something was waiting, in seconds."""
+        now, unsent = self._clock.monotonic(), self.unsent_bytes()
+        taken = self.written_bytes - unsent
+        if taken > self._most_taken or not (unsent or self._writing):
+            self._most_taken, self._progress_at = max(taken, self._most_taken), now
+        return now - self._progress_at
+
+    def left(self) -> bool:
+        """Whether the client has closed its side; False where that cannot be told."""
+        try:
+            state: int = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        except (OSError, AttributeError, IndexError):
+            return False
+        return state in _LEFT
+
+    def abort(self) -> None:
+        """End the connection at once and free what waits in the kernel; whoever reads or writes on it finds out."""
+        self.aborted = True
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+
+class Connection:
+    """What the registry holds: one client of one door."""
+
+    def __init__(self, door: str, outlet: Outlet) -> None:
+        self.door = door
+        self.outlet = outlet
+
+    def tell(self, name: str, payload: dict[str, Any]) -> bool:
+        """Pass a transient event on, without waiting; False if this door has no way to say it."""
+        raise NotImplementedError
+
+    def gone(self) -> None:
+        """The client has left, as the kernel knows: end what works for it."""
+
+    def close(self) -> None:
+        """The server ends: say goodbye, without waiting."""
+        self.outlet.abort()
+
+
+class Connections:
+    """All of them. Safe to use from several threads or greenlets.
+
+    :param elsewhere: how many connections there are beside these; all together they are bounded.
+    """
+
+    def __init__(
+        self,
+        concurrency: Concurrency,
+        *,
+        max_connections: int,
+        slow_client_timeout_s: float,
+        elsewhere: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._concurrency = concurrency
+        self._max_connections = max_connections
+        self._timeout_s = slow_client_timeout_s
+        self._elsewhere = elsewhere
+        self._all: set[Connection] = set()
+        self._lock = threading.Lock()  # guards the set
+        self._sweeping = False
+        self.cut_off = 0
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def by_door(self) -> dict[str, int]:
+        """How many connections each door has."""
+        found: dict[str, int] = {}
+        for connection in self._list():
+            found[connection.door] = found.get(connection.door, 0) + 1
+        return found
+
+    def check_room(self) -> None:
+        """:raises LimitExceeded: when there is no room for one more."""
+        if len(self._all) + self._elsewhere() >= self._max_connections:
+            self.refused += 1
+            raise LimitExceeded(f"{self._max_connections} connections are open; try again later")
+
+    def enter(self, connection: Connection) -> None:
+        """Take one in. :raises LimitExceeded: when there are too many."""
+        self.check_room()
+        with self._lock:
+            self._all.add(connection)
+            begin, self._sweeping = not self._sweeping, True
+        if begin:
+            self._concurrency.spawn(self._sweep_while_needed)
+
+    def leave(self, connection: Connection) -> None:
+        """Let one go; more than once is no error."""
+        with self._lock:
+            self._all.discard(connection)
+
+    def broadcast(self, name: str, payload: dict[str, Any]) -> int:
+        """Pass a transient event to everybody; how many were told."""
+        return sum(connection.tell(name, payload) for connection in self._list())
+
+    def close_all(self) -> None:
+        """Say goodbye to everybody."""
+        for connection in self._list():
+            try:
+                connection.close()
+            except Exception:
+                logger.exception("a connection of %s could not be closed", connection.door)
+
+    def _sweep_while_needed(self) -> None:
+        while True:
+            self._concurrency.sleep(_SWEEP_S)
+            try:
+                self.sweep()
+            except Exception:
+                logger.exception("looking after connections failed")
+            with self._lock:
+                if not self._all:
+                    self._sweeping = False
+                    return
+
+    def sweep(self) -> None:
+        """Cut off who takes nothing, and notice who has left."""
+        for number, connection in enumerate(self._list()):
+            if number % _AT_A_TIME == _AT_A_TIME - 1:
+                self._concurrency.sleep(0)
+            if connection.outlet.stalled_s() > self._timeout_s:
+                self.cut_off += 1
+                logger.info("a client of %s took nothing for %g s and was cut off", connection.door, self._timeout_s)
+                connection.outlet.abort()
+                connection.gone()
+            elif connection.outlet.left():
+                connection.gone()
+
+    def _list(self) -> list[Connection]:
+        with self._lock:
+            return list(self._all)
+
+
+class ClientTasks:
+    """Which conversation a client of the task door works on, by the id that the client has given itself.
+
+    Safe to use from several threads or greenlets.
+
+    :param most: clients remembered; the one that has started nothing for longest is forgotten first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._conversations: dict[tuple[str, str], str] = {}
+        self._lock = threading.Lock()  # guards the dict
+
+    def remember(self, owner: str, client_id: str, conversation_id: str) -> None:
+        """Note what a client works on."""
+        with self._lock:
+            self._conversations.pop((owner, client_id), None)
+            self._conversations[owner, client_id] = conversation_id
+            if len(self._conversations) > self._most:
+                del self._conversations[next(iter(self._conversations))]
+
+    def conversation_of(self, owner: str, client_id: str) -> str | None:
+        """What a client works on, or worked on last."""
+        with self._lock:
+            return self._conversations.get((owner, client_id))

@@ -1,0 +1,109 @@
+"""What a reader asks for in an address: where it begins, and what it wants to see. The same on all doors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+
+from app.auth.identity import Principal
+from app.auth.permissions import Action, authorise
+from app.errors import ConversationUnknown, InvalidPayload
+from app.protocol.common import Filter, Position
+from app.streaming.conversation import Conversation
+from app.streaming.manager import StreamingManager
+from app.streaming.view import ALL, View
+
+_TRUE = ("1", "true", "yes")
+_time: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Where a reader begins (``position``, else ``since``, else a snapshot), and what it wants to see."""
+
+    position: Position | None = None
+    since: datetime | None = None
+    view: View = ALL
+    batch_s: float = 0.0
+
+
+def sentence_of(error: ValidationError) -> str:
+    """What is wrong, for a person; the first thing only, and never the value itself."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
+
+
+def wish_of(query: Mapping[str, str], last_event_id: str | None = None) -> Wish:
+    """Read ``epoch`` and ``offset`` (or ``last_event_id``), ``since``, ``types``, ``roles``, ``agents``,
+    ``changes_only`` and ``batch_ms`` from an address.
+
+    :param last_event_id: ``epoch:offset``, as the header of SSE carries it; wins over the address, whose position is
+        that of the first connection when an ``EventSource`` comes back by itself.
+    :raises InvalidPayload:
+    """
+    try:
+        wanted = Filter.model_validate(
+            {name: words for name in ("types", "roles", "agents") if (words := _words(query.get(name)))}
+        )
+        view = View(wanted if wanted != Filter() else None, changes_only=query.get("changes_only", "").lower() in _TRUE)
+        since = _time.validate_python(query["since"].replace(" ", "+")) if query.get("since") else None
+        return Wish(_position(query, last_event_id), since, view, milliseconds(query, "batch_ms") / 1000)
+    except ValidationError as error:
+        raise InvalidPayload(sentence_of(error)) from None
+
+
+def milliseconds(query: Mapping[str, str], name: str, default: int = 0, most: int = 10_000) -> int:
+    """A whole number of milliseconds. :raises InvalidPayload:"""
+    try:
+        value = int(query.get(name) or default)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= most:
+        raise InvalidPayload(f"{name}: a whole number from 0 to {most} is needed")
+    return value
+
+
+def switched_on(query: Mapping[str, str], name: str) -> bool:
+    """Whether a switch in an address is on."""
+    return query.get(name, "").lower() in _TRUE
+
+
+def _words(value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+
+
+def _position(query: Mapping[str, str], last_event_id: str | None) -> Position | None:
+    """:raises InvalidPayload: for half a position; one that makes no sense to us is like one that is lost."""
+    given = last_event_id or query.get("last_event_id")
+    if given:
+        epoch, _, offset = given.rpartition(":")
+        valid = 0 < len(epoch) <= 64 and offset.isascii() and offset.isdigit() and len(offset) < 16
+        return Position(epoch=epoch, offset=int(offset)) if valid else None
+    epoch, offset = query.get("epoch", ""), query.get("offset", "")
+    if not epoch and not offset:
+        return None
+    position: dict[str, Any] = {"epoch": epoch, "offset": offset}
+    return Position.model_validate(position)
+
+
+def find_conversation(
+    manager: StreamingManager, principal: Principal, key: str, action: Action = Action.WATCH
+) -> Conversation:
+    """A conversation by its id, or by its name (its title; the newest of that name).
+
+    :raises ConversationUnknown: when there is none, or it is somebody else's.
+    """
+    try:
+        conversation = manager.get(key)
+    except ConversationUnknown:
+        named = [each for each in manager.conversations() if each.fold.title == key and each.owner == principal.id]
+        if not named:
+            raise
+        conversation = named[-1]
+    authorise(principal, action, conversation)
+    return conversation

@@ -1,0 +1,258 @@
+"""A door: one WebSocket dialect. A task that reads commands, and one that writes what the log has."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from app.auth.identity import Principal
+from app.connections import Connection
+from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, LimitExceeded, NotPermitted, Unauthenticated
+from app.http.sockets.limit import CommandLimit
+from app.http.sockets.websocket import GOODBYE_S, Closed, WebSocket
+from app.protocol.close_codes import CloseCode
+from app.services import Services
+from app.streaming.conversation import Conversation
+from app.streaming.follower import Follower, Portion
+
+logger = logging.getLogger(__name__)
+
+_MAX_NOTICES = 16
+Show = Callable[[Portion], None]
+"""Sends what the log has, in a dialect; deltas are merged already. It may raise ColloquyError: the client is told."""
+
+_FAILED = ColloquyError("that failed; the server's log says why")
+_CLOSES: dict[type[ColloquyError], CloseCode] = {
+    Unauthenticated: CloseCode.UNAUTHENTICATED,
+    NotPermitted: CloseCode.NOT_PERMITTED,
+    ConversationUnknown: CloseCode.CONVERSATION_UNKNOWN,
+}
+
+
+class Door(Connection, ABC):
+    """One connection of one dialect. Subclasses translate; they hold no state of the conversation beyond that.
+
+    The log is the queue: the writer reads the next portion when the last one has been taken, so nothing grows with a
+    client that is slow, and what it missed comes merged. Commands are carried out in their order by the reader; while
+    one is, the next waits in the kernel.
+
+    :param query: the request's parameters; ``key`` is the path's.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self, parts: Services, websocket: WebSocket, principal: Principal, query: Mapping[str, str], key: str
+    ) -> None:
+        super().__init__(self.name, websocket.outlet)
+        self.parts = parts
+        self.websocket = websocket
+        self.principal = principal
+        self.query = query
+        self.key = key
+        self.conversation: Conversation | None = None
+        self._reading: tuple[Follower, Show] | None = None  # replaced as a whole, by whoever; read by the writer
+        self._notices: deque[dict[str, Any]] = deque(maxlen=_MAX_NOTICES)
+        self._stirred = threading.Event()  # wakes a writer that follows nothing
+        self._ended = threading.Event()  # the reader has ended
+        self._pinged_at: float | None = None
+        self._beat_at = parts.clock.monotonic() + parts.settings.heartbeat_s
+        self.limit = CommandLimit(parts.settings.max_commands_per_s, parts.clock)
+
+    # --- what a dialect is --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def open(self) -> None:
+        """Greet, and begin to follow where the address names a conversation.
+
+        :raises ColloquyError: the client is told, and the connection ends.
+        """
+
+    @abstractmethod
+    def command(self, message: dict[str, Any]) -> None:
+        """Carry out what a client has sent. :raises ColloquyError: the client is told."""
+
+    @abstractmethod
+    def show_error(self, error: ColloquyError) -> None:
+        """Tell of an error. The connection goes on."""
+
+    def beat(self) -> None:
+        """HEARTBEAT_S have passed."""
+
+    def idle_ping(self) -> None:
+        """The client is about to be pinged."""
+
+    def notice(self, name: str, payload: dict[str, Any]) -> dict[str, Any] | None:
+        """A transient event in this dialect; None: it has no word for it."""
+        return None
+
+    def pause_s(self) -> float:
+        """For how long to let the log grow after each portion, in seconds."""
+        return 0.0
+
+    # --- for dialects -------------------------------------------------------------------------------------------------
+
+    def send(self, message: dict[str, Any]) -> None:
+        """:raises Closed:"""
+        self.websocket.send_text(json.dumps(message, separators=(",", ":")))
+
+    def now(self) -> str:
+        return self.parts.clock.now_iso()
+
+    def follow(self, conversation: Conversation, follower: Follower, show: Show) -> None:
+        """Let the writer read from here on, in the place of what it read until now."""
+        before, self._reading, self.conversation = self._reading, (follower, show), conversation
+        if before is not None:
+            before[0].close()
+        self._stirred.set()
+
+    def read_offset(self) -> int:
+        """Everything up to here has been read, and sent."""
+        return self._reading[0].offset if self._reading is not None else 0
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def run(self, refusal: ColloquyError | None = None) -> None:
+        """Serve this connection to its end; in the request's task.
+
+        :param refusal: why this client may not come in, if so.
+        """
+        writer = None
+        try:
+            try:
+                if refusal is not None:
+                    raise refusal
+                self.open()
+            except ColloquyError as error:
+                self.show_error(error)
+                self.websocket.close(_CLOSES.get(type(error), CloseCode.NORMAL), error.error_code)
+                return
+            writer = self.parts.mode.spawn(self._write)
+            while True:
+                self._read_one()
+        except Closed:
+            pass
+        finally:
+            self._ended.set()
+            self.websocket.finish()
+            self._stirred.set()
+            if self._reading is not None:
+                self._reading[0].close()
+            if writer is not None:
+                writer.join()
+
+    def tell(self, name: str, payload: dict[str, Any]) -> bool:
+        message = self.notice(name, payload)
+        if message is None:
+            return False
+        self._notices.append(message)
+        self._stirred.set()
+        if self._reading is not None:
+            self._reading[0].wake()
+        return True
+
+    def close(self) -> None:
+        self.websocket.close_now(CloseCode.GOING_AWAY, "the server ends")
+
+    # --- the reader ---------------------------------------------------------------------------------------------------
+
+    def _read_one(self) -> None:
+        text = self.websocket.receive()
+        try:
+            self._check_limit()
+            self.command(_parse(text))
+        except ColloquyError as error:
+            self.show_error(error)
+        except Closed:
+            raise
+        except Exception:
+            logger.exception("a command at %s failed", self.name)
+            self.show_error(_FAILED)
+
+    def _check_limit(self) -> None:
+        try:
+            self.limit.take()
+        except LimitExceeded as error:
+            if self.limit.hopeless:
+                self.websocket.close(CloseCode.FLOODING, error.message)
+                raise Closed from None
+            raise
+
+    # --- the writer ---------------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        try:
+            while self.websocket.is_open:
+                self._write_some()
+        except Closed:
+            pass
+        except Exception:
+            logger.exception("a connection at %s failed", self.name)
+            self.websocket.close(CloseCode.GOING_AWAY, "internal")
+        if not self._ended.wait(GOODBYE_S):  # a client that does not say goodbye would keep the reader for ever
+            self.outlet.abort()
+
+    def _write_some(self) -> None:
+        while self._notices:
+            self.send(self._notices.popleft())
+        wait_s, reading = self._look_after(), self._reading
+        if reading is None:
+            self._stirred.wait(wait_s)
+            self._stirred.clear()
+            return
+        follower, show = reading
+        portion = follower.read(self.parts.settings.catch_up_batch_bytes)
+        if portion is not None:
+            try:
+                show(portion)
+            except ColloquyError as error:
+                self.show_error(error)
+            if pause_s := self.pause_s():
+                self._ended.wait(pause_s)
+        elif not follower.closed:
+            follower.wait(wait_s)
+        elif reading is self._reading:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """The conversation is no longer kept, or the server ends."""
+        if not self._ended.is_set():
+            self.websocket.close(CloseCode.GOING_AWAY, "the conversation is no longer kept")
+        raise Closed
+
+    def _look_after(self) -> float:
+        """Beat and ping when it is time; seconds until the next time."""
+        now, settings = self.parts.clock.monotonic(), self.parts.settings
+        if now >= self._beat_at:
+            self._beat_at = now + settings.heartbeat_s
+            self.beat()
+        heard_at = self.websocket.heard_at
+        if self._pinged_at is not None and heard_at >= self._pinged_at:
+            self._pinged_at = None
+        if self._pinged_at is None:
+            if now - heard_at >= settings.idle_ping_s:
+                self._pinged_at = now
+                self.idle_ping()
+                self.websocket.ping()
+        elif now - self._pinged_at >= settings.ping_timeout_s:
+            self.websocket.close(CloseCode.SILENT, "no answer to a ping")
+            raise Closed
+        ping_at = (
+            heard_at + settings.idle_ping_s if self._pinged_at is None else self._pinged_at + settings.ping_timeout_s
+        )
+        return max(0.0, min(self._beat_at, ping_at) - now)
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidPayload("that is not JSON") from None
+    if not isinstance(message, dict):
+        raise InvalidPayload("an object is needed")
+    return message

@@ -1,0 +1,141 @@
+"""WSGI middleware: leads a WebSocket to its door. Everything else goes on to Engine.IO and Flask."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
+
+from app.auth.identity import Principal, bearer_token, identify
+from app.auth.permissions import Action, authorise
+from app.concurrency import end_without_response
+from app.errors import ColloquyError
+from app.http.sockets.bridge import Bridge
+from app.http.sockets.door import Door
+from app.http.sockets.messages import MessageDoor
+from app.http.sockets.tasks import TaskDoor
+from app.http.sockets.websocket import Closed, HandshakeRefused, WebSocket, shake_hands
+from app.protocol.close_codes import CloseCode
+from app.services import Services
+
+logger = logging.getLogger(__name__)
+
+_IN_QUERY = "authorization"  # query parameter, FEATURES E1; it is taken out before anybody can log it
+
+
+@dataclass(frozen=True, slots=True)
+class DoorKind:
+    """A door and where it stands.
+
+    :param token_in_query: whether a token may stand in the address.
+    """
+
+    path: str
+    door: type[Door]
+    token_in_query: bool = False
+
+
+DOORS: tuple[DoorKind, ...] = (
+    DoorKind("/api/conversations/<key>/stream", Bridge),
+    DoorKind("/ws/stream", TaskDoor),
+    DoorKind("/v1/conversation/<key>/stream", MessageDoor, token_in_query=True),
+)
+
+
+class SocketDoors:
+    """Answers WebSocket handshakes at the doors' paths.
+
+    Refused by plain HTTP: what is no handshake, and one connection too many. Everything else is refused by a word in
+    the door's own dialect and a close code, since browsers hide the answer of a handshake.
+    """
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], parts: Services) -> None:
+        self._app = app
+        self._parts = parts
+        self._map = Map([Rule(kind.path, endpoint=kind, websocket=True) for kind in DOORS], strict_slashes=False)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("HTTP_UPGRADE", "").lower() != "websocket" or environ.get("REQUEST_METHOD") != "GET":
+            return self._app(environ, start_response)
+        try:
+            kind, values = self._map.bind_to_environ(environ).match()
+        except HTTPException:
+            return self._app(environ, start_response)
+        query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+        in_query = query.pop(_IN_QUERY, None) if kind.token_in_query else None
+        environ["QUERY_STRING"] = urlencode(query)
+        try:
+            self._parts.connections.check_room()
+            websocket = self._shake_hands(environ)
+        except HandshakeRefused as refused:
+            return _answer(start_response, refused.status, refused.headers, refused.body)
+        except ColloquyError as error:
+            body = json.dumps({"error": error.to_payload()}).encode()
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            return _answer(start_response, status, [("Content-Type", "application/json")], body)
+        except Closed:
+            return end_without_response(environ)
+        self._serve(kind, websocket, environ, bearer_token(environ, in_query), query, values.get("key", ""))
+        return end_without_response(environ)
+
+    def _shake_hands(self, environ: dict[str, Any]) -> WebSocket:
+        settings = self._parts.settings
+        return shake_hands(
+            environ,
+            self._parts.clock,
+            max_frame_bytes=settings.max_frame_bytes,
+            compression=settings.websocket_compression,
+            send_buffer_bytes=settings.socket_send_buffer_bytes,
+        )
+
+    def _serve(
+        self,
+        kind: DoorKind,
+        websocket: WebSocket,
+        environ: dict[str, Any],
+        token: str | None,
+        query: dict[str, str],
+        key: str,
+    ) -> None:
+        door = None
+        try:
+            principal, refusal = _who(environ, token)
+            door = kind.door(self._parts, websocket, principal, query, key)
+            self._parts.connections.enter(door)
+            door.run(refusal)
+        except ColloquyError as error:
+            websocket.close(CloseCode.GOING_AWAY, error.error_code)
+            websocket.finish()
+        except Exception:
+            logger.exception("the door %s failed", kind.path)
+            websocket.outlet.abort()
+        finally:
+            if door is not None:
+                self._parts.connections.leave(door)
+
+
+def _who(environ: dict[str, Any], token: str | None) -> tuple[Principal, ColloquyError | None]:
+    """Who connects; and why they may not, which their door shall tell them."""
+    nobody = Principal("")
+    try:
+        principal = identify(environ, token)
+        authorise(principal, Action.CONNECT)
+    except ColloquyError as error:
+        return nobody, error
+    return principal, None
+
+
+def _answer(
+    start_response: Callable[..., Any], status: HTTPStatus, headers: list[tuple[str, str]], body: bytes
+) -> Iterable[bytes]:
+    start_response(
+        f"{status.value} {status.phrase}", [*headers, ("Content-Length", str(len(body))), ("Connection", "close")]
+    )
+    return [body]

@@ -1,0 +1,206 @@
+"""E: ``/v1/conversation/<id>/stream``. A conversation's messages, as ``{type, data}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from app.auth.permissions import Action
+from app.errors import ColloquyError, InvalidPayload, UnknownCommand
+from app.http.message_view import shape, stored
+from app.http.reading import Wish, find_conversation, milliseconds, switched_on, wish_of
+from app.http.sockets.door import Door
+from app.http.sockets.message_text import Change, Texts, begins, changed_in
+from app.protocol.common import Filter, Position
+from app.protocol.dialects import messages as dialect
+from app.protocol.dialects.messages import Message
+from app.protocol.events import Broadcast, Heartbeat, MessageStart
+from app.streaming.conversation import Conversation
+from app.streaming.follower import Portion
+from app.streaming.log import LogEntry
+
+_UPDATE_EVERY_MS = 200
+_PORTION_BYTES = 1_048_576
+
+
+class MessageDoor(Door):
+    """The stored messages first, then each one that is added, grows, is completed or gets feedback."""
+
+    name = "messages"
+
+    def open(self) -> None:
+        query = dict(self.query)
+        self._types = frozenset(_words(query.pop("types", "")))
+        if strange := self._types - set(dialect.FILTERABLE):
+            raise InvalidPayload(f"types: {', '.join(sorted(strange))[:100]} is not one of {dialect.FILTERABLE}")
+        wish = wish_of(query)
+        self._wanted = wish.view.filter or Filter()
+        self._delta = switched_on(query, "delta")
+        self._update_s = milliseconds(query, "batch_ms", default=_UPDATE_EVERY_MS) / 1000
+        self.limit.lower(_number(query, "max_commands_per_s"))
+        conversation = find_conversation(self.parts.manager, self.principal, self.key, Action.WATCH)
+        ack, follower = conversation.follow()
+        try:
+            snapshot: Mapping[str, Any] = ack.snapshot or conversation.snapshot()
+            missed = _missed(conversation, wish, ack.offset)
+            came_back = missed is not None and wish.position is not None
+            begin = wish.position.offset if wish.position is not None and came_back else 0
+            self._told = Position(epoch=ack.epoch, offset=begin)
+            self._connected(conversation, recovered=came_back)
+            self._texts = Texts(snapshot)
+            if missed is None:
+                told = [(dialect.INITIAL_MESSAGE, view) for view in stored(snapshot, wish.since)]
+            else:
+                told = list(_retell(snapshot, *missed, came_back=came_back))
+            self._send_stored(told, ack.offset)
+        except BaseException:
+            follower.close()
+            raise
+        self.follow(conversation, follower, self._show)
+
+    def _connected(self, conversation: Conversation, *, recovered: bool) -> None:
+        self._say(
+            dialect.CONNECTED,
+            {
+                "conversation_id": conversation.id,
+                "name": conversation.fold.title,
+                "status": conversation.status,
+                "user": self.principal.id,
+                "recovered": recovered,
+                "heartbeat_s": self.parts.settings.heartbeat_s,
+                **self._told.model_dump(),
+                "timestamp": self.now(),
+            },
+        )
+
+    def _send_stored(self, told: Iterable[tuple[str, Mapping[str, Any]]], head: int) -> None:
+        """All but the last carry the position from before them: who is interrupted in their midst gets them again."""
+        shown = [(kind, view) for kind, view in told if self._passes(view)]
+        for number, (kind, view) in enumerate(shown, 1):
+            self._message(kind, shape(view).model_dump(), head if number == len(shown) else self._told.offset)
+        self._told = Position(epoch=self._told.epoch, offset=head)
+
+    # --- the tail -----------------------------------------------------------------------------------------------------
+
+    def pause_s(self) -> float:
+        return self._update_s
+
+    def _show(self, portion: Portion) -> None:
+        if portion.snapshot is not None:
+            self._told = Position(epoch=portion.epoch, offset=0)
+            again = [(dialect.INITIAL_MESSAGE, view) for view in stored(portion.snapshot)]
+            self._send_stored(again, portion.offset)
+            self._texts = Texts(portion.snapshot)
+            return
+        for change in self._texts.changes(portion.entries, self._stored_message):
+            if self._passes(change.about):
+                kind = dialect.MESSAGE_ADDED if change.added else dialect.MESSAGE_UPDATED
+                self._message(kind, self._body(change), change.offset)
+        self._told = Position(epoch=portion.epoch, offset=portion.offset)
+
+    def _body(self, change: Change) -> dict[str, Any]:
+        message = change.message
+        if not self._delta or change.added:
+            return message.model_dump()
+        body: dict[str, Any] = {"id": message.id, "updated_at": message.updated_at}
+        if change.appended is None:
+            body["message"] = message.message
+        elif change.appended:
+            body["append"] = change.appended
+        if change.edited:
+            body |= {"updated_by": message.updated_by, "feedback_received": message.feedback_received}
+        return body
+
+    def _stored_message(self, message_id: str) -> Message | None:
+        if self.conversation is None:
+            return None
+        views = stored(self.conversation.snapshot())
+        return next((shape(view) for view in views if view["message_id"] == message_id), None)
+
+    def _passes(self, about: Mapping[str, Any]) -> bool:
+        wanted = self._wanted
+        if wanted.agents and about["agent"] not in wanted.agents:
+            return False
+        return not wanted.roles or about.get("role", "agent") in wanted.roles
+
+    # --- words --------------------------------------------------------------------------------------------------------
+
+    def command(self, message: dict[str, Any]) -> None:
+        if message.get("type") != dialect.PING:
+            raise UnknownCommand(f"there is no command {str(message.get('type'))[:100]!r}")
+        self._say(dialect.PONG, {"timestamp": self.now()})
+
+    def show_error(self, error: ColloquyError) -> None:
+        self._say(dialect.ERROR, {**error.to_payload(), "timestamp": self.now()})
+
+    def beat(self) -> None:
+        if self.conversation is not None:
+            beat = Heartbeat(
+                conversation_id=self.conversation.id, status=self.conversation.status, **self._told.model_dump()
+            )
+            self._say(dialect.HEARTBEAT, {**beat.to_wire(), "timestamp": self.now()})
+
+    def notice(self, name: str, payload: dict[str, Any]) -> dict[str, Any] | None:
+        return {"type": name, "data": payload} if name == Broadcast.name else None
+
+    def _message(self, kind: str, body: dict[str, Any], offset: int) -> None:
+        if not self._types or kind in self._types:
+            self._say(kind, {**body, "epoch": self._told.epoch, "offset": offset})
+
+    def _say(self, kind: str, body: dict[str, Any]) -> None:
+        self.send({"type": kind, "data": body})
+
+
+def _words(value: str) -> Iterable[str]:
+    return (part.strip() for part in value.split(",") if part.strip())
+
+
+def _number(query: Mapping[str, str], name: str) -> float:
+    try:
+        value = float(query.get(name) or 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1e6:
+        raise InvalidPayload(f"{name}: a number is needed")
+    return value
+
+
+_Missed = tuple[dict[str, LogEntry], dict[str, dict[str, Any]]]
+
+
+def _missed(conversation: Conversation, wish: Wish, head: int) -> _Missed | None:
+    """Which messages have changed between where a reader begins and the head; None: everything, or not known."""
+    if wish.position is None and wish.since is None:
+        return None
+    ack, reader = conversation.follow(wish.position, since=None if wish.position else wish.since)
+    seen: dict[str, LogEntry] = {}
+    withdrawn: dict[str, dict[str, Any]] = {}
+    try:
+        if not ack.recovered:
+            return None
+        while reader.offset < head and (portion := reader.read(_PORTION_BYTES)) is not None:
+            if portion.snapshot is not None:
+                return None
+            changed_in((entry for entry in portion.entries if entry.prev_offset < head), seen, withdrawn)
+        return seen, withdrawn
+    finally:
+        reader.close()
+
+
+def _retell(
+    snapshot: Mapping[str, Any],
+    seen: dict[str, LogEntry],
+    withdrawn: dict[str, dict[str, Any]],
+    *,
+    came_back: bool,
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What has changed, as it stands now. To a reader that comes back, also which messages are no more."""
+    for view in stored(snapshot):
+        first = seen.get(view["message_id"])
+        if first is not None and came_back:
+            yield (dialect.MESSAGE_ADDED if begins(first, view) else dialect.MESSAGE_UPDATED), view
+        elif first is not None:
+            yield dialect.INITIAL_MESSAGE, view
+    for message_id, view in withdrawn.items():
+        if came_back and seen[message_id].name != MessageStart.name:
+            yield dialect.MESSAGE_UPDATED, view

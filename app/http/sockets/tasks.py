@@ -1,0 +1,156 @@
+"""D: ``/ws/stream``. A task in a chat message; its steps, progress and result out."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from app.auth.permissions import Action, authorise
+from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, InvalidState, UnknownCommand
+from app.http.reading import sentence_of
+from app.http.sockets.door import Door, Show
+from app.http.sockets.task_events import TaskEvents, last_reply_of
+from app.protocol.common import Position
+from app.protocol.dialects.tasks import (
+    TASK_COMMANDS,
+    Cancel,
+    Chat,
+    IdlePing,
+    Pong,
+    Resume,
+    TaskCommand,
+    TaskError,
+    TaskEvent,
+    TaskPing,
+)
+from app.protocol.events import Broadcast
+from app.streaming.conversation import Conversation
+from app.streaming.follower import Portion
+from app.streaming.states import RUNNING
+
+_COMMANDS = {command.name: command for command in TASK_COMMANDS}
+_MAX_CLIENT_ID = 64
+_Kind = TypeVar("_Kind", bound=TaskCommand)
+
+
+class TaskDoor(Door):
+    """One client and its task. The task is known by the client's id, too: it outlives the connection."""
+
+    name = "tasks"
+
+    def open(self) -> None:
+        self._client = self.query.get("client_id") or secrets.token_urlsafe(12)
+        if len(self._client) > _MAX_CLIENT_ID:
+            raise InvalidPayload(f"client_id: at most {_MAX_CLIENT_ID} characters")
+        if "conversation_id" in self.query:
+            given = ("conversation_id", "epoch", "offset")
+            self._resume(_parsed(Resume, {name: self.query[name] for name in given if name in self.query}))
+            return
+        known = self._own_task()
+        if known is not None and known.status in RUNNING:  # the client is back: it sees the rest of its task
+            self._resume(Resume(conversation_id=known.id))
+
+    def command(self, message: dict[str, Any]) -> None:
+        kind = _COMMANDS.get(str(message.get("type")))
+        if kind is None:
+            raise UnknownCommand(f"there is no command {str(message.get('type'))[:100]!r}")
+        command = _parsed(kind, message.get("payload") or {})
+        match command:
+            case Chat():
+                self._chat(command)
+            case Cancel():
+                self._cancel()
+            case Resume():
+                self._resume(command)
+            case TaskPing():
+                self._say(Pong())
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    def _chat(self, command: Chat) -> None:
+        manager, known = self.parts.manager, self.conversation or self._own_task()
+        authorise(self.principal, Action.START)
+        if known is not None:
+            authorise(self.principal, Action.STEER, known)
+        session = manager.start(
+            team=command.team or (known.fold.team if known is not None else "") or self.parts.teams.default,
+            content=command.message,
+            content_type=command.content_type,
+            owner=self.principal.id,
+            conversation_id=known.id if known is not None else None,
+        )
+        if session.conversation is not self.conversation:
+            _, follower = session.conversation.follow()
+            self.follow(session.conversation, follower, self._shower(session.conversation))
+        self.parts.clients.remember(self.principal.id, self._client, session.conversation.id)
+        manager.begin(session)
+
+    def _cancel(self) -> None:
+        known = self.conversation or self._own_task()
+        if known is None:
+            raise InvalidState("there is no task to cancel")
+        authorise(self.principal, Action.STEER, known)
+        self.parts.manager.stop(known.id)
+
+    def _resume(self, command: Resume) -> None:
+        if (command.epoch is None) != (command.offset is None):
+            raise InvalidPayload("epoch and offset belong together")
+        conversation = self.parts.manager.get(command.conversation_id)
+        authorise(self.principal, Action.WATCH, conversation)
+        position = None
+        if command.epoch is not None and command.offset is not None:
+            position = Position(epoch=command.epoch, offset=command.offset)
+        ack, follower = conversation.follow(position)
+        show = self._shower(conversation)
+        if ack.snapshot is not None:
+            show(Portion(ack.epoch, 0, ack.offset, snapshot=ack.snapshot))
+        self.follow(conversation, follower, show)
+        self.parts.clients.remember(self.principal.id, self._client, conversation.id)
+
+    def _own_task(self) -> Conversation | None:
+        """What this client worked on when it was here before."""
+        conversation_id = self.parts.clients.conversation_of(self.principal.id, self._client)
+        try:
+            return self.parts.manager.get(conversation_id) if conversation_id is not None else None
+        except ConversationUnknown:
+            return None
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    def _shower(self, conversation: Conversation) -> Show:
+        events = TaskEvents(lambda: last_reply_of(conversation.snapshot()))
+
+        def show(portion: Portion) -> None:
+            if portion.snapshot is not None:
+                for event in events.of_snapshot(portion.snapshot):
+                    self._tell(event, conversation.id, portion.epoch, portion.offset, self.now())
+            for entry in portion.entries:
+                for event in events.of(entry.name, entry.payload):
+                    self._tell(event, conversation.id, portion.epoch, entry.offset, entry.payload["timestamp"])
+
+        return show
+
+    def _tell(self, event: TaskEvent, conversation_id: str, epoch: str, offset: int, timestamp: str) -> None:
+        place = {"conversation_id": conversation_id, "epoch": epoch, "offset": offset, "client_id": self._client}
+        self.send({**event.to_wire(), "timestamp": timestamp, **place})
+
+    def _say(self, event: TaskEvent) -> None:
+        self.send({**event.to_wire(), "timestamp": self.now()})
+
+    def show_error(self, error: ColloquyError) -> None:
+        self._say(TaskError(message=error.message, details=error.error_code, recoverable=True))
+
+    def idle_ping(self) -> None:
+        self._say(IdlePing())
+
+    def notice(self, name: str, payload: dict[str, Any]) -> dict[str, Any] | None:
+        return {"type": name, **payload} if name == Broadcast.name else None
+
+
+def _parsed(kind: type[_Kind], fields: Any) -> _Kind:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidPayload(sentence_of(error)) from None

@@ -1,0 +1,164 @@
+"""A conversation as Server-Sent Events: each log entry is one event, whose id is its position."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Self
+
+from flask import Blueprint, Response, request
+
+from app.auth.identity import identify
+from app.auth.permissions import Action, authorise
+from app.concurrency import socket_of, write_at_once
+from app.connections import Connection, Outlet
+from app.http.reading import Wish, wish_of
+from app.protocol.common import Position
+from app.protocol.dialects import SNAPSHOT
+from app.protocol.events import ConversationStatus, Heartbeat, Resync
+from app.services import Services, services
+from app.streaming.conversation import Conversation
+from app.streaming.follower import Portion
+from app.streaming.states import TERMINAL
+
+sse = Blueprint("sse", __name__)
+
+_RETRY_MS = 2000
+_PIECE_BYTES = 16_384  # what is written at once: a client that takes even this much is not stalled
+_MAX_NOTICES = 16
+
+
+@sse.get("/api/conversations/<conversation_id>/stream")
+def stream(conversation_id: str) -> Response:
+    """A conversation as Server-Sent Events; resumes after ``Last-Event-ID``; ``?until=end`` ends with the run."""
+    parts = services()
+    conversation = parts.manager.get(conversation_id)
+    authorise(identify(request.environ), Action.WATCH, conversation)
+    wish = wish_of(request.args, request.headers.get("Last-Event-ID"))
+    headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+    if request.method == "HEAD":
+        return Response(mimetype="text/event-stream", headers=headers)
+    outlet = Outlet(socket_of(request.environ), parts.clock, send_buffer_bytes=parts.settings.socket_send_buffer_bytes)
+    write_at_once(request.environ)
+    body = EventStream(parts, outlet, conversation, wish, until_end=request.args.get("until") == "end")
+    return Response(body, mimetype="text/event-stream", headers=headers, direct_passthrough=True)
+
+
+class EventStream(Connection):
+    """The body of one response. Belongs to its request's task; the others only note something and wake it."""
+
+    def __init__(
+        self, parts: Services, outlet: Outlet, conversation: Conversation, wish: Wish, *, until_end: bool
+    ) -> None:
+        super().__init__("sse", outlet)
+        self._parts = parts
+        self._conversation = conversation
+        self._came_back = wish.position is not None
+        self._batch_s = wish.batch_s
+        self._until_end = until_end
+        self._notices: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_NOTICES)
+        parts.connections.enter(self)
+        try:
+            self._ack, self._follower = conversation.follow(wish.position, since=wish.since, view=wish.view)
+        except BaseException:
+            parts.connections.leave(self)
+            raise
+        self._pieces = self._generate()
+        self._last = 0
+
+    def tell(self, name: str, payload: dict[str, Any]) -> bool:
+        self._notices.append((name, payload))
+        self._follower.wake()
+        return True
+
+    def gone(self) -> None:
+        self._follower.close()
+
+    # --- WSGI's side --------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._last:  # the server asks for the next piece when the kernel has taken this one
+            self.outlet.wrote(self._last)
+            self.outlet.end_write()
+        self._last = 0
+        piece = next(self._pieces)
+        self.outlet.begin_write()
+        self._last = len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Called by the WSGI server when the response has ended, however; or by the registry, when we end."""
+        self._parts.connections.leave(self)
+        self._follower.close()
+
+    # --- what is sent -------------------------------------------------------------------------------------------------
+
+    def _generate(self) -> Iterator[bytes]:
+        for text in self._events():
+            body = text.encode("utf-8", "replace")
+            for begin in range(0, len(body), _PIECE_BYTES):
+                yield body[begin : begin + _PIECE_BYTES]
+
+    def _events(self) -> Iterator[str]:
+        yield f"retry: {_RETRY_MS}\n\n"
+        ack = self._ack
+        if ack.snapshot is not None and self._came_back:
+            yield self._show(Portion(ack.epoch, 0, ack.offset, snapshot=ack.snapshot))
+        elif ack.snapshot is not None:
+            yield _event(SNAPSHOT, ack.snapshot, Position(epoch=ack.epoch, offset=ack.offset))
+        if self._until_end and self._conversation.status in TERMINAL and ack.offset == self._conversation.log.offset:
+            return
+        clock, beat_s = self._parts.clock, self._parts.settings.heartbeat_s
+        beat_at = clock.monotonic() + beat_s
+        while not self._follower.closed:
+            while self._notices:
+                yield _event(*self._notices.popleft())
+            portion = self._follower.read(self._parts.settings.catch_up_batch_bytes)
+            if portion is not None:
+                yield self._show(portion)
+                if self._until_end and _ends(portion):
+                    return
+                if self._batch_s:
+                    self._parts.mode.sleep(self._batch_s)
+            else:
+                self._follower.wait(max(0.0, beat_at - clock.monotonic()))
+            if clock.monotonic() >= beat_at:
+                beat_at = clock.monotonic() + beat_s
+                yield self._heartbeat()
+
+    def _show(self, portion: Portion) -> str:
+        if portion.snapshot is not None:
+            resync = Resync(conversation_id=self._conversation.id, reason="position_lost", snapshot=portion.snapshot)
+            payload = {**resync.to_wire(), "timestamp": self._parts.clock.now_iso()}
+            return _event(resync.name, payload, Position(epoch=portion.epoch, offset=portion.offset))
+        return "".join(
+            _event(entry.name, entry.payload, Position(epoch=portion.epoch, offset=entry.offset))
+            for entry in portion.entries
+        )
+
+    def _heartbeat(self) -> str:
+        beat = Heartbeat(
+            conversation_id=self._conversation.id,
+            epoch=self._ack.epoch,
+            offset=self._follower.offset,
+            status=self._conversation.status,
+        )
+        return _event(beat.name, {**beat.to_wire(), "timestamp": self._parts.clock.now_iso()})
+
+
+def _event(name: str, payload: dict[str, Any], position: Position | None = None) -> str:
+    """One event; without a position it leaves the client's last one as it is."""
+    place = f"id: {position.epoch}:{position.offset}\n" if position is not None else ""
+    return f"{place}event: {name}\ndata: {json.dumps(payload, separators=(',', ':'))}\n\n"
+
+
+def _ends(portion: Portion) -> bool:
+    if portion.snapshot is not None:
+        return portion.snapshot["status"] in TERMINAL
+    return any(
+        entry.name == ConversationStatus.name and entry.payload["status"] in TERMINAL for entry in portion.entries
+    )
