@@ -106,6 +106,30 @@ class ConversationFold:
         self._charts: dict[str, ChartView] = {}
         self._inputs: dict[str, InputView] = {}
 
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot, *, max_messages: int = 500) -> ConversationFold:
+        """Go on from a snapshot: what follows it leads to what later snapshots say."""
+        fold = cls(
+            snapshot.conversation_id,
+            snapshot.epoch,
+            created_at=snapshot.created_at,
+            title=snapshot.title,
+            content_type=snapshot.content_type,
+            max_messages=max_messages,
+        )
+        for name in ("offset", "status", "demo", "team"):
+            setattr(fold, name, getattr(snapshot, name))
+        for name in ("session_id", "agents", "model", "speaking", "progress", "outcome", "error", "fallback", "usage"):
+            setattr(fold, f"_{name}", getattr(snapshot, name))
+        for view in snapshot.messages:
+            fields = {name: getattr(view, name) for name in MessageView.model_fields if name != "content"}
+            fold._messages[view.message_id] = _Message(fields, snapshot.offset, view.content)
+        fold._omitted = snapshot.omitted_messages
+        fold._tool_calls = {call.call_id: call for call in snapshot.tool_calls}
+        fold._charts = {chart.chart_id: chart for chart in snapshot.charts}
+        fold._inputs = {request.request_id: request for request in snapshot.pending_inputs}
+        return fold
+
     def apply(self, name: str, payload: dict[str, Any]) -> None:
         """Take one logged event, with its envelope. Unknown names only move the offset."""
         self.offset = payload["offset"]
@@ -128,6 +152,16 @@ class ConversationFold:
         if message is None or message.fields["state"] != "open" or message.text != payload["content"]:
             return None
         return message.began
+
+    def text(self, message_id: str) -> str | None:
+        """The text of a message so far; None where there is none of that id."""
+        message = self._messages.get(message_id)
+        return message.text if message is not None else None
+
+    @property
+    def session_id(self) -> str | None:
+        """The latest session; None before the first."""
+        return self._session_id
 
     @property
     def progress(self) -> ProgressView:
