@@ -88,7 +88,8 @@ class Wire(socketio.Client):  # type: ignore[misc]  # python-socketio has no typ
                 refusal = self._refusal.get("data") if isinstance(self._refusal, dict) else None
                 refusal = refusal.get("error", refusal) if isinstance(refusal, dict) else self._refusal
                 raise ClientError.from_wire(refusal, code=UNREACHABLE, message=str(self._refusal)) from None
-            raise ClientError(UNREACHABLE, f"{url} does not answer: {error}", retryable=True) from None
+            why = f": {error}" if "status code" in str(error) else ""  # all else is the library's inner life
+            raise ClientError(UNREACHABLE, f"no Colloquy server answers at {url}{why}", retryable=True) from error
         self._reader = self.eio.read_loop_task
         self._socket = self.eio.ws
 
