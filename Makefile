@@ -12,7 +12,7 @@ export PYTHON
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONPATH="$(CURDIR)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-js test-matrix check format generate bench clean env env-dev
+.PHONY: help run test test-all test-js test-matrix chaos check format generate bench clean env env-dev
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ test-all: test test-matrix  ## all tests
 
 test-matrix: env-dev
 	@$(IN_VENV) python -m pytest -m matrix $(PYTEST_ARGS)
+
+chaos: env-dev  ## the long chaos suite: 1,000 runs with random faults (CHAOS_RUNS, CHAOS_SEED, CHAOS_MODES)
+	@$(IN_VENV) python -m tests.chaos
 
 # Files by name: what `node --test FOLDER` means differs between Node.js 20 and 22.
 test-js: env-dev

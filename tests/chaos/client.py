@@ -116,6 +116,8 @@ class Connection:
                     await self._packet(packet)
         except Lost as error:
             self._ended(str(error))
+        except ValueError as error:  # an answer to a poll that was cut short
+            self._ended(f"garbled: {error}")
         finally:
             self._wire.abort()
 

@@ -1,7 +1,7 @@
 """The one invariant of delivery: what every reader has seen is the log, in order, without a hole or a double.
 
-:class:`History` takes what one reader is sent, notes where it is not so, and folds it with a reducer of its own (that of
-``tests/streaming/readers.py``). :meth:`History.check` compares the result with what the server holds at the end.
+:class:`History` takes what one reader is sent, notes where it is not so, and folds it with a reducer of its own, that
+of ``tests/streaming/readers.py``. :meth:`History.check` compares the result with what the server holds at the end.
 """
 
 from __future__ import annotations

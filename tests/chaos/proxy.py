@@ -263,15 +263,16 @@ class _Pipe:
         self._loop = asyncio.get_running_loop()
         self._reader = asyncio.create_task(self._read())
         self._writer = asyncio.create_task(self._write())
+        self._tasks = [self._reader, self._writer]
 
     def cancel(self) -> None:
-        self._reader.cancel()
-        self._writer.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     def end(self) -> None:
         """Read nothing more; pass on what was read, then the end."""
         self._reader.cancel()
-        self._ending = asyncio.create_task(self._held.put((0.0, b"")))
+        self._tasks.append(asyncio.create_task(self._held.put((0.0, b""))))
 
     async def _read(self) -> None:
         rng = self._link.proxy.rng

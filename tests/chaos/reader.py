@@ -19,6 +19,7 @@ class Reader:
 
     :param port: of the proxy that it goes through.
     :param options: further fields of its joins: ``acks``, ``batch``, ``batch_ms``, ``filter``, ``changes_only``.
+    :param late_s: how long it waits before it comes for the first time.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Reader:
         *,
         transport: str = "websocket",
         options: dict[str, Any] | None = None,
+        late_s: float = 0.0,
         receive_buffer_bytes: int = 0,
     ) -> None:
         self.options = options or {}
@@ -42,10 +44,9 @@ class Reader:
         self._transport = transport
         self._receive_buffer_bytes = receive_buffer_bytes
         self._connection: Connection | None = None
-        self._away = asyncio.Event()  # set: not away
-        self._away.set()
+        self._heard: object | None = None  # stands for the connection that counts
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._do(self._run())
+        self._do(self._run(late_s))
 
     @property
     def conversation_id(self) -> str:
@@ -55,12 +56,13 @@ class Reader:
 
     def drop(self) -> None:
         """Its connection breaks; it comes back."""
+        self._heard = None
         if self._connection is not None:
             self._do(self._connection.close())
 
     def reload(self) -> None:
         """It comes back without knowing anything."""
-        self.drop()
+        self.drop()  # from here on, nothing of that connection is heard
         self.history.forget()
 
     def stall(self, seconds: float) -> None:
@@ -97,16 +99,18 @@ class Reader:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
 
-    async def _run(self) -> None:
+    async def _run(self, late_s: float) -> None:
+        await asyncio.sleep(late_s)
         while self.refused is None:
+            self._heard = heard = object()
             try:
                 self._connection = await Connection.open(
                     self._port,
-                    self.history.take,
+                    lambda name, payload, heard=heard: self._take(heard, name, payload),
                     transport=self._transport,
                     receive_buffer_bytes=self._receive_buffer_bytes,
                 )
-                await self._join(self._connection)
+                await self._join(self._connection, heard)
                 await self._connection.until_lost()
                 raise Lost(self._connection.lost)
             except Lost as loss:
@@ -117,17 +121,21 @@ class Reader:
             self.history.lost()
             await asyncio.sleep(self._rng.uniform(*BACK_OFF_S))
 
-    async def _join(self, connection: Connection) -> None:
+    def _take(self, heard: object, name: str, payload: dict[str, Any]) -> None:
+        if heard is self._heard:
+            self.history.take(name, payload)
+
+    async def _join(self, connection: Connection, heard: object | None) -> None:
         asked = self.history.position
 
         def take(ack: dict[str, Any]) -> None:
-            if connection is not self._connection or not ack["ok"]:
-                return
-            if asked == self.history.position:  # else it was reloaded meanwhile
+            if ack["ok"] and heard is self._heard:
                 self.history.joined(asked, ack)
 
         payload = {"conversation_id": self.conversation_id, **self.options}
         ack = await connection.call("join", payload if asked is None else {**payload, "position": asked}, take)
+        if heard is not self._heard:
+            raise Lost("dropped while it came")
         if not ack["ok"]:
             if ack["error"]["retryable"]:
                 raise Lost(f"refused for now: {ack['error']}")
@@ -153,15 +161,19 @@ class Reader:
             connection.unstall()
 
     async def _leave(self, seconds: float) -> None:
-        connection = self._connection
-        if connection is None or connection.lost is not None:
+        connection, heard = self._connection, self._heard
+        if connection is None or heard is None or connection.lost is not None:
             return
+
+        def left(ack: dict[str, Any]) -> None:
+            if heard is self._heard:
+                self.history.lost()
+
         try:
-            left = {"conversation_id": self.conversation_id}
-            await connection.call("leave", left, lambda ack: self.history.lost())
+            await connection.call("leave", {"conversation_id": self.conversation_id}, left)
             await asyncio.sleep(seconds)
-            if connection is self._connection:
-                await self._join(connection)
+            if heard is self._heard:
+                await self._join(connection, heard)
         except Lost:
             self.drop()
 

@@ -178,6 +178,8 @@ class PollingWire:
         except TimeoutError:
             wire.abort()
             raise Lost("no answer to the handshake") from None
+        if not wire._opened or not wire._opened[0].startswith("0{"):
+            raise Lost(f"not greeted, but {wire._opened}")
         hello = json.loads(wire._opened[0][1:])
         wire._target += f"&sid={hello['sid']}"
         return wire
@@ -209,10 +211,7 @@ class PollingWire:
             self._writers.add(writer)
             writer.write(request.encode() + content)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-            length = next((line for line in head.split("\r\n") if line.startswith("content-length:")), None)
-            if length is None:
-                raise Lost(f"an answer without length: {head}")
-            answer = await reader.readexactly(int(length.partition(":")[2]))
+            answer = await _body(reader, head)
         except (OSError, EOFError) as error:
             raise Lost(f"{method}: {error!r}") from None
         finally:
@@ -228,3 +227,14 @@ class PollingWire:
         for writer in [*self._writers]:
             with contextlib.suppress(OSError):
                 writer.transport.abort()
+
+
+async def _body(reader: asyncio.StreamReader, head: str) -> bytes:
+    """The body of an answer: of a stated length, or in chunks, as the three servers have it."""
+    if "transfer-encoding: chunked" not in head:
+        length = head.partition("content-length:")[2].partition("\r\n")[0]
+        return await reader.readexactly(int(length))
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    return body
