@@ -81,6 +81,7 @@ class Feed:
         self._starting: dict[str, Any] | None = None
         self._view: dict[str, Any] = {}
         self._place: dict[str, Any] = {}
+        self._given_position = False
         self._wanted = False
         self._attempt = 0
         self._fruitless = 0
@@ -123,6 +124,7 @@ class Feed:
         same = conversation_id == self.conversation_id
         if not same or position is not None or since is not None:
             self._reset(conversation_id)
+        self._given_position = position is not None
         if position is not None:
             self.fold = ConversationFold(conversation_id, position.epoch, created_at="")
             self.fold.offset = position.offset
@@ -221,6 +223,9 @@ class Feed:
             self._listener.replaced("joined")
         elif (ack["epoch"], ack["offset"]) != (self.fold.epoch, self.fold.offset):
             self._follow(whole=True)  # recovered, but not from where we stand
+        elif self._given_position:
+            self._listener.replaced("joined")
+        self._given_position = False
         self._core.changed.notify_all()
 
     def _answered(self, turn: int, future: Future[Answer]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
 
 from app.client.errors import TIMEOUT, ClientError
 from app.client.happenings import Happening
@@ -71,3 +73,44 @@ class Mailbox:
             if self._error is not None:
                 raise self._error
             return None
+
+
+class Events(Iterator[Happening]):
+    """A mailbox as an iterator. It hears from the moment when it is made until it is closed, or forgotten.
+
+    :raises ClientError: see :meth:`Mailbox.get`.
+    """
+
+    def __init__(
+        self, mailbox: Mailbox, close: Callable[[Mailbox], None], timeout_s: float | None, *, until_end: bool
+    ) -> None:
+        self._mailbox = mailbox
+        self._close = close
+        self._timeout_s = timeout_s
+        self._until_end = until_end
+        self._over = False
+
+    def __next__(self) -> Happening:
+        item = None if self._over else self._mailbox.get(self._timeout_s)
+        if item is None:
+            self.close()
+            raise StopIteration
+        happening, ends = item
+        if ends and self._until_end:
+            self.close()
+        return happening
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hear nothing more; more than once is no error."""
+        if not self._over:
+            self._over = True
+            self._close(self._mailbox)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 from types import TracebackType
@@ -16,7 +16,7 @@ from app.client.feed import Feed, Phase
 from app.client.handlers import EventName, Handler, Handlers
 from app.client.happenings import ClientEvent, Happening, Reason, Replaced
 from app.client.link import Connection
-from app.client.mailbox import Item, Mailbox
+from app.client.mailbox import Events, Item, Mailbox
 from app.client.meter import Metrics
 from app.client.outbox import Outbox, Queued
 from app.protocol.commands import (
@@ -49,7 +49,7 @@ class ConversationStream:
         self._request = request
         self._feed = Feed(core, self)
         self._outbox = Outbox(core, self._feed)
-        self._mailboxes: list[Mailbox] = []
+        self._mailboxes: list[Mailbox] = []  # replaced, never changed: an iterator may be forgotten at any time
         self._handlers = Handlers("colloquy-stream-handlers", core.changed, self._handlers_mailbox)
         self._reading: Mailbox | None = None
         self._reconnects_before = core.link.reconnects
@@ -135,25 +135,18 @@ class ConversationStream:
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def events(self, timeout_s: float | None = None, *, until_end: bool = True) -> Iterator[Happening]:
+    def events(self, timeout_s: float | None = None, *, until_end: bool = True) -> Events:
         """Everything that happens, in order: first the conversation as it stands (:class:`Replaced`), then every event.
 
-        A reader that lets 10,000 events wait gets the conversation as it stands in their place.
+        It hears from this call on: call it before :meth:`join` to hear what a position brings, event by event. A reader
+        that lets 10,000 events wait gets the conversation as it stands in their place.
 
         :param timeout_s: how long nothing may come; None: for ever.
         :param until_end: stop when the conversation's run has ended, and no message waits to be sent; else go on with
             the next run, until the stream is closed.
         :raises ClientError: ``timeout``; or why the conversation cannot be followed any more.
         """
-        mailbox = self._subscribe()
-        try:
-            while (item := mailbox.get(timeout_s)) is not None:
-                yield item[0]
-                if until_end and item[1]:
-                    return
-        finally:
-            with self._core.lock:
-                self._mailboxes.remove(mailbox)
+        return Events(self._subscribe(), self._unsubscribe, timeout_s, until_end=until_end)
 
     def on(self, event: EventName, handler: Handler) -> Callable[[], None]:
         """Call ``handler(happening)`` for each event of a class or a name; ``"*"`` hears everything.
@@ -176,12 +169,16 @@ class ConversationStream:
                 mailbox.put(*self._replacement("joined")[:1], ends=self._ends())
             if self._closed or self._feed.failure is not None:
                 mailbox.close(self._feed.failure)
-            self._mailboxes.append(mailbox)
+            self._mailboxes = [*self._mailboxes, mailbox]
             return mailbox
+
+    def _unsubscribe(self, mailbox: Mailbox) -> None:
+        with self._core.lock:
+            self._mailboxes = [each for each in self._mailboxes if each is not mailbox]
 
     def _handlers_mailbox(self) -> Mailbox:
         self._reading = Mailbox(self._core.changed, lambda: self._replacement("behind"))
-        self._mailboxes.append(self._reading)
+        self._mailboxes = [*self._mailboxes, self._reading]
         return self._reading
 
     def _replacement(self, reason: Reason) -> Item:

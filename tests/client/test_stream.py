@@ -95,9 +95,10 @@ def test_a_position_brings_only_what_was_missed(server: ColloquyServer, connect:
     position = stream.position
     read(stream)
     again = connect(server.url).stream()
+    events = again.events(TIMEOUT_S)
     ack = again.join(str(stream.conversation_id), position=position)
     assert ack.recovered
-    happenings = read(again)
+    happenings = list(events)
     check_story(happenings)
     assert happenings[0].body.state.messages == ()  # type: ignore[union-attr]
     missed = [each for each in happenings if isinstance(each.body, AgentMessage)]
@@ -110,8 +111,10 @@ def test_a_filter_leaves_out_and_makes_no_hole(server: ColloquyServer, connect: 
     """Only what was asked for, and the end."""
     stream = connect(server.url).start("Are bank shares cheap?")
     wanted = Filter(types=(AgentMessage.name,), agents=("Risk Challenger",))
-    filtered = connect(server.url).join(str(stream.conversation_id), filter=wanted)
-    happenings = read(filtered)
+    filtered = connect(server.url).stream()
+    events = filtered.events(TIMEOUT_S)
+    filtered.join(str(stream.conversation_id), filter=wanted)
+    happenings = list(events)
     check_story(happenings)
     names = {each.name for each in happenings if each.offset is not None}
     assert names <= {AgentMessage.name, ConversationStatus.name, ConversationComplete.name}
