@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     # --- limits
     max_content_bytes: int = Field(65_536, ge=1, description="longest content of a command, in bytes of UTF-8")
     max_frame_bytes: int = Field(262_144, ge=1024, description="longest incoming frame or HTTP body, in bytes")
+    max_history_bytes: int = Field(
+        1_048_576, ge=1024, description="longest body of an AG-UI request, which carries the whole thread, in bytes"
+    )
     max_queued_commands: int = Field(
         32, ge=1, description="commands of one connection that may wait; more are refused with `limit_exceeded`"
     )

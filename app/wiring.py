@@ -10,6 +10,7 @@ from flask import Flask
 from app.auth.guard import LocalGuard
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
+from app.http.agui.door import agui
 from app.http.conversations import conversations
 from app.http.errors import register_errors
 from app.http.front import RefuseCompression
@@ -47,7 +48,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     )
     parts = _parts(settings, version)
     app.extensions["colloquy"] = parts
-    for blueprint in (pages, conversations, sse, websocket, health, protocol):
+    for blueprint in (pages, conversations, sse, websocket, health, protocol, agui):
         app.register_blueprint(blueprint)
     register_errors(app)
     app.after_request(add_security_headers)

@@ -92,10 +92,11 @@ install_node() {
     stamp
 }
 
+# $1: --dev where the tests' own libraries are needed, too
 install_frontend() {
     install_node
     # vendor.py looks by itself whether all is in place
-    PATH="$PWD/$VENV/bin:$PATH" "$VENV/bin/python" tools/vendor.py </dev/null
+    PATH="$PWD/$VENV/bin:$PATH" "$VENV/bin/python" tools/vendor.py ${1:-} </dev/null
 }
 
 install_dev_packages() {
@@ -110,7 +111,7 @@ run | dev)
     make_venv
     install_packages
     install_local_model
-    install_frontend
+    if [ "$1" = dev ]; then install_frontend --dev; else install_frontend; fi
     ;;
 *) die "usage: sh tools/env.sh run|dev" ;;
 esac

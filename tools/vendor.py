@@ -1,6 +1,7 @@
 """Puts the front-end libraries that package.json locks into static/vendor, which git ignores.
 
     python tools/vendor.py          install what is missing; returns at once when all is in place
+    python tools/vendor.py --dev    install what the tests need, too
     python tools/vendor.py --lock   write package-lock.json anew, without download addresses
 
 Only distribution files are copied: ES modules, style sheets, fonts, licences. Nothing is built, and no package's own
@@ -58,19 +59,23 @@ def in_place() -> bool:
     return all((VENDOR / name).exists() for name in FILES.values())
 
 
-def locked(path: Path) -> dict[str, Any]:
-    """Versions by package folder, as a lock file states them."""
+def locked(path: Path, *, dev: bool) -> dict[str, Any]:
+    """Versions by package folder, as a lock file states them; with ``dev`` also those that only the tests need."""
     packages = json.loads(path.read_text(encoding="utf-8"))["packages"]
-    return {name: entry["version"] for name, entry in packages.items() if name and not entry.get("optional")}
+    return {
+        name: entry["version"]
+        for name, entry in packages.items()
+        if name and not entry.get("optional") and (dev or not entry.get("dev"))
+    }
 
 
-def installed() -> bool:
+def installed(*, dev: bool) -> bool:
     """Whether node_modules is what package-lock.json says; npm notes there what it has installed."""
     note = MODULES / ".package-lock.json"
     if not note.exists() or any(not (MODULES / name).exists() for name in FILES):
         return False
-    present = locked(note)
-    return all(present.get(name) == version for name, version in locked(LOCK).items())
+    present = locked(note, dev=True)
+    return all(present.get(name) == version for name, version in locked(LOCK, dev=dev).items())
 
 
 def npm_command() -> tuple[list[str], dict[str, str]]:
@@ -132,12 +137,13 @@ def main() -> None:
         npm("install", "--package-lock-only", "--omit-lockfile-registry-resolved")
         say("wrote package-lock.json")
         return
-    if in_place():
+    dev = "--dev" in sys.argv[1:]
+    if in_place() and (not dev or installed(dev=True)):
         say("static/vendor is current")
         return
-    if not installed():
+    if not installed(dev=dev):
         say("fetching the libraries that package-lock.json names (npm ci)")
-        npm("ci")
+        npm("ci", *([] if dev else ["--omit=dev"]))
     copy()
     say(f"{len(FILES)} files in static/vendor")
 

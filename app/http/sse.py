@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from flask import Blueprint, Response, request
@@ -36,22 +36,41 @@ def stream(conversation_id: str) -> Response:
     conversation = parts.manager.get(conversation_id)
     authorise(identify(request.environ), Action.WATCH, conversation)
     wish = wish_of(request.args, request.headers.get("Last-Event-ID"))
-    headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
     if request.method == "HEAD":
-        return Response(mimetype="text/event-stream", headers=headers)
-    outlet = Outlet(socket_of(request.environ), parts.clock, send_buffer_bytes=parts.settings.socket_send_buffer_bytes)
+        return answer(())
+    return answer(EventStream(parts, outlet(parts), conversation, wish, until_end=request.args.get("until") == "end"))
+
+
+def outlet(parts: Services) -> Outlet:
+    """The present request's connection, on which its response will be streamed."""
     write_at_once(request.environ)
-    body = EventStream(parts, outlet, conversation, wish, until_end=request.args.get("until") == "end")
+    size_bytes = parts.settings.socket_send_buffer_bytes
+    return Outlet(socket_of(request.environ), parts.clock, send_buffer_bytes=size_bytes)
+
+
+def answer(body: Iterable[bytes]) -> Response:
+    """A response of Server-Sent Events that nobody between us and the client may hold back."""
+    headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
     return Response(body, mimetype="text/event-stream", headers=headers, direct_passthrough=True)
 
 
 class EventStream(Connection):
-    """The body of one response. Belongs to its request's task; the others only note something and wake it."""
+    """The body of one response. Belongs to its request's task; the others only note something and wake it.
+
+    :param door: its name in figures and logs. Another door's stream says by :meth:`_events` what it sends.
+    """
 
     def __init__(
-        self, parts: Services, outlet: Outlet, conversation: Conversation, wish: Wish, *, until_end: bool
+        self,
+        parts: Services,
+        outlet: Outlet,
+        conversation: Conversation,
+        wish: Wish,
+        *,
+        until_end: bool = False,
+        door: str = "sse",
     ) -> None:
-        super().__init__("sse", outlet)
+        super().__init__(door, outlet)
         self._parts = parts
         self._conversation = conversation
         self._came_back = wish.position is not None

@@ -7,11 +7,12 @@ from collections import Counter
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, request
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, InvalidPayload
+from app.http.body import parse_body
 from app.protocol import NAMESPACE, PROTOCOL_VERSION
 from app.protocol.common import Payload
 from app.protocol.events import Broadcast
@@ -89,14 +90,7 @@ def broadcast() -> dict[str, Any]:
     parts = services()
     if parts.sockets.error is not None:
         raise SocketsUnavailable(f"the socket layer could not start: {parts.sockets.error}")
-    try:
-        body = BroadcastRequest.model_validate(request.get_json(silent=True))
-    except RecursionError:
-        raise InvalidPayload("the body is nested too deeply") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise InvalidPayload(f"{where}: {first['msg']}") from None
+    body = parse_body(BroadcastRequest)
     event, timestamp = Broadcast(message=body.message, level=body.level), parts.clock.now_iso()
     recipients = parts.sockets.broadcast(event, timestamp)
     recipients += parts.connections.broadcast(event.name, {**event.to_wire(), "timestamp": timestamp})
