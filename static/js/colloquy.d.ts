@@ -37,6 +37,10 @@ export interface MessageView {
   /** what the model read was condensed to its context */
   truncated: boolean;
   demo: boolean;
+  feedback: string | null;
+  /** time of the last `message_updated` */
+  updated_at: string | null;
+  updated_by: string | null;
   timestamp: string;
 }
 
@@ -68,6 +72,34 @@ export interface FallbackView {
   to: string | null;
 }
 
+export interface ToolCallView {
+  call_id: string;
+  agent: string;
+  tool: string;
+  arguments: string;
+  /** null while it runs */
+  success: boolean | null;
+  preview: string;
+}
+
+export interface ChartView {
+  chart_id: string;
+  url: string;
+  symbol: string;
+  title: string;
+  agent: string | null;
+}
+
+/** An agent waits for a person. */
+export interface InputView {
+  request_id: string;
+  agent: string;
+  prompt: string;
+  kind: "text" | "permission";
+  /** UTC, ISO 8601; after it the run goes on without */
+  deadline: string | null;
+}
+
 /** Everything that a page needs to draw a conversation, as it stands at (epoch, offset). */
 export interface Snapshot {
   conversation_id: string;
@@ -90,6 +122,11 @@ export interface Snapshot {
   error: ErrorView | null;
   fallback: FallbackView | null;
   usage: Usage;
+  /** of the latest run, the last 100 */
+  tool_calls: ToolCallView[];
+  /** the last 100 */
+  charts: ChartView[];
+  pending_inputs: InputView[];
 }
 
 /** What every logged event carries. */
@@ -120,23 +157,84 @@ export interface EventPayloads {
   agent_step: Envelope & { agent: string; emoji: string; turn: number; max_turns: number | null };
   message_start: Envelope & { message_id: string; agent: string; role: Role };
   message_delta: Envelope & { message_id: string; agent: string; delta: string; tokens: number };
-  agent_message: Envelope & Omit<MessageView, "state"> & { partial: boolean };
+  agent_message: Envelope & Omit<MessageView, "state" | "feedback" | "updated_at" | "updated_by"> & { partial: boolean };
   message_reset: Envelope & { message_id: string; agent: string; reason: string };
   /** without offset while a team is silent: then with silent_s, and not part of the log */
   progress: (Envelope & ProgressView) | (Stamped & ProgressView & { conversation_id: string; silent_s: number });
   conversation_complete: Envelope & OutcomeView & { usage: Usage };
   conversation_error: Envelope & ErrorView;
   fallback_mode: Envelope & FallbackView;
-  connected: Stamped & { protocol: number; server: string; user: string; heartbeat_s: number };
+  message_updated: Envelope & {
+    message_id: string;
+    agent: string;
+    changes: Partial<Omit<MessageView, "message_id">>;
+    /** null: the run itself */
+    updated_by: string | null;
+  };
+  tool_call: Envelope & { call_id: string; agent: string; tool: string; arguments: string };
+  tool_result: Envelope & { call_id: string; agent: string; tool: string; success: boolean; preview: string };
+  chart_generated: Envelope & ChartView;
+  input_request: Envelope & InputView;
+  input_resolved: Envelope & {
+    request_id: string;
+    resolution: "answered" | "granted" | "denied" | "timeout" | "cancelled";
+    by: string | null;
+  };
+  connected: Stamped & { sid: string; protocol: number; server: string; user: string; heartbeat_s: number };
   presence: Stamped & { conversation_id: string; watchers: number };
   heartbeat: Stamped & Position & { conversation_id: string; status: Status };
   resync: Stamped & { conversation_id: string; reason: string; snapshot: Snapshot };
+  /** the client unpacks it: `ConversationStream.on` hears its entries */
+  batch: Stamped &
+    Position & { conversation_id: string; prev_offset: number; entries: { name: LoggedEventName; payload: Envelope }[] };
+  /** the client asks its `auth` function for a new token by itself */
+  auth_expiring: Stamped & { expires_at: string };
   broadcast: Stamped & { message: string; level: "info" | "warning" | "error" };
 }
 
+export type LoggedEventName =
+  | "conversation_status"
+  | "agent_step"
+  | "message_start"
+  | "message_delta"
+  | "agent_message"
+  | "message_reset"
+  | "progress"
+  | "conversation_complete"
+  | "conversation_error"
+  | "fallback_mode"
+  | "message_updated"
+  | "tool_call"
+  | "tool_result"
+  | "chart_generated"
+  | "input_request"
+  | "input_resolved";
+
+/** A message that a person has typed, and that waits to be sent. */
+export interface QueuedMessage {
+  /** by which the server knows it again; for `cancel` */
+  client_id: string;
+  kind: "message" | "start";
+  /** null: a new conversation */
+  conversation_id: string | null;
+  content: string;
+  content_type: ContentType;
+  /** UTC, ISO 8601 */
+  queued_at: string;
+}
+
+export interface QueueChange {
+  /** oldest first */
+  queued: readonly QueuedMessage[];
+  /** a message that had waited, and that the server did not take */
+  refused: { message: QueuedMessage; error: ColloquyError } | null;
+}
+
 export interface ClientEventPayloads {
+  /** also when an attempt came to nothing, with the state unchanged: see `lastError` */
   "client:connection": ConnectionState;
   "client:latency": number;
+  "client:queue": QueueChange;
 }
 
 export interface RunOptions {
@@ -171,6 +269,22 @@ export interface StopAck extends ControlAck {
   tokens: Usage;
 }
 
+/** From where to follow, and what of it. At most one of position, snapshot and since; none: as it stands. */
+export interface JoinOptions {
+  /** on from here; what was before is not known */
+  position?: Position | null;
+  /** on from a state that was kept, for example over a reload */
+  snapshot?: Snapshot | null;
+  /** what was logged from then on, as far as it is kept; a string with its time zone */
+  since?: Date | string | null;
+  /** only these events; status, errors and the end always come */
+  filter?: { types?: LoggedEventName[]; roles?: Role[]; agents?: string[] } | null;
+  /** 0: live; else the events of so many ms come together */
+  batch_ms?: number;
+  /** whole messages come as `message_updated`, with only what their deltas did not say */
+  changes_only?: boolean;
+}
+
 export interface StartPayload {
   team: string;
   content: string;
@@ -178,6 +292,8 @@ export interface StartPayload {
   /** continue this one; it must have ended */
   conversation_id?: string | null;
   options?: RunOptions;
+  /** your own id of this start, by which the server knows it again; default: a random one */
+  client_id?: string;
 }
 
 export type ConnectionState = "closed" | "opening" | "open" | "reopening";
@@ -187,22 +303,32 @@ export interface ClientOptions {
   io?: (url: string, options: object) => any;
   /** default: DEFAULT_URL */
   url?: string;
-  /** what Socket.IO sends along when it connects */
-  auth?: object | ((send: (auth: object) => void) => void);
+  /**
+   * Who we are: a token, or an object to send along; or a function that gives one, which may be async. It is called before
+   * each attempt to connect, and when the server says that the token ends soon or is not good any more. If it throws, that
+   * is tried again, as a server that does not answer is; not, if what it throws says `retryable: false`.
+   */
+  auth?: string | object | (() => string | object | Promise<string | object>);
   /** default: websocket first, then polling */
   transports?: string[];
   /** for each command, in ms; default 15000 */
   timeoutMs?: number;
   /** in ms; 0: never; default 10000 */
   pingIntervalMs?: number;
-  /** shortest and longest wait before a connection is opened again, in ms; halved to one and a half times at random */
+  /** the first wait before a connection is opened again, and the longest, in ms; of each, half to all at random */
   reconnectionDelayMs?: number;
   reconnectionDelayMaxMs?: number;
+  /** messages that may wait for the connection; default 100; one more is refused with `queue_full` */
+  maxQueued?: number;
+  /** tell the server what has arrived; default true */
+  acks?: boolean;
+  /** catch up in batches; default true */
+  batch?: boolean;
 }
 
 export class ColloquyError extends Error {
   constructor(error: { code: string; message: string; retryable?: boolean });
-  /** the server's stable code, or `timeout`, `disconnected`, `not_connected`, `unreachable`, `bad_ack` */
+  /** the server's stable code, or the client's own: docs/clients/javascript.md has them */
   readonly code: string;
   readonly retryable: boolean;
 }
@@ -216,6 +342,10 @@ export class ColloquyClient {
   readonly clockSkewMs: number;
   readonly reconnects: number;
   readonly lastError: ColloquyError | null;
+  /** what waits to be sent, oldest first */
+  readonly queued: readonly QueuedMessage[];
+  /** what each `join` asks for */
+  readonly delivery: { acks: boolean; batch: boolean };
   connect(): Promise<void>;
   disconnect(): void;
   on<Name extends keyof EventPayloads>(name: Name, handler: (payload: EventPayloads[Name]) => void): () => void;
@@ -226,6 +356,10 @@ export class ColloquyClient {
   on(name: "*", handler: (payload: any, name: string) => void): () => void;
   off(name: string, handler: Function): void;
   request(name: string, payload?: object, options?: { timeoutMs?: number; onAck?: (ack: any) => void }): Promise<any>;
+  /** fire and forget; dropped without a connection */
+  tell(name: string, payload: object): void;
+  /** take a message out of the queue; false: it is not there, or just being sent */
+  cancel(clientId: string): boolean;
   ping(): Promise<number>;
 }
 
@@ -240,10 +374,30 @@ export interface StreamMetrics {
   deliveryMs: number | null;
   offset: number;
   epoch: string;
+  /** events that the server is known to have beyond `offset` */
+  behind: number;
   reconnects: number;
+  /** holes that were noticed, and closed by joining again */
   gaps: number;
+  /** events that came again, and were dropped */
   duplicates: number;
+  /** acknowledgements that were sent */
+  acks: number;
+  /** `batch` events that came */
+  batches: number;
+  /** messages of this conversation that wait for the connection */
+  queued: number;
   errors: number;
+}
+
+/** What has changed since the last drawing. */
+export interface RenderChanges {
+  /** a snapshot has replaced everything */
+  whole: boolean;
+  /** ids of messages whose text or fields changed */
+  messages: ReadonlySet<string>;
+  /** names of the events that came */
+  events: ReadonlySet<string>;
 }
 
 export interface StreamHooks {
@@ -255,10 +409,14 @@ export interface StreamHooks {
   onMetrics?: ((metrics: StreamMetrics) => void) | null;
   /** after each event; with null after a snapshot has replaced everything */
   onChange?: ((state: Snapshot, event: { name: string; payload: any } | null) => void) | null;
+  /** draw: at most once per animation frame, a few times per second in a hidden tab */
+  onRender?: ((state: Snapshot, changes: RenderChanges) => void) | null;
   onPresence?: ((watchers: number) => void) | null;
+  /** this conversation's messages that wait to be sent, and one that was refused, if it is this that changed */
+  onQueue?: ((queued: readonly QueuedMessage[], refused: QueueChange["refused"]) => void) | null;
 }
 
-/** One conversation. Do not follow the same conversation with two streams of one client: leaving one leaves both. */
+/** One conversation. Several streams of one client may show the same one: the last that leaves it leaves it. */
 export class ConversationStream implements StreamHooks {
   constructor(client: ColloquyClient, hooks?: StreamHooks);
   readonly state: Snapshot;
@@ -268,6 +426,7 @@ export class ConversationStream implements StreamHooks {
   readonly position: Position | null;
   readonly watchers: number | null;
   readonly failure: ColloquyError | null;
+  readonly queued: readonly QueuedMessage[];
   readonly metrics: StreamMetrics;
   onState: StreamHooks["onState"];
   onText: StreamHooks["onText"];
@@ -275,13 +434,20 @@ export class ConversationStream implements StreamHooks {
   onError: StreamHooks["onError"];
   onMetrics: StreamHooks["onMetrics"];
   onChange: StreamHooks["onChange"];
+  onRender: StreamHooks["onRender"];
   onPresence: StreamHooks["onPresence"];
+  onQueue: StreamHooks["onQueue"];
+  /** logged events of this conversation, in order and without doubles, when `state` has taken them in */
+  on<Name extends LoggedEventName>(name: Name, handler: (payload: EventPayloads[Name]) => void): () => void;
+  on(name: "*", handler: (payload: any, name: LoggedEventName) => void): () => void;
+  off(name: string, handler: Function): void;
   text(messageId: string): string | null;
-  join(conversationId: string, position?: Position | null): Promise<JoinAck>;
+  join(conversationId: string, options?: JoinOptions): Promise<JoinAck>;
   start(payload: StartPayload): Promise<StartAck>;
   pause(): Promise<ControlAck>;
   resume(): Promise<ControlAck>;
   stop(): Promise<StopAck>;
+  /** the next user turn; without a connection it waits for it */
   send(content: string, contentType?: ContentType): Promise<ControlAck>;
   leave(): Promise<void>;
   close(): Promise<void>;
@@ -289,13 +455,17 @@ export class ConversationStream implements StreamHooks {
 
 export const DEFAULT_URL: string;
 export const CONNECTION: Readonly<Record<"CLOSED" | "OPENING" | "OPEN" | "REOPENING", ConnectionState>>;
-export const CLIENT_EVENTS: Readonly<{ CONNECTION: "client:connection"; LATENCY: "client:latency" }>;
+export const CLIENT_EVENTS: Readonly<{ CONNECTION: "client:connection"; LATENCY: "client:latency"; QUEUE: "client:queue" }>;
 export function emptySnapshot(conversationId: string): Snapshot;
 export function fold(
   state: Snapshot,
   event: { name: string; payload: any },
   bounds?: { maxMessages?: number },
 ): Snapshot;
+/** What is left of a run that the server has forgotten: open messages are partial, the status is `error`. */
+export function interrupted(state: Snapshot, sentence: string): Snapshot;
+/** Run a task in the next animation frame, once, however often it is asked for; a little later in a hidden tab. */
+export function perFrame(task: () => void): () => void;
 export function isTerminal(status: string): boolean;
 export function isRunning(status: string): boolean;
 

@@ -3,4 +3,8 @@
 export const CONNECTION = Object.freeze({ CLOSED: "closed", OPENING: "opening", OPEN: "open", REOPENING: "reopening" });
 
 /** Names of the client's own events, which no server event can have. */
-export const CLIENT_EVENTS = Object.freeze({ CONNECTION: "client:connection", LATENCY: "client:latency" });
+export const CLIENT_EVENTS = Object.freeze({
+  CONNECTION: "client:connection",
+  LATENCY: "client:latency",
+  QUEUE: "client:queue",
+});

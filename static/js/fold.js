@@ -7,6 +7,7 @@
  * with ===.
  */
 
+import { CODE } from "./errors.js";
 import { EVENTS, STATUS } from "./protocol.js";
 
 /** @typedef {import("./colloquy.d.ts").Snapshot} Snapshot */
@@ -25,6 +26,9 @@ export const isRunning = (status) => RUNNING.has(status);
 
 /** Messages that are kept; older finished ones are only counted. The server's default, too. */
 export const MAX_MESSAGES = 500;
+
+/** Tool calls, charts and open questions that are kept. The server's figure, too. */
+const MAX_KEPT = 100;
 
 const NO_PROGRESS = Object.freeze({ current_turn: 0, max_turns: null, percentage: null, message: null });
 const NO_USAGE = Object.freeze({ prompt_tokens: 0, completion_tokens: 0, estimated: false });
@@ -56,6 +60,27 @@ export function emptySnapshot(conversationId) {
     error: null,
     fallback: null,
     usage: NO_USAGE,
+    tool_calls: [],
+    charts: [],
+    pending_inputs: [],
+  };
+}
+
+/**
+ * The conversation as it stands when the server has forgotten it in the middle of a run: what had arrived is kept.
+ * @param {Snapshot} state
+ * @param {string} sentence for a person
+ * @returns {Snapshot}
+ */
+export function interrupted(state, sentence) {
+  const closed = (message) => ({ ...message, state: "partial", reason: CODE.INTERRUPTED });
+  return {
+    ...state,
+    status: STATUS.ERROR,
+    speaking: null,
+    pending_inputs: [],
+    messages: state.messages.map((message) => (message.state === "open" ? closed(message) : message)),
+    error: { error: sentence, code: CODE.INTERRUPTED, retryable: true, fallback_mode: false, recovering: false },
   };
 }
 
@@ -81,6 +106,7 @@ const CHANGES = {
       Object.assign(next, { speaking: null, outcome: null, error: null, fallback: null, model: null });
       next.progress = NO_PROGRESS;
       next.demo = false;
+      next.tool_calls = [];
     }
     next.status = payload.status;
     next.session_id = payload.session_id;
@@ -88,7 +114,7 @@ const CHANGES = {
     if (payload.agents?.length) next.agents = payload.agents;
     if (payload.model) next.model = payload.model;
     if (payload.usage) next.usage = addUsage(next.usage, payload.usage);
-    if (isTerminal(payload.status)) next.speaking = null;
+    if (isTerminal(payload.status)) Object.assign(next, { speaking: null, pending_inputs: [] });
     return next;
   },
 
@@ -133,6 +159,38 @@ const CHANGES = {
     if (payload.mode === "demo") return { ...state, fallback, demo: true };
     return { ...state, fallback, model: payload.to || state.model };
   },
+
+  [EVENTS.MESSAGE_UPDATED]: (state, { message_id, changes, updated_by, timestamp }) => {
+    const message = find(state, message_id);
+    if (!message) return state; // older than what is kept
+    const known = Object.fromEntries(Object.entries(changes).filter(([name]) => name in message));
+    return withMessage(state, { ...message, ...known, updated_at: timestamp, updated_by });
+  },
+
+  [EVENTS.TOOL_CALL]: (state, { call_id, agent, tool, arguments: given }) => {
+    const call = { call_id, agent, tool, arguments: given, success: null, preview: "" };
+    return { ...state, tool_calls: kept(state.tool_calls, "call_id", call) };
+  },
+
+  [EVENTS.TOOL_RESULT]: (state, { call_id, agent, tool, success, preview }) => {
+    const call = state.tool_calls.find((each) => each.call_id === call_id) ?? { call_id, agent, tool, arguments: "" };
+    return { ...state, tool_calls: kept(state.tool_calls, "call_id", { ...call, success, preview }) };
+  },
+
+  [EVENTS.CHART_GENERATED]: (state, { chart_id, url, symbol, title, agent }) => ({
+    ...state,
+    charts: kept(state.charts, "chart_id", { chart_id, url, symbol, title, agent }),
+  }),
+
+  [EVENTS.INPUT_REQUEST]: (state, { request_id, agent, prompt, kind, deadline }) => ({
+    ...state,
+    pending_inputs: kept(state.pending_inputs, "request_id", { request_id, agent, prompt, kind, deadline }),
+  }),
+
+  [EVENTS.INPUT_RESOLVED]: (state, { request_id }) => ({
+    ...state,
+    pending_inputs: state.pending_inputs.filter((each) => each.request_id !== request_id),
+  }),
 };
 
 /** @returns {MessageView} */
@@ -150,6 +208,9 @@ function opened(payload) {
     reason: null,
     truncated: false,
     demo: payload.demo,
+    feedback: null,
+    updated_at: null,
+    updated_by: null,
     timestamp: payload.timestamp,
   };
 }
@@ -165,6 +226,15 @@ function withMessage(state, message) {
   const messages = state.messages.slice();
   messages[at < 0 ? messages.length : at] = message;
   return { ...state, messages };
+}
+
+/** Put one of a list into its place, or at the end of at most MAX_KEPT. */
+function kept(list, key, one) {
+  const at = list.findIndex((each) => each[key] === one[key]);
+  if (at < 0) return [...list, one].slice(-MAX_KEPT);
+  const next = list.slice();
+  next[at] = one;
+  return next;
 }
 
 /** Forget the oldest messages that are not open any more. */

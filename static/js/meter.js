@@ -5,9 +5,10 @@ const WINDOW_MS = 5000;
 
 export class Meter {
   tokens = 0;
-  reconnects = 0;
   gaps = 0;
   duplicates = 0;
+  batches = 0;
+  acks = 0;
   errors = 0;
   /** @type {number | null} from an event's timestamp to its arrival, with the clocks' difference taken out */
   deliveryMs = null;

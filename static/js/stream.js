@@ -2,53 +2,42 @@
 /**
  * One conversation as a stream: what it holds now (`state`), hooks for a view, and the commands that steer it.
  *
- * Nothing is lost and nothing is seen twice: an event counts only if it follows on the last one. What was seen is
- * dropped, a hole is answered by joining again from the last position, and so is a connection that came back.
+ * Any number of streams may show one conversation: the client follows it once, and leaves it with the last of them.
  */
 
-import { CLIENT_EVENTS, CONNECTION } from "./connection.js";
-import { guarded } from "./emitter.js";
-import { emptySnapshot, fold } from "./fold.js";
+import { CLIENT_EVENTS } from "./connection.js";
+import { Emitter, guarded } from "./emitter.js";
+import { CODE, ColloquyError } from "./errors.js";
+import { feedsOf } from "./feeds.js";
+import { emptySnapshot } from "./fold.js";
+import { perFrame } from "./frames.js";
 import { Meter } from "./meter.js";
+import { newId, outboxOf } from "./outbox.js";
 import { COMMANDS, EVENTS } from "./protocol.js";
 
 const METRICS_EVERY_MS = 200;
-const MAX_HELD_EVENTS = 10_000;
-/** Joins in a row that brought nothing forward, after which the whole snapshot is asked for. */
-const MAX_FRUITLESS_JOINS = 2;
-const RETRY_JOIN_MS = [250, 1000, 3000, 10_000];
-/** How long an event that a heartbeat has announced may take. */
-const HEARTBEAT_GRACE_MS = 2000;
-
-/** Phases of following: only in FOLLOWING do events count. */
-const PHASE = Object.freeze({ IDLE: "idle", JOINING: "joining", FOLLOWING: "following" });
+const NOTHING = Object.freeze(emptySnapshot(""));
 
 export class ConversationStream {
   #client;
-  #phase = /** @type {string} */ (PHASE.IDLE);
-  #turn = 0; // grows with each join, so that a late answer to an earlier one is ignored
-  #fruitless = 0;
-  /** @type {{name: string, payload: any}[]} events that came while joining */
-  #held = [];
+  /** @type {import("./feed.js").Feed | null} what this stream shows */
+  #feed = null;
   #meter = new Meter();
+  #emitter = new Emitter();
+  #reader;
   #reconnectsBefore = 0;
   #metricsTimer = null;
-  #graceTimer = null;
-  #retryTimer = null;
   #listeners;
-
-  /** The conversation as it stands: the server's snapshot and every event since. */
-  state = emptySnapshot("");
-  /** Connections that watch, as last announced. @type {number | null} */
-  watchers = null;
-  /** Why the stream gave up following, e.g. an unknown conversation. @type {Error | null} */
-  failure = null;
+  /** The queued message that will begin this conversation. @type {string | null} */
+  #beginning = null;
+  #drawing = nothingDrawn();
+  #askForFrame = perFrame(() => this.#render());
 
   /** @type {((status: string, state: any) => void) | null} the status changed */
   onState = null;
   /** @type {((messageId: string, text: string, message: any) => void) | null} an open message grew */
   onText = null;
-  /** @type {((message: any) => void) | null} a message is whole, or broke off */
+  /** @type {((message: any) => void) | null} a message is whole, or broke off, or changed afterwards */
   onMessage = null;
   /** @type {((error: any) => void) | null} a run's error event, or a stream that cannot be followed */
   onError = null;
@@ -56,8 +45,12 @@ export class ConversationStream {
   onMetrics = null;
   /** @type {((state: any, event: {name: string, payload: any} | null) => void) | null} null: a snapshot replaced all */
   onChange = null;
+  /** @type {((state: any, changes: any) => void) | null} draw: at most once per animation frame */
+  onRender = null;
   /** @type {((watchers: number) => void) | null} */
   onPresence = null;
+  /** @type {((queued: readonly any[], refused: any) => void) | null} what waits to be sent */
+  onQueue = null;
 
   /**
    * @param {import("./colloquy.js").ColloquyClient} client
@@ -67,11 +60,23 @@ export class ConversationStream {
     this.#client = client;
     this.#reconnectsBefore = client.reconnects;
     Object.assign(this, hooks);
+    this.#reader = {
+      meter: this.#meter,
+      applied: (before, event) => this.#applied(before, event),
+      replaced: (before) => this.#replaced(before),
+      failed: (error) => this.#failed(error),
+      presence: () => guarded(this.onPresence, this.watchers),
+      measured: () => this.#metricsChanged(),
+    };
     this.#listeners = [
-      client.on("*", (payload, name) => this.#hear(name, payload)),
-      client.on(CLIENT_EVENTS.CONNECTION, (connection) => this.#connectionChanged(connection)),
+      client.on(CLIENT_EVENTS.QUEUE, ({ refused }) => this.#queueChanged(refused)),
       client.on(CLIENT_EVENTS.LATENCY, () => this.#metricsChanged()),
     ];
+  }
+
+  /** The conversation as it stands: the server's snapshot and every event since. */
+  get state() {
+    return this.#feed?.state ?? NOTHING;
   }
 
   get conversationId() {
@@ -84,12 +89,27 @@ export class ConversationStream {
 
   /** Whether every new event reaches this stream. */
   get following() {
-    return this.#phase === PHASE.FOLLOWING;
+    return this.#feed?.following ?? false;
   }
 
   /** Where this reader stands, for `join`. */
   get position() {
-    return this.state.epoch ? { epoch: this.state.epoch, offset: this.state.offset } : null;
+    return this.#feed?.position ?? null;
+  }
+
+  /** Connections that watch, as last announced. @type {number | null} */
+  get watchers() {
+    return this.#feed?.watchers ?? null;
+  }
+
+  /** Why the stream gave up following, e.g. an unknown conversation. @type {Error | null} */
+  get failure() {
+    return this.#feed?.failure ?? null;
+  }
+
+  /** This conversation's messages that wait for the connection, oldest first. */
+  get queued() {
+    return this.#client.queued.filter((message) => this.#isMine(message));
   }
 
   /** The text of a message, or null. @param {string} messageId */
@@ -98,44 +118,77 @@ export class ConversationStream {
   }
 
   get metrics() {
-    const { tokens, gaps, duplicates, errors, deliveryMs } = this.#meter;
+    const { tokens, gaps, duplicates, errors, deliveryMs, acks, batches } = this.#meter;
+    const { offset, epoch } = this.state;
     return {
       tokens,
       tokensPerS: this.#meter.perSecond(performance.now()),
       latencyMs: this.#client.latencyMs,
       deliveryMs,
-      offset: this.state.offset,
-      epoch: this.state.epoch,
+      offset,
+      epoch,
+      behind: Math.max(0, (this.#feed?.head ?? 0) - offset),
       reconnects: this.#client.reconnects - this.#reconnectsBefore,
       gaps,
       duplicates,
+      acks,
+      batches,
+      queued: this.queued.length,
       errors,
     };
+  }
+
+  /**
+   * Hear the conversation's events, in order and without doubles, however they came; "*" hears all of them.
+   * @param {string} name
+   * @param {Function} handler as handler(payload, name), when `state` has taken it in
+   * @returns {() => void} stops listening
+   */
+  on(name, handler) {
+    return this.#emitter.on(name, handler);
+  }
+
+  /** @param {string} name @param {Function} handler */
+  off(name, handler) {
+    this.#emitter.off(name, handler);
   }
 
   // --- commands -------------------------------------------------------------------------------------------------------
 
   /**
-   * Follow a conversation, from a position or as it stands now.
+   * Follow a conversation: as it stands now, or on from a position, a snapshot or a time.
    * @param {string} conversationId
-   * @param {{epoch: string, offset: number} | null} [position]
+   * @param {import("./colloquy.d.ts").JoinOptions} [options]
    */
-  async join(conversationId, position = null) {
-    if (this.conversationId !== conversationId) this.#turnTo(conversationId);
-    return this.#follow(COMMANDS.JOIN, { conversation_id: conversationId, ...(position && { position }) });
+  async join(conversationId, options = {}) {
+    const feed = feedsOf(this.#client).of(conversationId);
+    const shared = feed.readers.size > (feed.readers.has(this.#reader) ? 1 : 0);
+    if (shared && Object.keys(options).length > 0) {
+      const message = "another stream of this client follows this conversation; use a client of its own for another view";
+      throw new ColloquyError({ code: CODE.INVALID_STATE, message });
+    }
+    if (feed !== this.#feed) this.#turnTo(feed);
+    if (!shared) return feed.join(options);
+    if (feed.following) this.#replaced(NOTHING);
+    return feed.share();
   }
 
-  /** Start a conversation and follow it. @param {object} payload of start_stream: team, content, content_type, … */
+  /**
+   * Start a conversation, or a further run of one, and follow it. Without a connection it waits for it.
+   * @param {import("./colloquy.d.ts").StartPayload} payload of start_stream
+   */
   async start(payload) {
-    const continued = payload.conversation_id ?? null;
-    if (this.conversationId !== continued) this.#turnTo(continued);
-    const followed = this.following;
-    try {
-      return await this.#follow(COMMANDS.START_STREAM, payload);
-    } catch (error) {
-      if (followed && this.#phase === PHASE.IDLE) this.#rejoin(); // refused, for example because it runs: watch on
-      throw error;
-    }
+    const { conversation_id = null, content, content_type } = payload;
+    const feeds = feedsOf(this.#client);
+    const feed = conversation_id === null ? feeds.begin() : feeds.of(conversation_id);
+    if (feed !== this.#feed) this.#turnTo(feed);
+    const client_id = payload.client_id ?? newId();
+    if (conversation_id === null) this.#beginning = client_id;
+    const message = { client_id, kind: /** @type {const} */ ("start"), conversation_id, content, content_type: content_type ?? "text" };
+    return outboxOf(this.#client).add(message, () => {
+      const followed = conversation_id === null ? null : feeds.find(conversation_id); // it may have been left meanwhile
+      return (followed ?? feed).start({ ...payload, client_id });
+    });
   }
 
   /** Stop reading from the model. */
@@ -153,9 +206,18 @@ export class ConversationStream {
     return this.#control(COMMANDS.STOP_STREAM);
   }
 
-  /** The next user turn of a conversation that has ended. @param {string} content @param {string} [contentType] */
-  send(content, contentType) {
-    return this.#control(COMMANDS.SEND_MESSAGE, contentType ? { content, content_type: contentType } : { content });
+  /**
+   * The next user turn of a conversation that has ended. Without a connection it waits for it, and is sent once.
+   * @param {string} content
+   * @param {string} [contentType]
+   */
+  async send(content, contentType = "text") {
+    const conversation_id = this.conversationId;
+    const client_id = newId();
+    const message = { client_id, kind: /** @type {const} */ ("message"), conversation_id, content, content_type: contentType };
+    return outboxOf(this.#client).add(message, () =>
+      this.#client.request(COMMANDS.SEND_MESSAGE, { conversation_id, content, content_type: contentType, client_id }),
+    );
   }
 
   /** Stop following. The conversation goes on. */
@@ -170,159 +232,39 @@ export class ConversationStream {
     await this.leave();
   }
 
-  async #control(name, more = {}) {
-    return this.#client.request(name, { conversation_id: this.conversationId, ...more });
+  async #control(name) {
+    return this.#client.request(name, { conversation_id: this.conversationId });
   }
 
-  // --- following ------------------------------------------------------------------------------------------------------
+  // --- what the feed tells --------------------------------------------------------------------------------------------
 
-  /** Send a command that makes this connection a reader, and take its answer before anything that follows it. */
-  async #follow(name, payload) {
-    const turn = ++this.#turn;
-    clearTimeout(this.#retryTimer);
-    this.#phase = PHASE.JOINING;
-    this.failure = null;
-    try {
-      return await this.#client.request(name, payload, { onAck: (ack) => turn === this.#turn && this.#joined(ack) });
-    } catch (error) {
-      if (turn === this.#turn && this.#phase === PHASE.JOINING) {
-        this.#phase = PHASE.IDLE;
-        this.#held = [];
-      }
-      throw error;
-    }
-  }
-
-  #joined(ack) {
-    const held = this.#held;
-    this.#held = [];
-    this.#phase = PHASE.FOLLOWING;
-    if (ack.snapshot) {
-      this.#replace(ack.snapshot);
-    } else if (ack.epoch !== this.state.epoch || ack.offset !== this.state.offset) {
-      this.#rejoin({ whole: true }); // recovered, but not from where we stand
-      return;
-    }
-    // what came before the answer and does not follow on comes again after it
-    for (const { name, payload } of held) {
-      if (payload.conversation_id === this.conversationId && this.#follows(payload)) this.#apply(name, payload);
-    }
-    this.#metricsChanged();
-  }
-
-  #hear(name, payload) {
-    if (name === EVENTS.CONNECTED || name === EVENTS.BROADCAST || name.startsWith("client:")) return;
-    const starting = this.#phase === PHASE.JOINING && !this.conversationId;
-    if (!starting && payload.conversation_id !== this.conversationId) return;
-    if (name === EVENTS.RESYNC) {
-      if (!starting) this.#resync(payload.snapshot);
-    } else if (payload.prev_offset === undefined) {
-      if (!starting) this.#hearTransient(name, payload);
-    } else if (this.#phase === PHASE.JOINING) {
-      if (this.#held.length < MAX_HELD_EVENTS) this.#held.push({ name, payload });
-    } else if (this.#phase === PHASE.FOLLOWING) {
-      this.#accept(name, payload);
-    }
-  }
-
-  #follows(payload) {
-    return payload.epoch === this.state.epoch && payload.prev_offset === this.state.offset;
-  }
-
-  #accept(name, payload) {
-    if (this.#follows(payload)) {
-      this.#apply(name, payload);
-    } else if (payload.epoch === this.state.epoch && payload.offset <= this.state.offset) {
-      this.#meter.duplicates += 1;
-    } else {
-      this.#meter.gaps += 1;
-      this.#rejoin();
-    }
-    this.#metricsChanged();
-  }
-
-  #hearTransient(name, payload) {
-    if (name === EVENTS.PRESENCE) {
-      this.watchers = payload.watchers;
-      guarded(this.onPresence, payload.watchers);
-    } else if (name === EVENTS.HEARTBEAT && this.#phase === PHASE.FOLLOWING) {
-      if (payload.epoch !== this.state.epoch) this.#rejoin();
-      else if (payload.offset > this.state.offset) this.#expect(payload.offset);
-    }
-  }
-
-  /** The log's head is known to be at `offset`: if it does not come, ask for it. */
-  #expect(offset) {
-    clearTimeout(this.#graceTimer);
-    this.#graceTimer = setTimeout(() => {
-      if (this.#phase !== PHASE.FOLLOWING || this.state.offset >= offset) return;
-      this.#meter.gaps += 1;
-      this.#rejoin();
-    }, HEARTBEAT_GRACE_MS);
-    this.#graceTimer?.unref?.();
-  }
-
-  /** Join again from the last position; from a snapshot, when that has brought nothing forward. */
-  #rejoin({ whole = false, attempt = 0 } = {}) {
-    const conversationId = this.conversationId;
-    if (!conversationId || this.#client.connection !== CONNECTION.OPEN) return;
-    const position = whole || this.#fruitless >= MAX_FRUITLESS_JOINS ? null : this.position;
-    this.#fruitless = position ? this.#fruitless + 1 : 0;
-    this.join(conversationId, position).catch((error) => {
-      if (conversationId !== this.conversationId || this.#phase !== PHASE.IDLE) return;
-      if (error.retryable !== false) {
-        this.#retryTimer = setTimeout(
-          () => this.#phase === PHASE.IDLE && this.#rejoin({ attempt: attempt + 1 }),
-          RETRY_JOIN_MS[Math.min(attempt, RETRY_JOIN_MS.length - 1)],
-        );
-      } else {
-        this.failure = error;
-        this.#failed(error);
-      }
-    });
-  }
-
-  #connectionChanged(connection) {
-    if (connection === CONNECTION.OPEN && this.#phase === PHASE.IDLE && this.conversationId && !this.failure) {
-      this.#rejoin();
-    } else if (connection !== CONNECTION.OPEN && this.#phase === PHASE.FOLLOWING) {
-      this.#phase = PHASE.IDLE;
-    }
-    this.#metricsChanged();
-  }
-
-  // --- the state ------------------------------------------------------------------------------------------------------
-
-  #apply(name, payload) {
-    const before = this.state;
-    this.state = fold(before, { name, payload });
-    this.#fruitless = 0;
-    this.#meter.deliveryMs = Math.max(0, Date.now() + this.#client.clockSkewMs - Date.parse(payload.timestamp));
-    if (name === EVENTS.MESSAGE_DELTA) this.#meter.add(payload.tokens ?? 1, performance.now());
-    guarded(this.onChange, this.state, { name, payload });
-    if (name === EVENTS.MESSAGE_DELTA || name === EVENTS.AGENT_MESSAGE) {
-      const message = this.state.messages.findLast((each) => each.message_id === payload.message_id);
+  #applied(before, event) {
+    const { name, payload } = event;
+    const { state } = this;
+    guarded(this.onChange, state, event);
+    if (TEXT_EVENTS.has(name)) {
+      const message = state.messages.findLast((each) => each.message_id === payload.message_id);
+      this.#drawing.messages.add(payload.message_id);
       if (name === EVENTS.MESSAGE_DELTA) guarded(this.onText, message?.message_id, message?.content, message);
-      else guarded(this.onMessage, message);
+      else if (message && message.state !== "open") guarded(this.onMessage, message);
     }
+    this.#emitter.emit(name, payload);
     if (name === EVENTS.CONVERSATION_ERROR) this.#failed(payload);
-    if (before.status !== this.state.status) guarded(this.onState, this.state.status, this.state);
+    if (before.status !== state.status) guarded(this.onState, state.status, state);
+    this.#drawing.events.add(name);
+    this.#draw();
   }
 
-  #resync(snapshot) {
-    this.#turn += 1; // an answer to a join that is under way would be older
-    this.#held = [];
-    this.#phase = PHASE.FOLLOWING;
-    this.#replace(snapshot);
-    this.#metricsChanged();
-  }
-
-  #replace(snapshot) {
-    const before = this.state;
-    this.state = { ...emptySnapshot(snapshot.conversation_id), ...snapshot };
-    this.#fruitless = 0;
-    guarded(this.onChange, this.state, null);
-    if (before.status !== this.state.status) guarded(this.onState, this.state.status, this.state);
+  #replaced(before) {
+    const { state } = this;
+    guarded(this.onChange, state, null);
+    if (this.failure) {
+      const open = new Set(before.messages.filter((message) => message.state === "open").map((message) => message.message_id));
+      for (const message of state.messages) if (open.has(message.message_id)) guarded(this.onMessage, message);
+    }
+    if (before.status !== state.status) guarded(this.onState, state.status, state);
+    this.#drawing.whole = true;
+    this.#draw();
   }
 
   #failed(error) {
@@ -331,20 +273,36 @@ export class ConversationStream {
     this.#metricsChanged();
   }
 
+  #queueChanged(refused) {
+    guarded(this.onQueue, this.queued, refused && this.#isMine(refused.message) ? refused : null);
+    this.#metricsChanged();
+    this.#draw();
+  }
+
+  #isMine({ client_id, conversation_id }) {
+    return conversation_id === null ? client_id === this.#beginning : conversation_id === this.conversationId;
+  }
+
   /** Turn to another conversation, or to none. Resolves, always, when the server has taken note. */
-  async #turnTo(conversationId) {
-    const left = this.conversationId;
-    clearTimeout(this.#graceTimer);
-    clearTimeout(this.#retryTimer);
-    this.#turn += 1;
-    this.#phase = PHASE.IDLE;
-    this.#held = [];
-    this.#fruitless = 0;
-    this.watchers = null;
-    this.failure = null;
-    this.state = emptySnapshot(conversationId ?? "");
-    if (!left || this.#client.connection !== CONNECTION.OPEN) return;
-    await this.#client.request(COMMANDS.LEAVE, { conversation_id: left }).catch(() => {}); // gone is gone
+  async #turnTo(feed) {
+    const left = this.#feed;
+    this.#feed = feed;
+    this.#beginning = null;
+    feed?.readers.add(this.#reader);
+    if (left) await feedsOf(this.#client).release(left, this.#reader);
+  }
+
+  // --- drawing and figures --------------------------------------------------------------------------------------------
+
+  #draw() {
+    if (this.onRender) this.#askForFrame();
+    else this.#drawing = nothingDrawn();
+  }
+
+  #render() {
+    const changes = this.#drawing;
+    this.#drawing = { whole: false, messages: new Set(), events: new Set() };
+    guarded(this.onRender, this.state, changes);
   }
 
   #metricsChanged() {
@@ -356,3 +314,9 @@ export class ConversationStream {
     this.#metricsTimer?.unref?.();
   }
 }
+
+/** What a first drawing has to draw. */
+const nothingDrawn = () => ({ whole: true, messages: new Set(), events: new Set() });
+
+/** @type {Set<string>} */
+const TEXT_EVENTS = new Set([EVENTS.MESSAGE_DELTA, EVENTS.AGENT_MESSAGE, EVENTS.MESSAGE_UPDATED]);

@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from tests.chaos.proxy import FaultProxy
 from tests.conftest import TIMEOUT_SCALE
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
 
 WAIT_MS = 20_000 * TIMEOUT_SCALE
+
+
+class Wire:
+    """A way to the server that can be cut, for a browser. A context manager; safe to use from any thread."""
+
+    def __init__(self, server: ColloquyServer) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._proxy = FaultProxy(server.port)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._proxy.__aenter__(), self._loop).result(10)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        asyncio.run_coroutine_threadsafe(self._proxy.__aexit__(None, None, None), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    @property
+    def url(self) -> str:
+        """The server's address, by this way."""
+        return self._proxy.url
+
+    def cut(self) -> None:
+        """No connection stands, and none can be made."""
+        self._run(self._proxy.refuse)
+        self._run(self._proxy.reset)
+
+    def mend(self) -> None:
+        """Connections can be made again."""
+        self._run(self._proxy.accept)
+
+    def _run(self, act: Callable[[], None]) -> None:
+        async def acted() -> None:
+            act()
+
+        asyncio.run_coroutine_threadsafe(acted(), self._loop).result(10)
+
+
+@pytest.fixture
+def wire(server: ColloquyServer) -> Iterator[Wire]:
+    """A way to the package's server."""
+    with Wire(server) as way:
+        yield way
 
 
 @pytest.fixture(scope="package")
@@ -35,7 +85,7 @@ def server(model: ModelServer) -> Iterator[ColloquyServer]:
 
 
 def _is_complaint(said: Any) -> bool:
-    return said.type == "error" and "net::ERR_CONNECTION_" not in said.text  # a server that was ended on purpose
+    return said.type == "error" and "net::ERR_" not in said.text  # a server that was ended, or cut off, on purpose
 
 
 @pytest.fixture

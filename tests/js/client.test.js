@@ -1,14 +1,23 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { afterEach, test } from "node:test";
 
 import { CONNECTION, ColloquyClient, COMMANDS, EVENTS, NAMESPACE } from "../../static/js/colloquy.js";
 import { fakeIo, settle } from "./fake_io.js";
 
 const options = { pingIntervalMs: 0, reconnectionDelayMs: 1, reconnectionDelayMaxMs: 2 };
 
+const clients = [];
+afterEach(() => clients.splice(0).forEach((client) => client.disconnect()));
+
+function made(io, more) {
+  const client = new ColloquyClient({ io, url: "http://example.test", ...options, ...more });
+  clients.push(client);
+  return client;
+}
+
 async function opened(more) {
   const fake = fakeIo();
-  const client = new ColloquyClient({ io: fake.io, url: "http://example.test", ...options, ...more });
+  const client = made(fake.io, more);
   const connecting = client.connect();
   await settle();
   fake.socket.opens();
@@ -84,7 +93,7 @@ test("a connection that the server closed is opened again by us", async () => {
 
 test("a refusal for good is told and not repeated; another one is", async () => {
   const fake = fakeIo();
-  const client = new ColloquyClient({ io: fake.io, url: "http://example.test", ...options });
+  const client = made(fake.io);
   const connecting = client.connect();
   await settle();
   fake.socket.refuses({ code: "limit_exceeded", message: "full", retryable: true });

@@ -35,8 +35,25 @@ export function log({ offset = 0, epoch = EPOCH, id = ID } = {}) {
     }),
     fallback: (more) =>
       event(EVENTS.FALLBACK_MODE, { mode: "demo", reason: "backend_unavailable", from: null, to: null, ...more }),
+    updated: (message_id, changes, updated_by = null) =>
+      event(EVENTS.MESSAGE_UPDATED, { message_id, agent: "A", changes, updated_by }),
+    call: (call_id, tool = "quote") => event(EVENTS.TOOL_CALL, { call_id, agent: "A", tool, arguments: "{}" }),
+    result: (call_id, success = true) =>
+      event(EVENTS.TOOL_RESULT, { call_id, agent: "A", tool: "quote", success, preview: "31.4" }),
+    chart: (chart_id) => event(EVENTS.CHART_GENERATED, { chart_id, url: `/charts/${chart_id}`, symbol: "X", title: "", agent: "A" }),
+    asks: (request_id) =>
+      event(EVENTS.INPUT_REQUEST, { request_id, agent: "A", prompt: "May I?", kind: "permission", deadline: null }),
+    resolves: (request_id) => event(EVENTS.INPUT_RESOLVED, { request_id, resolution: "granted", by: "local" }),
     unknown: () => event("something_new", {}),
   };
+}
+
+/** Events in their order as one `batch`. */
+export function batchOf(events) {
+  const [first, last] = [events[0].payload, events.at(-1).payload];
+  const { conversation_id, epoch, prev_offset } = first;
+  const payload = { conversation_id, epoch, prev_offset, offset: last.offset, entries: events, timestamp: last.timestamp };
+  return { name: EVENTS.BATCH, payload };
 }
 
 /** A whole, small conversation. */

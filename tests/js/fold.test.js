@@ -79,3 +79,38 @@ test("older messages are counted, never one that is still open", () => {
   assert.deepEqual(state.messages.map((m) => m.message_id), ["open", "m7"]);
   assert.equal(state.omitted_messages, 5);
 });
+
+test("a change merges into its message and says when and by whom; one of a forgotten message changes nothing", () => {
+  const on = log();
+  const state = run([on.message("m1", "A", "Hello"), on.updated("m1", { feedback: "up", no_such_field: 1 }, "ann")]);
+  const { feedback, updated_at, updated_by, content } = state.messages[0];
+  assert.deepEqual([feedback, updated_at, updated_by, content], ["up", "2026-01-01T00:00:00.002Z", "ann", "Hello"]);
+  assert.equal("no_such_field" in state.messages[0], false);
+  assert.equal(run([on.updated("gone", { feedback: "up" })], state).messages, state.messages);
+});
+
+test("tool calls get their results, and are those of the latest run; charts stay", () => {
+  const on = log();
+  let state = run([on.status(STATUS.INITIALIZING), on.call("t1"), on.call("t2"), on.result("t1"), on.result("t3", false), on.chart("c1")]);
+  assert.deepEqual(state.tool_calls.map(({ call_id, success }) => [call_id, success]), [["t1", true], ["t2", null], ["t3", false]]);
+  state = run([on.status(STATUS.STOPPED), on.status(STATUS.INITIALIZING)], state);
+  assert.deepEqual(state.tool_calls, []);
+  assert.deepEqual(state.charts.map(({ chart_id }) => chart_id), ["c1"]);
+});
+
+test("of tool calls and charts the last hundred are kept", () => {
+  const on = log();
+  const many = Array.from({ length: 101 }, (_, n) => [on.call(`t${n}`), on.chart(`c${n}`)]).flat();
+  const state = run(many);
+  assert.equal(state.tool_calls.length, 100);
+  assert.equal(state.tool_calls[0].call_id, "t1");
+  assert.equal(state.charts[0].chart_id, "c1");
+});
+
+test("open questions go when they are answered, and with the run", () => {
+  const on = log();
+  let state = run([on.asks("r1"), on.asks("r2"), on.resolves("r1")]);
+  assert.deepEqual(state.pending_inputs.map(({ request_id }) => request_id), ["r2"]);
+  state = run([on.status(STATUS.STOPPED)], state);
+  assert.deepEqual(state.pending_inputs, []);
+});

@@ -1,43 +1,12 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 
-import { ColloquyClient, COMMANDS, ConversationStream, EVENTS, STATUS, emptySnapshot, fold } from "../../static/js/colloquy.js";
+import { COMMANDS, EVENTS, STATUS, emptySnapshot } from "../../static/js/colloquy.js";
 import { EPOCH, ID, log, script } from "./events.js";
-import { fakeIo, settle } from "./fake_io.js";
+import { settle } from "./fake_io.js";
+import { ackOf, closeAll, connected, joinedAt, recovered, snapshotOf } from "./stage.js";
 
-const snapshotOf = (events, epoch = EPOCH) =>
-  JSON.parse(JSON.stringify({ ...events.reduce((state, event) => fold(state, event), emptySnapshot(ID)), epoch }));
-
-const ackOf = (snapshot) => ({
-  ok: true, conversation_id: ID, epoch: snapshot.epoch, offset: snapshot.offset, recovered: false, snapshot,
-});
-
-const recovered = (offset, epoch = EPOCH) => ({ ok: true, conversation_id: ID, epoch, offset, recovered: true, snapshot: null });
-
-const clients = [];
-afterEach(() => clients.splice(0).forEach((client) => client.disconnect()));
-
-async function connected() {
-  const fake = fakeIo();
-  const client = new ColloquyClient({ io: fake.io, url: "http://example.test", pingIntervalMs: 0 });
-  clients.push(client);
-  const connecting = client.connect();
-  await settle();
-  fake.socket.opens();
-  await connecting;
-  const stream = new ConversationStream(client);
-  const say = (...events) => events.forEach(({ name, payload }) => fake.socket.says(name, payload));
-  return { client, socket: fake.socket, stream, say };
-}
-
-async function joinedAt(events) {
-  const all = await connected();
-  const joining = all.stream.join(ID);
-  await settle();
-  all.socket.take(COMMANDS.JOIN).ack(ackOf(snapshotOf(events)));
-  await joining;
-  return all;
-}
+afterEach(closeAll);
 
 test("joins with a snapshot in mid-sentence and goes on from there", async () => {
   const events = script();
@@ -69,7 +38,7 @@ test("a hole is noticed and what was missed is asked for from the last position"
   assert.equal(stream.following, false);
   await settle();
   const { payload, ack } = socket.take(COMMANDS.JOIN);
-  assert.deepEqual(payload, { conversation_id: ID, position: { epoch: EPOCH, offset: 6 } });
+  assert.deepEqual(payload, { conversation_id: ID, position: { epoch: EPOCH, offset: 6 }, acks: true, batch: true });
   say(events[8]); // still from the old membership: comes again
   ack(recovered(6));
   say(...events.slice(6));

@@ -54,7 +54,7 @@ function failed({ error }, spent, onRetry) {
     { class: "ending slim bad", "data-testid": "conversation-ending", "aria-label": "Outcome" },
     h("header", {}, icon("alert"), h("h2", {}, "The conversation broke off")),
     h("p", { class: "why" }, sentence(error?.error ?? "The reason is not known"), error?.code && h("code", {}, error.code)),
-    onRetry && error?.retryable && h("button", { class: "button small", type: "button", "data-testid": "try-again", onclick: onRetry }, icon("retry"), "Try again"),
+    onRetry && error?.retryable && h("button", { class: "button small", type: "button", "data-testid": "try-again", onclick: onRetry }, icon("retry"), error.code === "interrupted" ? "Start again" : "Try again"),
     figures(spent, null),
   );
 }

@@ -9,12 +9,14 @@ import { answers, modelLine } from "../ui/model.js";
 import { banner, dismissToast, removeBanner, toast } from "../ui/notices.js";
 import { Composer, bindContent } from "./composer.js";
 import { Controls, Header } from "./header.js";
+import { Queue } from "./queue.js";
 import { Scroller } from "./scroller.js";
 import { Sidebar } from "./sidebar.js";
 import { Transcript } from "./transcript.js";
 
 const OFFLINE_BANNER_AFTER_MS = 3000;
 const READ_ALOUD_CHARACTERS = 600;
+const INTERRUPTED = "interrupted";
 const ASK_FOR_MODEL_EVERY_MS = 15_000;
 
 const settings = {
@@ -25,7 +27,13 @@ const settings = {
 };
 
 /** What the main part shows. */
-const VIEWS = Object.freeze({ WELCOME: "welcome", LOADING: "loading", UNKNOWN: "unknown", CONVERSATION: "conversation" });
+const VIEWS = Object.freeze({
+  WELCOME: "welcome",
+  LOADING: "loading",
+  UNKNOWN: "unknown",
+  CONVERSATION: "conversation",
+  QUEUED: "queued", // a conversation that begins when the connection is back
+});
 
 let view = VIEWS.WELCOME;
 let model = { label: "", answering: "", problem: "" };
@@ -41,6 +49,7 @@ const scroller = new Scroller(byId("display"), byId("jump"));
 const header = new Header({ kindOf: (label) => (label === model.label ? model.answering : undefined) });
 const controls = new Controls(stream);
 const transcript = new Transcript(byId("transcript"), { onDrawn: () => scroller.follow(), onRetry: sendAgain });
+const queue = new Queue(byId("queue"), { onDiscard: discard, onRetry: sendAgain });
 const composer = new Composer({ maxBytes: settings.maxBytes, available: settings.socketAvailable, onStart: start });
 const lookAtFollowUp = bindContent({
   area: byId("follow-up-content"),
@@ -58,6 +67,7 @@ function show(next) {
   byId("loading").hidden = view !== VIEWS.LOADING;
   byId("unknown").hidden = view !== VIEWS.UNKNOWN;
   byId("transcript").hidden = view !== VIEWS.CONVERSATION;
+  byId("queue").hidden = view !== VIEWS.CONVERSATION && view !== VIEWS.QUEUED;
   document.body.dataset.view = view;
   refreshChrome();
 }
@@ -78,6 +88,7 @@ async function open(conversationId, { push = false } = {}) {
   if (sidebar.isOpen) sidebar.toggle(false);
   removeBanner("gone");
   transcript.clear();
+  queue.clear();
   if (!conversationId) {
     stream.leave();
     show(VIEWS.WELCOME);
@@ -113,15 +124,39 @@ function addressed() {
 
 // --- commands ---------------------------------------------------------------------------------------------------------
 
-/** @returns {Promise<boolean>} whether it began */
+/**
+ * Wait until the server has taken a message, or until it is known to wait for the connection: then the queue shows it, and
+ * later also if it is refused.
+ * @param {() => Promise<any>} act
+ * @returns {Promise<any>} the ack; null: it waits
+ */
+async function taken(act) {
+  const before = stream.queued.length;
+  let stop = () => {};
+  const waits = new Promise((resolve) => {
+    stop = client.on(CLIENT_EVENTS.QUEUE, () => stream.queued.length > before && resolve(null));
+  });
+  const asked = act();
+  asked.catch(() => {}); // told below, or by the queue
+  try {
+    return await Promise.race([asked, waits]);
+  } finally {
+    stop();
+  }
+}
+
+/** @returns {Promise<boolean>} whether it began, or will */
 async function start(wish) {
   transcript.clear();
+  queue.clear();
+  let starting;
   try {
-    const ack = await stream.start(wish);
-    history.pushState(null, "", `/c/${encodeURIComponent(ack.conversation_id)}`);
-    sidebar.mark(ack.conversation_id);
-    scroller.toEnd();
-    byId("display").focus({ preventScroll: true });
+    if ((await taken(() => (starting = stream.start(wish)))) === null) {
+      show(VIEWS.QUEUED);
+      starting.then(began, (error) => error.code !== "cancelled" && toast(sentence(error.message), "error"));
+    } else {
+      began(await starting);
+    }
     return true;
   } catch (error) {
     toast(sentence(error.message), "error");
@@ -129,11 +164,24 @@ async function start(wish) {
   }
 }
 
+function began({ conversation_id }) {
+  sidebar.refresh();
+  if (stream.conversationId !== conversation_id) {
+    toast("The conversation that was waiting for the connection has begun. It stands in the list."); // the reader has turned away
+    return;
+  }
+  removeBanner("gone");
+  history.pushState(null, "", `/c/${encodeURIComponent(conversation_id)}`);
+  sidebar.mark(conversation_id);
+  scroller.toEnd();
+  byId("display").focus({ preventScroll: true });
+}
+
 async function send(content) {
   const button = byId("send");
   button.setAttribute("aria-busy", "true");
   try {
-    await stream.send(content);
+    await taken(() => stream.send(content));
     scroller.toEnd();
     return true;
   } catch (error) {
@@ -144,8 +192,16 @@ async function send(content) {
   }
 }
 
+/** Once more; in a new conversation, where the server has forgotten this one. */
 async function sendAgain(content) {
-  await send(content);
+  const { team, content_type } = stream.state;
+  if (stream.failure || !stream.conversationId) await start({ team: team || composer.team, content, content_type });
+  else await send(content);
+}
+
+function discard(clientId) {
+  client.cancel(clientId);
+  if (view === VIEWS.QUEUED) open(null);
 }
 
 byId("follow-up").addEventListener("submit", async (event) => {
@@ -172,9 +228,7 @@ stream.onChange = (state, event) => {
   if (event === null || event.payload.status === STATUS.INITIALIZING) step = null;
   if (event?.name === EVENTS.AGENT_STEP) step = event.payload;
   if (event === null) show(VIEWS.CONVERSATION);
-  transcript.show(state, event);
-  if (event?.name === EVENTS.MESSAGE_DELTA) return; // nothing around the messages depends on it
-  refreshChrome();
+  transcript.take(state, event);
   if (event === null || event.name === EVENTS.CONVERSATION_STATUS || event.name === EVENTS.FALLBACK_MODE) {
     const { conversation_id, title, status, demo } = state;
     sidebar.update({ conversation_id, title, status, demo });
@@ -182,15 +236,23 @@ stream.onChange = (state, event) => {
   }
 };
 
+stream.onRender = (state) => {
+  if (state.conversation_id) transcript.draw();
+  refreshChrome();
+};
+
 stream.onPresence = () => refreshChrome();
 
-stream.onMessage = ({ role, agent, content }) => {
+stream.onQueue = (queued, refused) => queue.show(queued, refused);
+
+stream.on(EVENTS.AGENT_MESSAGE, ({ role, agent, content }) => {
   if (role === "agent") announce(`${agent}: ${content.slice(0, READ_ALOUD_CHARACTERS)}`);
-};
+});
 
 stream.onError = (error) => {
   if (error !== stream.failure) return; // an event of the run: the transcript shows it
   refreshChrome();
+  if (stream.state.error?.code === INTERRUPTED) return; // in the middle of a run: the transcript's end says so
   const gone = error.code === "conversation_unknown";
   const text = gone ? "The server no longer knows this conversation; it may have been restarted. What you see is what had arrived." : sentence(error.message);
   if (view === VIEWS.CONVERSATION) banner("gone", text, { level: "warning" });

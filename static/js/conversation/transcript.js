@@ -2,8 +2,9 @@
 /** The scrolling part of the page: messages, notices between them, who is about to speak, and the end. */
 
 import { isRunning, isTerminal } from "../fold.js";
+import { perFrame } from "../frames.js";
 import { EVENTS, STATUS } from "../protocol.js";
-import { h, perFrame, setText } from "../ui/dom.js";
+import { h, setText } from "../ui/dom.js";
 import { sentence } from "../ui/format.js";
 import { ending, fallbackText } from "./ending.js";
 import { avatar, messageView, noteView } from "./message.js";
@@ -23,7 +24,7 @@ export class Transcript {
   #endingFor = null;
   #end = null;
   #restUntil = 0;
-  #draw = perFrame(() => this.#drawNow());
+  #draw = perFrame(() => this.draw());
   #waiting = h("div", { class: "waiting", hidden: true });
   #omitted = h("p", { class: "note", hidden: true });
 
@@ -50,10 +51,11 @@ export class Transcript {
   }
 
   /**
+   * Take in what has come; `draw` shows it.
    * @param {any} state
    * @param {{name: string, payload: any} | null} event what led to it; null: a snapshot
    */
-  show(state, event) {
+  take(state, event) {
     if (event === null && this.#notes.length === 0 && state.fallback) this.#noteOfSnapshot(state);
     if (event?.name === EVENTS.FALLBACK_MODE) this.#note(state, "switch", fallbackText(state.fallback));
     if (event?.name === EVENTS.CONVERSATION_ERROR && state.error.recovering) {
@@ -62,7 +64,6 @@ export class Transcript {
     if (event?.name === EVENTS.AGENT_STEP && event.payload.emoji) this.#emojis.set(event.payload.agent, event.payload.emoji);
     this.#state = state;
     this.#silence = "";
-    this.#draw();
   }
 
   /** Say that a team is silent, but alive; until the next event. @param {string} text */
@@ -79,7 +80,8 @@ export class Transcript {
 
   // --- drawing --------------------------------------------------------------------------------------------------------
 
-  #drawNow() {
+  /** Show what has come; call it once per frame. */
+  draw() {
     if (!this.#state) return;
     const startedAt = performance.now();
     if (startedAt < this.#restUntil && isRunning(this.#state.status)) {

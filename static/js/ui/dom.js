@@ -44,19 +44,6 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Run a task once per animation frame, however often it is asked for. @param {() => void} task */
-export function perFrame(task) {
-  let asked = false;
-  return () => {
-    if (asked) return;
-    asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      task();
-    });
-  };
-}
-
 /** Put text on the clipboard, also where the page's origin is not a secure one. @param {string} text */
 export async function copyText(text) {
   if (navigator.clipboard && window.isSecureContext) {

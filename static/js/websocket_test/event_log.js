@@ -1,7 +1,8 @@
 // @ts-check
 /** The raw event log: what went over the wire, newest last, bounded. */
 
-import { byId, copyText, h, perFrame, setText } from "../ui/dom.js";
+import { perFrame } from "../frames.js";
+import { byId, copyText, h, setText } from "../ui/dom.js";
 import { toast } from "../ui/notices.js";
 
 /** Rows kept; the oldest go first. */

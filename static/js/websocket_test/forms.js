@@ -83,6 +83,8 @@ function fieldElement(name, property, required, fallback) {
     input = h("select", { ...hints, class: "select" }, h("option", { value: "" }, fallback ? `default: ${fallback}` : ""), ...property.enum.map((value) => h("option", { value }, value)));
   } else if (property.type === "boolean") {
     input = h("select", { ...hints, class: "select" }, ...["", "true", "false"].map((value) => h("option", { value }, value)));
+  } else if (property.type === "array") {
+    input = h("input", { ...hints, type: "text", spellcheck: "false", placeholder: "one, two" });
   } else if (property.type === "integer" || property.type === "number") {
     input = h("input", { ...hints, type: "number", step: property.type === "integer" ? 1 : "any", min: property.minimum, max: property.maximum });
   } else if (name === "content") {
@@ -106,6 +108,7 @@ function valuesOf(fields) {
 }
 
 function valueOf(property, text) {
+  if (property.type === "array") return text.split(",").map((each) => each.trim()).filter(Boolean);
   const types = property.types ?? [property.type];
   const numeric = types.includes("number") || types.includes("integer");
   if (numeric && text.trim() !== "" && !Number.isNaN(Number(text))) return Number(text);

@@ -31,7 +31,11 @@ function connect(url) {
     if (!Object.values(CLIENT_EVENTS).includes(name)) log.add("in", name, envelopeLast(payload));
   });
   client.on(CLIENT_EVENTS.CONNECTION, connectionChanged);
-  stream.onChange = () => refresh();
+  client.on(CLIENT_EVENTS.QUEUE, ({ queued, refused }) => {
+    const what = refused ? `refused: ${refused.error.code}: ${refused.message.content}` : `${queued.length} waiting for the connection`;
+    log.add("note", "queue", what);
+  });
+  stream.onRender = () => refresh();
   client.connect().catch((error) => toast(sentence(error.message), "error"));
 }
 
@@ -62,7 +66,7 @@ async function send(name, payload) {
   try {
     let ack;
     if (name === COMMANDS.START_STREAM) ack = await stream.start(payload);
-    else if (name === COMMANDS.JOIN && typeof payload.conversation_id === "string") ack = await stream.join(payload.conversation_id, payload.position ?? null);
+    else if (name === COMMANDS.JOIN && typeof payload.conversation_id === "string") ack = await join(payload);
     else ack = await client.request(name, payload);
     log.add("ack", name, ack);
     return ack;
@@ -73,6 +77,10 @@ async function send(name, payload) {
   } finally {
     refresh();
   }
+}
+
+function join({ conversation_id, ...options }) {
+  return stream.join(conversation_id, options);
 }
 
 async function quick(button, name, payload) {
@@ -143,15 +151,19 @@ const FIGURES = /** @type {[string, string, (metrics: any) => string][]} */ ([
   ["epoch", "Epoch", (m) => m.epoch || "–"],
   ["uptime", "Uptime", () => (openedAt ? duration(Date.now() - openedAt) : "–")],
   ["reconnects", "Reconnects", () => count(client?.reconnects ?? 0)],
+  ["behind", "Behind", (m) => `${count(m.behind)} ${m.behind === 1 ? "event" : "events"}`],
   ["gaps", "Gaps", (m) => count(m.gaps)],
   ["duplicates", "Duplicates", (m) => count(m.duplicates)],
+  ["batches", "Batches", (m) => count(m.batches)],
+  ["acks", "Acks sent", (m) => count(m.acks)],
+  ["queued", "Queued", () => count(client?.queued.length ?? 0)],
   ["errors", "Errors", (m) => count(m.errors + commandErrors)],
   ["watchers", "Watchers", () => String(stream?.watchers ?? "–")],
   ["session", "Session", () => stream?.state.session_id ?? "–"],
   ["conversation", "Conversation", () => stream?.conversationId ?? "–"],
 ]);
 
-const NOTHING = { tokens: 0, tokensPerS: 0, latencyMs: null, deliveryMs: null, offset: 0, epoch: "", gaps: 0, duplicates: 0, errors: 0 };
+const NOTHING = { tokens: 0, tokensPerS: 0, latencyMs: null, deliveryMs: null, offset: 0, epoch: "", behind: 0, gaps: 0, duplicates: 0, batches: 0, acks: 0, errors: 0 };
 
 byId("metrics").append(
   ...FIGURES.map(([id, label]) => h("div", { class: "metric" }, h("dt", {}, label), h("dd", { id: `metric-${id}`, "data-testid": `metric-${id}` }, "–"))),
