@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import select
 import socket
 import threading
 import time
@@ -27,7 +28,7 @@ _LATENESS_INTERVAL_S = 0.01
 _LATENESS_WINDOW_S = 60.0
 _HTTP_BUFFER_BYTES = 1024  # eventlet keeps its HTTP buffers (8 and 16 kB) as long as a WebSocket lives
 _SOCKET = "colloquy.socket"
-_ENGINE_IO = "/socket.io/"
+_HANDLER = "colloquy.handler"  # gevent's, which must be told not to wait for another request
 
 
 def patch(mode: str) -> None:
@@ -72,6 +73,7 @@ class AsyncMode:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.cooperative = name != "threading"  # nobody else runs until one waits
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run in the background; an exception is logged, never lost."""
@@ -109,6 +111,29 @@ class AsyncMode:
 
     def condition(self) -> threading.Condition:
         return threading.Condition()
+
+    def lock(self) -> contextlib.AbstractContextManager[Any]:
+        """A lock for what never lets others run while it holds it: greenlets need none for that."""
+        return contextlib.nullcontext() if self.cooperative else threading.Lock()
+
+    def wait_writable(self, sock: socket.socket, timeout_s: float) -> None:
+        """Wait until a socket takes something again, or has ended.
+
+        :raises TimeoutError: when the time is up.
+        """
+        if self.name == "eventlet":
+            from eventlet.hubs import trampoline
+
+            trampoline(sock.fileno(), write=True, timeout=timeout_s, timeout_exc=TimeoutError)
+        elif self.name == "gevent":
+            from gevent.socket import wait_write
+
+            wait_write(sock.fileno(), timeout=timeout_s)
+        else:
+            poll = select.poll()
+            poll.register(sock.fileno(), select.POLLOUT)
+            if not poll.poll(timeout_s * 1000):
+                raise TimeoutError
 
 
 class LatenessMonitor:
@@ -166,6 +191,11 @@ def socket_of(environ: dict[str, Any]) -> socket.socket:
     return sock
 
 
+def plain_socket(sock: socket.socket) -> socket.socket:
+    """What lies below a mode's own socket: its methods never let others run. With threads, the socket itself."""
+    return getattr(sock, "fd", None) or getattr(sock, "_sock", None) or sock
+
+
 def end_without_response(environ: dict[str, Any]) -> list[bytes]:
     """What a WSGI application returns that has spoken on :func:`socket_of` by itself and is done with it.
 
@@ -177,6 +207,8 @@ def end_without_response(environ: dict[str, Any]) -> list[bytes]:
         wsgi.WSGI_LOCAL.already_handled = True
     elif "werkzeug.socket" in environ:
         raise ConnectionError("not a response")  # Werkzeug takes this for a client that has left
+    elif _HANDLER in environ:
+        environ[_HANDLER].close_connection = True
     return []
 
 
@@ -204,18 +236,12 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
 
         eventlet.wsgi.server(listener, app, log_output=False, max_size=_MAX_CONNECTIONS, debug=False, protocol=Protocol)
     elif mode == "gevent":
-        from gevent.pywsgi import WSGIServer
-        from geventwebsocket.handler import WebSocketHandler
+        from gevent.pywsgi import WSGIHandler, WSGIServer
 
-        class GeventHandler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has no types
+        class GeventHandler(WSGIHandler):  # type: ignore[misc]  # gevent's types are not complete
             def get_environ(self) -> dict[str, Any]:
                 environ: dict[str, Any] = super().get_environ()
-                environ[_SOCKET] = self.socket
-                return environ
-
-            def upgrade_websocket(self) -> Any:
-                """For Engine.IO only: the other doors speak WebSocket by themselves."""
-                return super().upgrade_websocket() if self.environ["PATH_INFO"].startswith(_ENGINE_IO) else None
+                return environ | {_SOCKET: self.socket, _HANDLER: self}
 
         WSGIServer(listener, app, handler_class=GeventHandler, log=None, error_log=logger).serve_forever()
     else:

@@ -120,21 +120,11 @@ def _open_sockets(app: Flask, parts: Services) -> None:
     from app.namespaces.transport import SocketTransport
 
     settings = parts.settings
-    namespace = ConversationsNamespace(parts.manager, parts.clock, parts.version)
-    socketio = SocketIO()
-    origins = list(settings.cors_allowed_origins)
-    socketio.init_app(
-        app,
-        max_queued_commands=settings.max_queued_commands,
-        greet=namespace.greet,
-        async_mode=settings.async_mode,
-        cors_allowed_origins="*" if "*" in origins else origins or None,
-        max_http_buffer_size=settings.max_frame_bytes,
-        manage_session=False,
-        logger=False,
-        engineio_logger=False,
+    namespace = ConversationsNamespace(
+        parts.manager, parts.clock, parts.version, max_followed=settings.max_followed_conversations
     )
-    transport = SocketTransport(socketio.server)
-    namespace.use(transport)
-    socketio.on_namespace(namespace)
+    socketio = SocketIO()
+    socketio.init_app(app, settings=settings, mode=parts.mode, namespace=namespace)
+    transport = SocketTransport(socketio.server, socketio.rooms)
+    namespace.use(transport, settings.max_connections)
     parts.sockets.opened(transport)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.namespaces.delivery import SOCKET_FIGURES
 from app.protocol.commands import COMMANDS, COMMANDS_BY_NAME, Command
 from app.protocol.events import EVENT_NAMES, LOGGED, TRANSIENT, Event
 from app.settings import describe_settings
@@ -33,7 +34,7 @@ def test_every_setting_is_described() -> None:
 
 def test_every_figure_is_described() -> None:
     """Each figure of a session has a line in docs/operations.md."""
-    missing = [name for name in [*SESSION_FIGURES, *DELIVERY_FIGURES] if f"| `{name}` |" not in OPERATIONS]
+    missing = [name for name in [*SESSION_FIGURES, *DELIVERY_FIGURES, *SOCKET_FIGURES] if f"| `{name}` |" not in OPERATIONS]
     assert not missing
 
 

@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from app import errors
+from app.namespaces.delivery import SOCKET_FIGURES
 from app.protocol import commands, common, events, snapshot
 from app.settings import describe_settings
 from app.streaming.metrics import DELIVERY_FIGURES, SESSION_FIGURES
@@ -347,7 +348,7 @@ def figure_table() -> str:
 def delivery_table() -> str:
     """The figures that ``GET /api/websocket/status`` reports under ``delivery``."""
     rows = ["| figure | meaning |", "| --- | --- |"]
-    rows += [f"| `{name}` | {meaning} |" for name, meaning in DELIVERY_FIGURES.items()]
+    rows += [f"| `{name}` | {meaning} |" for name, meaning in (DELIVERY_FIGURES | SOCKET_FIGURES).items()]
     return "\n".join(rows)
 
 

@@ -62,7 +62,7 @@ def status() -> dict[str, Any]:
             "by_status": Counter(session.status for session in sessions),
         },
         "totals": _totals(parts),
-        "delivery": parts.manager.figures(),
+        "delivery": {**parts.manager.figures(), **parts.sockets.figures()},
         "runners": [
             {"pid": runner.pid, "for": runner.key, "ready": runner.ready, "runs": runner.runs}
             for runner in parts.supervisor.runners()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from app.auth.identity import Principal, identify
 from app.auth.permissions import Action, authorise
-from app.errors import ColloquyError, InvalidPayload, InvalidState, UnknownCommand
+from app.errors import ColloquyError, InvalidPayload, InvalidState, LimitExceeded, UnknownCommand
 from app.namespaces.server import Answer, refuse
 from app.namespaces.transport import SocketTransport
 from app.protocol import NAMESPACE, PROTOCOL_VERSION
@@ -51,8 +51,9 @@ _MAX_ECHO = 200
 class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO has no types
     """Parses, authorises, hands on to the manager, and answers. Holds nothing but who is connected and follows what."""
 
-    def __init__(self, manager: StreamingManager, clock: Clock, version: str) -> None:
+    def __init__(self, manager: StreamingManager, clock: Clock, version: str, *, max_followed: int) -> None:
         super().__init__(NAMESPACE)
+        self._max_followed = max_followed
         self._manager = manager
         self._clock = clock
         self._version = version
@@ -70,9 +71,10 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             Ping.name: self._ping,
         }
 
-    def use(self, transport: SocketTransport) -> None:
-        """Send through this transport; call it once, before the first connection."""
+    def use(self, transport: SocketTransport, max_connections: int) -> None:
+        """Send through this transport, to at most so many connections; call it once, before the first of them."""
         self._transport = transport
+        self._max_connections = max_connections
 
     def trigger_event(self, event: str, *args: Any) -> Any:
         """Called by the library for each event of the namespace."""
@@ -103,6 +105,9 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         try:
             principal = identify(environ)
             authorise(principal, Action.CONNECT)
+            if len(self._principals) >= self._max_connections:
+                self._transport.count_refusal()
+                raise LimitExceeded(f"there are {self._max_connections} connections; try again later")
         except ColloquyError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.message, error.to_payload()) from None
         self._principals[sid] = principal
@@ -133,6 +138,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
 
     def _join(self, sid: str, principal: Principal, command: Join) -> Answer:
         authorise(principal, Action.WATCH, self._manager.get(command.conversation_id))
+        self._check_followed(sid, command.conversation_id)
         ack = self._manager.join(
             sid, command.conversation_id, command.position, since=command.since, options=_options(command)
         )
@@ -159,6 +165,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         authorise(principal, Action.START)
         if command.conversation_id is not None:
             authorise(principal, Action.STEER, self._manager.get(command.conversation_id))
+        self._check_followed(sid, command.conversation_id)
         session = self._manager.start(
             team=command.team,
             content=command.content,
@@ -203,6 +210,11 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         if isinstance(command.echo, str) and len(command.echo) > _MAX_ECHO:
             raise InvalidPayload(f"echo: at most {_MAX_ECHO} characters")
         return Answer(_ok(PingAck(timestamp=self._clock.now_iso(), echo=command.echo)))
+
+    def _check_followed(self, sid: str, conversation_id: str | None) -> None:
+        followed = self._followed.get(sid, ())
+        if len(followed) >= self._max_followed and conversation_id not in followed:
+            raise LimitExceeded(f"this connection follows {self._max_followed} conversations; leave one of them first")
 
     def _follow(self, sid: str, conversation_id: str) -> None:
         followed = self._followed.get(sid)

@@ -59,6 +59,10 @@ class SocketLayer:
         self._transport.emit_to_everybody(event, timestamp)
         return self._transport.connections()
 
+    def figures(self) -> dict[str, Any]:
+        """The figures of delivery; empty without sockets."""
+        return self._transport.figures() if self._transport is not None else {}
+
     def disconnect_everybody(self) -> None:
         """Close all connections."""
         if self._transport is not None:

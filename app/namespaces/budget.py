@@ -1,0 +1,42 @@
+"""How many commands a connection may send: a token bucket."""
+
+from __future__ import annotations
+
+_BURST = 2.0  # seconds' worth
+_PATIENCE = 10.0  # bursts that may be refused before the bucket is full again: beyond, it is a flood
+
+
+class CommandBudget:
+    """Lets ``per_s`` commands pass in a second, twice as many in a burst. Belongs to one connection's reader.
+
+    :param per_s: 0: unlimited.
+    :param now: the monotonic clock's reading, in seconds.
+    """
+
+    __slots__ = ("_level", "_per_s", "_refused", "_then")
+
+    def __init__(self, per_s: float, now: float) -> None:
+        self._per_s = per_s
+        self._level = per_s * _BURST
+        self._refused = 0
+        self._then = now
+
+    def take(self, now: float, cost: float = 1.0) -> bool:
+        """Whether one more may pass now."""
+        if not self._per_s:
+            return True
+        burst = self._per_s * _BURST
+        self._level += (now - self._then) * self._per_s
+        self._then = now
+        if self._level >= burst:
+            self._level, self._refused = burst, 0
+        if self._level < cost:
+            self._refused += 1
+            return False
+        self._level -= cost
+        return True
+
+    @property
+    def is_flooded(self) -> bool:
+        """Its client goes on and on, though nearly everything is refused."""
+        return self._refused > self._per_s * _BURST * _PATIENCE

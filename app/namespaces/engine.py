@@ -1,0 +1,108 @@
+"""Engine.IO's server on connections of our own: bounded, written to directly, watched over by one task."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import engineio
+
+from app.concurrency import AsyncMode
+from app.namespaces.connection import OPEN, Connection
+from app.namespaces.delivery import Delivery
+from app.namespaces.frames import Packet, encode
+from app.namespaces.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+_DYING_S = 5.0  # from a closing that was said to the end of the TCP connection
+_SPARE = 64  # connections beyond the limit that may stay long enough to be refused with a clear error
+
+
+class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio has no types
+    """Makes :class:`Connection` objects in the place of the library's sockets, and looks after them."""
+
+    sockets: dict[str, Connection]
+
+    def prepare(
+        self,
+        mode: AsyncMode,
+        delivery: Delivery,
+        *,
+        max_connections: int,
+        queue_bytes: int,
+        send_buffer_bytes: int,
+        slow_timeout_s: float,
+        compression: bool,
+        on_drained: Callable[[str], None],
+    ) -> None:
+        """Set up what the constructor would: python-socketio constructs the library's own class.
+
+        :param queue_bytes: what may wait for one client.
+        :param send_buffer_bytes: SO_SNDBUF of a WebSocket's connection; 0: the kernel decides.
+        :param slow_timeout_s: a client that takes nothing for so long, though something waits, is cut off.
+        :param on_drained: called with the sid of a connection that is no longer behind; must not block.
+        """
+        self.mode = mode
+        self.delivery = delivery
+        self.max_connections = max_connections
+        self.queue_bytes = queue_bytes
+        self.send_buffer_bytes = send_buffer_bytes
+        self.compression = compression
+        self.on_drained = on_drained
+        self._dying: dict[Connection, float] = {}
+        self._watch = Watch(self, slow_timeout_s)
+        self._watching = False
+
+    def _handle_connect(
+        self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None
+    ) -> Any:
+        if len(self.sockets) >= self.max_connections + _SPARE:
+            self.delivery.connections_refused += 1
+            return {
+                "status": "503 SERVICE UNAVAILABLE",
+                "headers": [("Content-Type", "application/json"), ("Retry-After", "10")],
+                "response": encode({"code": "limit_exceeded", "message": "too many connections"}),
+            }
+        if not self._watching:
+            self._watching = True
+            self.start_background_task(self._watch.run)
+        connection = Connection(self, self.generate_id())
+        self.sockets[connection.sid] = connection
+        connection.hand(self._opening(connection, transport))
+        self._trigger_event("connect", connection.sid, environ, run_async=False)
+        if transport == "websocket":
+            answer = connection._upgrade_websocket(environ, start_response)
+            if not connection.connected:  # the handshake was refused
+                connection.close(wait=False, abort=True)
+            return answer
+        connection.connected = True
+        return self._ok(connection.poll(), jsonp_index=jsonp_index)
+
+    def _opening(self, connection: Connection, transport: str) -> Packet:
+        opening = {
+            "sid": connection.sid,
+            "upgrades": self._upgrades(connection.sid, transport),
+            "pingTimeout": int(self.ping_timeout * 1000),
+            "pingInterval": int(self.ping_interval * 1000),
+            "maxPayload": self.max_http_buffer_size,
+        }
+        return Packet(OPEN.encode() + encode(opening))
+
+    def forget(self, connection: Connection) -> None:
+        """The connection has ended."""
+        self.sockets.pop(connection.sid, None)
+
+    def expect_end_of(self, connection: Connection) -> None:
+        """The connection was told that it is closed: end it, if its client does not in time."""
+        self._dying[connection] = time.monotonic() + _DYING_S
+
+    def end_the_dying(self, now: float) -> None:
+        """End those that should have gone by now."""
+        for connection, deadline in list(self._dying.items()):
+            if now >= deadline:
+                del self._dying[connection]
+                if connection.stream is not None:
+                    connection.stream.reset()

@@ -1,0 +1,123 @@
+"""Looks after all connections: pings them, and closes those that are gone, stalled or nameless."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.namespaces.delivery import Cut
+
+if TYPE_CHECKING:
+    from app.namespaces.connection import Connection
+    from app.namespaces.engine import EngineServer
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 1.0
+_AT_ONCE = 500  # connections that are looked at before others may run
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a connection with something outstanding has come, and since when it has come no further."""
+
+    mark: tuple[int, int]
+    since: float
+
+
+class Watch:
+    """One task for all connections, in the place of a task and a timer for each.
+
+    *Stalled* is a connection that has something outstanding (packets that wait, or bytes that the kernel has not got
+    acknowledged: SIOCOUTQ on Linux) and makes no progress during all of ``slow_timeout_s``. One with nothing
+    outstanding never is, nor one that reads slowly.
+
+    *Silent* is one that does not answer a ping within the ping timeout, counted from the last progress: a ping that
+    stands behind much else arrives late. A client that reads slowly what its own kernel holds gets ``slow_timeout_s``.
+    """
+
+    def __init__(self, server: EngineServer, slow_timeout_s: float) -> None:
+        self._server = server
+        self._slow_s = slow_timeout_s
+        self._name_s = server.ping_interval + server.ping_timeout
+        self._outstanding: dict[Connection, _Progress] = {}
+
+    def run(self) -> None:
+        """Look after the connections for ever; for a background task."""
+        while True:
+            self._server.sleep(_TICK_S)
+            try:
+                self._round()
+            except Exception:
+                logger.exception("looking after the connections failed")
+
+    def _round(self) -> None:
+        connections = list(self._server.sockets.values())
+        for begin in range(0, len(connections), _AT_ONCE):
+            self.look(connections[begin : begin + _AT_ONCE], time.monotonic())
+            self._server.sleep(0)
+        self._server.delivery.look(connections)
+        self._server.end_the_dying(time.monotonic())
+        for connection in [each for each in self._outstanding if each.closed]:
+            del self._outstanding[connection]
+
+    def look(self, connections: Iterable[Connection], now: float) -> None:
+        """One look at some connections.
+
+        :param now: the monotonic clock's reading.
+        """
+        for connection in connections:
+            if connection.closed:
+                continue
+            why = self._judge(connection, now)
+            if why is not None:
+                logger.info("connection %s is cut off: %s", connection.sid, why)
+                connection.cut_off(why)
+            elif connection.pinged_at is None and now >= connection.ping_at:
+                connection.ping(now)
+
+    def _judge(self, connection: Connection, now: float) -> Cut | None:
+        progress = self._follow(connection, now)
+        if progress is not None and now - progress.since >= self._slow_s and self._is_outstanding(connection):
+            return Cut.STALLED
+        if connection.pinged_at is not None and self._is_silent(connection, progress, now):
+            return Cut.SILENT
+        if not connection.named and now - connection.opened_at > self._name_s:
+            return Cut.NAMELESS
+        return None
+
+    def _is_silent(self, connection: Connection, progress: _Progress | None, now: float) -> bool:
+        assert connection.pinged_at is not None
+        if progress is None:
+            return now - connection.pinged_at > float(self._server.ping_timeout)
+        allowed: float = self._server.ping_timeout if self._is_outstanding(connection) else self._slow_s
+        return now - max(connection.pinged_at, progress.since) > allowed
+
+    def _follow(self, connection: Connection, now: float) -> _Progress | None:
+        """How far it is; None: nothing is outstanding, and nothing was since its last sign of life."""
+        progress = self._outstanding.get(connection)
+        if self._is_outstanding(connection):
+            mark = _mark(connection)
+            if progress is None:
+                progress = self._outstanding[connection] = _Progress(mark, now)
+            elif progress.mark != mark:
+                progress.mark, progress.since = mark, now
+        elif progress is not None:
+            mark = _mark(connection)
+            if progress.mark != mark:
+                progress.mark, progress.since = mark, now
+            if connection.pinged_at is None:
+                del self._outstanding[connection]
+                return None
+        return progress
+
+    @staticmethod
+    def _is_outstanding(connection: Connection) -> bool:
+        return bool(connection.waiting) or (connection.stream is not None and connection.stream.unsent_bytes() > 0)
+
+
+def _mark(connection: Connection) -> tuple[int, int]:
+    return connection.fetched, connection.stream.acknowledged_bytes() if connection.stream is not None else 0
