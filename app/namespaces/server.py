@@ -71,6 +71,8 @@ class CommandServer(socketio.Server):  # type: ignore[misc]  # python-socketio h
     def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         """Take one Socket.IO packet. The library lets malformed ones end the receive loop with a stack trace."""
         try:
+            if not data:
+                raise InvalidPayload("an empty packet")
             if isinstance(data, bytes) or data[:1] in _BINARY:  # would wait for attachments, deaf to all else
                 raise InvalidPayload("binary packets are not part of the protocol")
             super()._handle_eio_message(eio_sid, data)
