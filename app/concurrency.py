@@ -196,6 +196,15 @@ def plain_socket(sock: socket.socket) -> socket.socket:
     return getattr(sock, "fd", None) or getattr(sock, "_sock", None) or sock
 
 
+def shut_down(sock: socket.socket, how: int = socket.SHUT_RDWR) -> None:
+    """Shut a connection down; whoever waits on it finds out as if the other side had done so. Gone ones are no error.
+
+    Gevent's own word for it lets them fail with an error that its server takes for the application's.
+    """
+    with contextlib.suppress(OSError):
+        plain_socket(sock).shutdown(how)
+
+
 def end_without_response(environ: dict[str, Any]) -> list[bytes]:
     """What a WSGI application returns that has spoken on :func:`socket_of` by itself and is done with it.
 
@@ -212,11 +221,6 @@ def end_without_response(environ: dict[str, Any]) -> list[bytes]:
     return []
 
 
-def write_at_once(environ: dict[str, Any]) -> None:
-    """Let each piece of this response's body be sent when it is made; eventlet gathers 4 kB."""
-    environ["eventlet.minimum_write_chunk_size"] = 1
-
-
 def serve(mode: str, listener: socket.socket, app: Any) -> None:
     """Serve a WSGI application on a listening socket until the process ends.
 
@@ -229,10 +233,17 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
 
         class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]  # eventlet has no types
             rbufsize = wbufsize = _HTTP_BUFFER_BYTES
+            minimum_chunk_size = 1  # a stream's pieces go out when they are made, and are not gathered to 4 kB
 
             def get_environ(self) -> dict[str, Any]:
                 environ: dict[str, Any] = super().get_environ()
                 return environ | {_SOCKET: self.connection}
+
+            def finish(self) -> None:
+                try:
+                    super().finish()
+                finally:
+                    self.rfile.close()  # left open, with the whole connection, where the last flush has failed
 
         eventlet.wsgi.server(listener, app, log_output=False, max_size=_MAX_CONNECTIONS, debug=False, protocol=Protocol)
     elif mode == "gevent":

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from app.concurrency import shut_down
 from app.errors import LimitExceeded
 from app.streaming.ports import Clock, Concurrency
 
@@ -85,8 +86,7 @@ class Outlet:
         self.aborted = True
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
+        shut_down(self.socket)
 
 
 class Connection:

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
-from app.concurrency import socket_of, write_at_once
+from app.concurrency import socket_of
 from app.connections import Connection, Outlet
 from app.http.reading import Wish, wish_of
 from app.protocol.common import Position
@@ -43,7 +43,6 @@ def stream(conversation_id: str) -> Response:
 
 def outlet(parts: Services) -> Outlet:
     """The present request's connection, on which its response will be streamed."""
-    write_at_once(request.environ)
     size_bytes = parts.settings.socket_send_buffer_bytes
     return Outlet(socket_of(request.environ), parts.clock, send_buffer_bytes=size_bytes)
 
@@ -117,13 +116,14 @@ class EventStream(Connection):
     # --- what is sent -------------------------------------------------------------------------------------------------
 
     def _generate(self) -> Iterator[bytes]:
+        yield b":\n\n"  # the headers go out with the first piece: the client shall know that it is connected
+        lead = f"retry: {_RETRY_MS}\n"  # with the first event: some clients take it for one of its own
         for text in self._events():
-            body = text.encode("utf-8", "replace")
+            body, lead = (lead + text).encode("utf-8", "replace"), ""
             for begin in range(0, len(body), _PIECE_BYTES):
                 yield body[begin : begin + _PIECE_BYTES]
 
     def _events(self) -> Iterator[str]:
-        yield f"retry: {_RETRY_MS}\n\n"
         ack = self._ack
         if ack.snapshot is not None and self._came_back:
             yield self._show(Portion(ack.epoch, 0, ack.offset, snapshot=ack.snapshot))

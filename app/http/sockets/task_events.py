@@ -53,6 +53,7 @@ class TaskEvents:
         self._last_reply = last_reply
         self._reply: str | None = None
         self._shown: TaskStatus | None = None
+        self._progress: tuple[int, int | None] | None = None
 
     def of(self, name: str, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
         """What an entry is in this dialect: nothing, one event, or more."""
@@ -64,7 +65,7 @@ class TaskEvents:
 
     def of_snapshot(self, snapshot: Mapping[str, Any]) -> Iterator[TaskEvent]:
         """Where a task stands, for a reader that begins here."""
-        self._shown = self._reply = None
+        self._shown = self._reply = self._progress = None
         view = Snapshot.model_validate(snapshot)
         status = view.status
         if status is Status.IDLE:
@@ -87,6 +88,8 @@ class TaskEvents:
         status, message = _STATUS[Status(payload["status"])]
         if status != self._shown:  # the model's name, for example, is told by the same status again
             self._shown = status
+            if status == "initializing":
+                self._progress = None
             yield TaskStatusEvent(status=status, message=payload["reason"] or message)
 
     def _on_step(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
@@ -94,6 +97,9 @@ class TaskEvents:
 
     def _on_progress(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
         turn, most, percentage = payload["current_turn"], payload["max_turns"], payload["percentage"]
+        if (turn, most) == self._progress:  # the same again, with other words to it
+            return
+        self._progress = turn, most
         if percentage is None and most:
             percentage = 100 * turn / most
         yield TaskProgress(

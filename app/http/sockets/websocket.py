@@ -1,7 +1,7 @@
 """One plain WebSocket, the same in all async modes: the I/O-free protocol of ``websockets`` on the request's socket.
 
-Why not each mode's own class: eventlet's bounds a frame but not the sum of its fragments, gevent-websocket bounds
-nothing, simple-websocket ignores what a send did not take; and none of them tells a stalled client.
+Why not each mode's own class: eventlet's bounds a frame but not the sum of its fragments, gevent has none, and
+simple-websocket ignores what a send did not take; none of them tells a stalled client.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from app.concurrency import socket_of
+from app.concurrency import shut_down, socket_of
 from app.connections import Outlet
 from app.protocol.close_codes import CloseCode
 from app.streaming.ports import Clock
@@ -143,8 +143,7 @@ class WebSocket:
                 raise Closed from None
             self.outlet.end_write()
         if ends:
-            with contextlib.suppress(OSError):
-                self.outlet.socket.shutdown(socket.SHUT_WR)
+            shut_down(self.outlet.socket, socket.SHUT_WR)
 
     # --- receiving ----------------------------------------------------------------------------------------------------
 
@@ -191,14 +190,17 @@ class WebSocket:
 
     def finish(self) -> None:
         """Let the other side's goodbye arrive, for a moment, and end the connection."""
-        sock = self.outlet.socket
+        sock, until = self.outlet.socket, self._clock.monotonic() + GOODBYE_S
         with contextlib.suppress(OSError):
             if not self.outlet.aborted and self._protocol.state is State.CLOSING:
                 sock.settimeout(GOODBYE_S)
-                until = self._clock.monotonic() + GOODBYE_S
-                while sock.recv(_RECEIVE_BYTES) and self._clock.monotonic() < until:
-                    pass
-            sock.shutdown(socket.SHUT_RDWR)
+                while self._protocol.close_rcvd is None and self._clock.monotonic() < until:
+                    received = sock.recv(_RECEIVE_BYTES)
+                    if not received:
+                        break
+                    self._protocol.receive_data(received)
+                    self._protocol.events_received()
+        shut_down(sock)
 
 
 def shake_hands(

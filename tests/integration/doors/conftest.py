@@ -1,0 +1,101 @@
+"""One server per async mode for the doors, with short times and small buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import MODES
+from tests.integration.doors.clients import Socket
+from tests.support.http import http_json
+from tests.support.model_server import ModelServer
+from tests.support.server import ColloquyServer
+
+SETTINGS = {
+    "STREAM_TOKENS_PER_S": "0",
+    "HEARTBEAT_S": "0.5",
+    "SLOW_CLIENT_TIMEOUT_S": "2",
+    "PING_INTERVAL_S": "0.5",
+    "PING_TIMEOUT_S": "1.5",
+    "SOCKET_SEND_BUFFER_BYTES": "8192",
+    "MAX_COMMANDS_PER_S": "10",
+}
+
+
+EVERY_MODE = {
+    "test_a_snapshot_and_then_the_tail",
+    "test_resume_while_tokens_arrive",
+    "test_watch_steer_and_come_back",
+    "test_a_lost_socket_does_not_cancel",
+    "test_resume_by_position",
+    "test_resume_in_mid_sentence",
+    "test_hostile_frames",
+    "test_stalled_readers_are_cut_off_and_nobody_else_waits",
+}
+"""What depends on the async mode; the other tests run in the default mode, and in all with the marker ``matrix``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mode = getattr(item, "callspec", None) and item.callspec.params.get("server")  # type: ignore[attr-defined]
+        mine = item.path.parent == Path(__file__).parent
+        if mine and mode not in (None, MODES[0]) and item.originalname not in EVERY_MODE:  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.matrix)
+
+
+@pytest.fixture(scope="package")
+def model() -> Iterator[ModelServer]:
+    """The scripted model, as an outside provider."""
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="package", params=MODES)
+def server(request: pytest.FixtureRequest, model: ModelServer) -> Iterator[ColloquyServer]:
+    """The real server, in each async mode."""
+    with ColloquyServer(model_url=model.url, env=SETTINGS | {"ASYNC_MODE": request.param}) as running:
+        yield running
+        said = running.output()
+    assert "Traceback" not in said, said
+
+
+@pytest.fixture
+def socket(server: ColloquyServer) -> Iterator[Callable[..., Socket]]:
+    """Opens plain WebSockets, and closes them when the test is over."""
+    opened: list[Socket] = []
+
+    def connect(path: str, **options: Any) -> Socket:
+        opened.append(Socket(f"ws://127.0.0.1:{server.port}{path}", **options))
+        return opened[-1]
+
+    yield connect
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def start(socket: Callable[..., Socket]) -> Callable[..., str]:
+    """Starts a conversation over the bridge, leaves it, and tells its id."""
+
+    def begin(content: str = "Should the bank keep its dividend?", team: str = "chat") -> str:
+        bridge = socket("/api/conversations/new/stream")
+        bridge.send({"type": "start_conversation", "data": {"content": content, "contentType": "text", "team": team}})
+        conversation_id: str = bridge.wait_for("ack")["data"]["conversation_id"]
+        bridge.close()
+        return conversation_id
+
+    return begin
+
+
+@pytest.fixture
+def snapshot(server: ColloquyServer) -> Callable[[str], dict[str, Any]]:
+    """The server's own view of a conversation."""
+
+    def look(conversation_id: str) -> dict[str, Any]:
+        view: dict[str, Any] = http_json("GET", f"{server.url}/api/conversations/{conversation_id}")
+        return view
+
+    return look

@@ -1,0 +1,185 @@
+"""``/ws/stream`` (FEATURES D2 to D4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.doors.clients import TERMINAL, Socket, wait_until
+from tests.support.http import http_json
+from tests.support.model_server import ModelServer
+from tests.support.server import ColloquyServer
+
+Connect = Callable[..., Socket]
+Look = Callable[[str], dict[str, Any]]
+PLACE = {"conversation_id", "epoch", "offset", "client_id"}
+
+
+def chat(message: str = "What will the market do?", **more: Any) -> dict[str, Any]:
+    return {"type": "chat", "payload": {"message": message, "team": "chat", **more}}
+
+
+def closed(stats: dict[str, Any], request: int) -> bool:
+    """Whether the model's side has seen the end of a request."""
+    return any(each["id"] == request and each["ended"] != "open" for each in stats["requests"])
+
+
+def own(event: dict[str, Any]) -> dict[str, Any]:
+    """An event's own fields."""
+    return {name: value for name, value in event.items() if name not in PLACE | {"timestamp"}}
+
+
+def test_the_order_and_the_fields(socket: Connect, model: ModelServer) -> None:
+    """D3, word by word: status, steps and progress, result, status; each event with its position."""
+    model.control(tokens=4)
+    task = socket("/ws/stream")
+    task.send(chat(team="debate"))
+    task.wait_for("status", status="completed")
+    came = task.came
+    assert [each["type"] for each in came if each["type"] != "error"] == [
+        "status", "status", *["agent_step", "progress"] * 3, "result", "status",
+    ]  # fmt: skip
+    assert [each["status"] for each in came if each["type"] == "status"] == ["initializing", "processing", "completed"]
+    status, step, progress = came[0], came[2], came[3]
+    assert set(own(status)) == {"type", "status", "message"}
+    assert set(own(step)) == {"type", "agent", "emoji"}
+    assert step["agent"] == "Financial Analyst"
+    assert step["emoji"]
+    assert own(progress) == {"type": "progress", "current_turn": 1, "max_turns": 3, "percentage": 33.33}
+    result = came[-2]
+    assert set(own(result)) == {"type", "content", "format"}
+    assert result["format"] == "markdown"
+    assert "Three agents have argued." in result["content"]
+    assert all(set(each) >= PLACE | {"timestamp"} for each in came)
+    offsets = [each["offset"] for each in came]
+    assert offsets == sorted(offsets)
+
+
+def test_the_result_without_a_summary(socket: Connect, model: ModelServer) -> None:
+    """It is the last reply."""
+    model.control(text="Nobody knows.")
+    task = socket("/ws/stream")
+    task.send(chat())
+    assert task.wait_for("result")["content"].strip() == "Nobody knows."
+
+
+def test_cancel(socket: Connect, model: ModelServer) -> None:
+    """The model's request is closed, and the status says so; nothing is left to cancel after it."""
+    model.control(tokens=5000, token_delay_ms=5)
+    task = socket("/ws/stream")
+    task.send(chat())
+    task.wait_for("agent_step")
+    request = model.wait_for(lambda stats: bool(stats["requests"]) and stats["requests"][-1]["ended"] == "open")
+    task.send({"type": "cancel", "payload": {}})
+    task.wait_for("status", status="cancelled")
+    last = request["requests"][-1]["id"]
+    model.wait_for(lambda stats: closed(stats, last))
+    task.send({"type": "cancel", "payload": {}})
+    assert task.wait_for("error")["details"] == "invalid_state"
+    task.send(chat())  # the next turn of the same conversation
+    task.wait_for("status", status="processing")
+    assert len({each["conversation_id"] for each in task.came if "conversation_id" in each}) == 1
+    task.send({"type": "cancel", "payload": {}})
+    task.wait_for("status", status="cancelled")
+
+
+def test_a_lost_socket_does_not_cancel(socket: Connect, model: ModelServer, snapshot: Look) -> None:
+    """Its client comes back under its id, sees where the task stands, and can still cancel it."""
+    model.control(tokens=5000, token_delay_ms=5)
+    task = socket("/ws/stream?client_id=me")
+    task.send(chat())
+    conversation_id = task.wait_for("agent_step")["conversation_id"]
+    task.abort()
+    back = socket("/ws/stream?client_id=me")
+    assert back.receive()["status"] == "processing"
+    assert snapshot(conversation_id)["status"] == "active"
+    back.send({"type": "cancel", "payload": {}})
+    assert back.wait_for("status", status="cancelled")["conversation_id"] == conversation_id
+    stranger = socket("/ws/stream?client_id=somebody-else")
+    stranger.send({"type": "cancel", "payload": {}})
+    assert stranger.receive()["details"] == "invalid_state"
+
+
+@pytest.mark.parametrize("by", ["address", "message"])
+def test_resume_by_position(socket: Connect, model: ModelServer, snapshot: Look, by: str) -> None:
+    """What was missed comes, nothing comes twice: together it is one task, in order."""
+    model.control(tokens=30, token_delay_ms=3)
+    task = socket("/ws/stream")
+    task.send(chat(team="debate"))
+    last = task.wait_for("agent_step")
+    task.abort()
+    wait_until(lambda: snapshot(last["conversation_id"])["status"] in TERMINAL, "the end")
+    if by == "address":
+        place = "&".join(f"{name}={last[name]}" for name in ("conversation_id", "epoch", "offset"))
+        back = socket(f"/ws/stream?{place}")
+    else:
+        back = socket("/ws/stream")
+        payload = {name: last[name] for name in ("conversation_id", "epoch", "offset")}
+        back.send({"type": "resume", "payload": payload})
+    back.wait_for("status", status="completed")
+    whole = [each["type"] for each in (*task.came, *back.came)]
+    assert whole == ["status", "status", *["agent_step", "progress"] * 3, "result", "status"]
+
+
+def test_resume_without_a_position(
+    socket: Connect, model: ModelServer, start: Callable[..., str], snapshot: Look
+) -> None:
+    """An ended task: its result and its end."""
+    model.control(tokens=3)
+    conversation_id = start()
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    back = socket(f"/ws/stream?conversation_id={conversation_id}")
+    back.wait_for("status", status="completed")
+    assert [each["type"] for each in back.came] == ["progress", "result", "status"]
+
+
+def test_a_failing_model(socket: Connect, model: ModelServer) -> None:
+    """The error says that the task goes on, since a demo stands in; an error that ends it comes before the status."""
+    model.control(status=500)
+    task = socket("/ws/stream")
+    task.send(chat())
+    error = task.wait_for("error")
+    assert set(own(error)) == {"type", "message", "details", "recoverable"}
+    assert (error["details"], error["recoverable"]) == ("model_server_error", True)
+    task.send({"type": "cancel", "payload": {}})
+    task.wait_for("status", status="cancelled")
+    model.control(reset=True, refusal="content_policy")
+    task.send(chat())
+    error = task.wait_for("error")
+    assert (error["details"], error["recoverable"]) == ("content_refused", False)
+    task.wait_for("status", status="error")
+
+
+def test_mistakes_are_answered(socket: Connect) -> None:
+    """In the dialect's own shape; the connection goes on."""
+    task = socket("/ws/stream")
+    for sent, code in (
+        ("nonsense", "invalid_payload"),
+        ({"type": "chat"}, "invalid_payload"),
+        ({"type": "chat", "payload": "text"}, "invalid_payload"),
+        ({"type": "chat", "payload": {"message": ""}}, "content_empty"),
+        ({"type": "sing", "payload": {}}, "unknown_command"),
+        ({"type": "resume", "payload": {"conversation_id": "none-such"}}, "conversation_unknown"),
+        ({"type": "resume", "payload": {"conversation_id": "x", "epoch": "y"}}, "invalid_payload"),
+    ):
+        task.send(sent)
+        error = task.receive()
+        assert (error["type"], sent, error["details"]) == ("error", sent, code)
+    task.send({"type": "ping", "payload": {}})
+    assert set(task.receive()) == {"type", "timestamp"}
+    assert task.came[-1]["type"] == "pong"
+
+
+def test_a_broadcast_reaches_the_doors(server: ColloquyServer, socket: Connect) -> None:
+    """Those who follow nothing, too."""
+    task, bridge = socket("/ws/stream"), socket("/api/conversations/new/stream")
+    for each in (task, bridge):
+        each.send({"type": "ping"})  # it is there when it has answered
+        each.receive()
+    answer = http_json("POST", f"{server.url}/api/websocket/broadcast", {"message": "maintenance at noon"})
+    assert answer["recipients"] >= 2
+    assert task.wait_for("broadcast")["message"] == "maintenance at noon"
+    assert bridge.wait_for("broadcast")["data"]["message"] == "maintenance at noon"
+    assert server.get("/ws/status")["active_connections"] >= 2
