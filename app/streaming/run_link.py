@@ -23,7 +23,7 @@ class RunLink:
         self.history = RunHistory(run.checkpoint)
         self.spent_before = NO_USAGE  # by runs whose runner died
         self._runners = runners
-        self._config = config
+        self._high, self._low = config.high_water_tokens, config.low_water_tokens
         self._buffer = buffer
         self._handle: RunHandle | None = None
         self._sink: SessionSink | None = None
@@ -78,17 +78,17 @@ class RunLink:
     def grant(self) -> None:
         """Allow the run more, if the buffer has drained."""
         handle, buffer = self._handle, self._buffer
-        if handle is None or not buffer.inlet_open or buffer.tokens > self._config.low_water_tokens:
+        if handle is None or not buffer.inlet_open or buffer.tokens > self._low:
             return
         received = self._received  # before the fill: what comes in between makes the grant smaller
-        if self._allowed - received <= self._config.high_water_tokens // 2:
-            self._allowed = received + self._config.high_water_tokens - buffer.tokens
+        if self._allowed - received <= self._high // 2:
+            self._allowed = received + self._high - buffer.tokens
             handle.grant(self._allowed)
 
     def count_anew(self) -> None:
         """Request the next run from where the last one was: call it while nothing enters or leaves the buffer."""
         self._received = 0
-        self._allowed = max(1, self._config.high_water_tokens - self._buffer.tokens)
+        self._allowed = max(1, self._high - self._buffer.tokens)
 
     def request_next(self) -> None:
         """Make the order for another runner, from the last checkpoint or the transcript so far."""
