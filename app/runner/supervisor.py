@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import orjson
 from pydantic import BaseModel
 
 from app.errors import RunnerLost
@@ -170,15 +171,18 @@ class RunnerProcess:
                 return  # the reader sees the end
 
     def _read(self) -> None:
-        rest = b""
+        rest: list[bytes] = []  # of a line whose end has not come; a whole message may be megabytes long
         try:
             while True:
                 piece = self._socket.recv(_RECEIVE_BYTES)
                 if not piece:
                     break
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    self._take(json.loads(line))
+                first, *lines = piece.split(b"\n")
+                rest.append(first)
+                if lines:
+                    for line in (b"".join(rest), *lines[:-1]):
+                        self._take(_parsed(line))
+                    rest = [lines[-1]]
         except OSError:
             pass  # the same as the end
         except (ValueError, KeyError, TypeError):
@@ -232,6 +236,14 @@ class RunnerProcess:
 
 def _line(message: BaseModel) -> bytes:
     return message.model_dump_json(by_alias=True).encode() + b"\n"
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = orjson.loads(line)
+    except ValueError:  # it refuses half a surrogate pair, which a team may have said
+        parsed = json.loads(line)
+    return parsed
 
 
 class RunnerRun:

@@ -101,6 +101,8 @@ class Outlet:
 
     def wake(self) -> None:
         """Look again."""
+        if self._woken:  # it is about to look: what came before this call is seen
+            return
         with self._changed:
             self._woken = True
             self._changed.notify_all()
