@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import queue
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +27,29 @@ _log = logging.getLogger(f"{__name__}.library")
 _log.addHandler(logging.NullHandler())  # the library would print to stderr what `last_error` says
 
 
+class _Outgoing(queue.Queue[Any]):
+    """The library ends its writing thread by a None, but overlooks one that follows a packet: so there are two."""
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        super().put(item, block, timeout)
+        if item is None:
+            super().put(item, block, timeout)
+
+
 class _Engine(engineio.Client):  # type: ignore[misc]  # python-engineio has no types
+    def create_queue(self, *_: Any, **__: Any) -> _Outgoing:
+        return _Outgoing()
+
     def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
         return super()._trigger_event(event, *args, **{**kwargs, "run_async": False})
+
+    def disconnect(self, abort: bool = False, reason: str | None = None) -> None:
+        """The library's abort empties the queue before the writing thread has seen that it shall end."""
+        if abort:  # the server has said that it closes: let the reading thread find it closed
+            if self.ws is not None:
+                self.ws.abort()
+        else:
+            super().disconnect(reason=reason)
 
 
 class Wire(socketio.Client):  # type: ignore[misc]  # python-socketio has no types
@@ -98,14 +119,13 @@ class Wire(socketio.Client):  # type: ignore[misc]  # python-socketio has no typ
         reader = self._reader or self.eio.read_loop_task
         websocket = self._socket or self.eio.ws
         if self.eio.state == "connected":
-            if self.eio.current_transport == "websocket" and websocket is not None:
-                writer = self.eio.write_loop_task
-                self.eio.queue.put(None)
-                if writer is not None:
-                    writer.join(_FLUSH_TIMEOUT_S)
+            writer = self.eio.write_loop_task
+            self.eio.queue.put(engineio.packet.Packet(engineio.packet.CLOSE))
+            self.eio.queue.put(None)
+            if writer is not None:
+                writer.join(_FLUSH_TIMEOUT_S)
+            if websocket is not None:
                 websocket.abort()  # its close() would wait for a server that may be dead
-            else:
-                self.eio.disconnect()
         if reader is not None:
             reader.join()
         if websocket is not None:
