@@ -21,6 +21,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     :param settings: read from the environment and ``.env`` where not given.
     :raises SettingsError: when a setting is wrong.
     """
+    from app.cli import colloquy, command_line_app
+
+    if settings is None and (light := command_line_app()) is not None:
+        return light
     from app.wiring import wire
 
-    return wire(settings, __version__)
+    app = wire(settings, __version__)
+    app.cli.add_command(colloquy)
+    return app

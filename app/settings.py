@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="further host names, separated by commas, under which this server may be addressed"
     )
+    colloquy_url: str = Field(
+        "http://127.0.0.1:5000", description="where the command line, `flask colloquy`, finds the server"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what the server's log shows")
     data_dir: Path = Field(Path("instance"), description="folder for what the server writes")
     websocket_compression: bool = Field(

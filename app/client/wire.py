@@ -105,10 +105,10 @@ class Wire(socketio.Client):  # type: ignore[misc]  # python-socketio has no typ
             )
         except (socketio.exceptions.ConnectionError, ValueError, OSError) as error:
             self.close()
-            if self._refusal is not None:
-                refusal = self._refusal.get("data") if isinstance(self._refusal, dict) else None
-                refusal = refusal.get("error", refusal) if isinstance(refusal, dict) else self._refusal
-                raise ClientError.from_wire(refusal, code=UNREACHABLE, message=str(self._refusal)) from None
+            if isinstance(self._refusal, dict):
+                refusal = self._refusal.get("data") or self._refusal
+                refusal = refusal.get("error", refusal) if isinstance(refusal, dict) else refusal
+                raise ClientError.from_wire(refusal, code=UNREACHABLE, message="refused") from None
             why = f": {error}" if "status code" in str(error) else ""  # all else is the library's inner life
             raise ClientError(UNREACHABLE, f"no Colloquy server answers at {url}{why}", retryable=True) from error
         self._reader = self.eio.read_loop_task

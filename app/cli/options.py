@@ -1,0 +1,31 @@
+"""Options that the commands share."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from app.settings import Settings
+
+
+def _default_url() -> str:
+    port = os.environ.get("PORT", "")
+    usual: str = Settings.model_fields["colloquy_url"].default
+    return f"http://127.0.0.1:{port}" if port.isdecimal() and port != "0" else usual
+
+
+url_option = click.option(
+    "--url",
+    envvar="COLLOQUY_URL",
+    default=_default_url,
+    show_default="COLLOQUY_URL, or http://127.0.0.1:5000",
+    help="The server's address.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+colour_option = click.option(
+    "--color/--no-color",
+    "colour",
+    default=None,
+    help="Colours; by default where the output is a terminal and NO_COLOR is not set.",
+)
