@@ -6,13 +6,12 @@ import os
 
 import click
 
-from app.settings import Settings
+from app.client import DEFAULT_URL
 
 
 def _default_url() -> str:
     port = os.environ.get("PORT", "")
-    usual: str = Settings.model_fields["colloquy_url"].default
-    return f"http://127.0.0.1:{port}" if port.isdecimal() and port != "0" else usual
+    return f"http://127.0.0.1:{port}" if port.isdecimal() and port != "0" else DEFAULT_URL
 
 
 url_option = click.option(

@@ -17,7 +17,7 @@ from app.client.mailbox import Item, Mailbox
 from app.client.worker import Later, Worker
 from app.errors import LimitExceeded
 from app.protocol import PROTOCOL_VERSION
-from app.protocol.commands import Ping
+from app.protocol.commands import Join, Ping
 from app.protocol.events import AuthExpiring, Connected
 
 Answer = dict[str, Any]
@@ -69,6 +69,12 @@ class Core:
     def open(self) -> bool:
         """Whether commands can be sent."""
         return self.link.ready
+
+    @property
+    def delivery(self) -> dict[str, Any]:
+        """How this client wants to be served: part of each `join` and `start_stream`."""
+        wanted = Join(conversation_id="any", acks=self.wishes.acks, batch=self.wishes.batch)
+        return wanted.model_dump(exclude_unset=True, exclude={"conversation_id"})
 
     def call_later(self, after_s: float, task: Callable[[], None]) -> Later:
         """Do something later, with the lock held."""

@@ -189,8 +189,7 @@ class Feed:
         self.phase = Phase.JOINING
         if self._retry is not None:
             self._retry.cancel()
-        wishes = self._core.wishes
-        asked: dict[str, Any] = {"acks": wishes.acks, "batch": wishes.batch}
+        asked = self._core.delivery
         if self._starting is not None:
             name, asked = StartStream.name, {**asked, **self._starting}
         else:
@@ -295,7 +294,7 @@ class Feed:
         if self.phase is not Phase.FOLLOWING:
             return
         if name == Resync.name:
-            self._replace(payload["snapshot"], "resync")
+            self._replace(payload["snapshot"], "resynced")
             self._received(self.fold.offset, size)
         elif "prev_offset" in payload:
             self._take(name, payload, size)

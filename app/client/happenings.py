@@ -25,14 +25,14 @@ class ClientEvent(StrEnum):
     FAILURE = "client:failure"
 
 
-Reason = Literal["joined", "resync", "behind", "interrupted"]
+Reason = Literal["joined", "resynced", "behind", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
     """The conversation as it stands, in the place of everything before.
 
-    :param reason: ``joined``: the beginning, or the answer to a position that is no longer kept; ``resync``: this
+    :param reason: ``joined``: the beginning, or the answer to a position that is no longer kept; ``resynced``: this
         connection fell too far behind; ``behind``: whoever reads the events was too slow for its queue;
         ``interrupted``: the server has forgotten the conversation in the middle of a run.
     """

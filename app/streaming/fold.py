@@ -117,10 +117,11 @@ class ConversationFold:
             content_type=snapshot.content_type,
             max_messages=max_messages,
         )
-        for name in ("offset", "status", "demo", "team"):
-            setattr(fold, name, getattr(snapshot, name))
-        for name in ("session_id", "agents", "model", "speaking", "progress", "outcome", "error", "fallback", "usage"):
-            setattr(fold, f"_{name}", getattr(snapshot, name))
+        fold.offset, fold.status = snapshot.offset, snapshot.status
+        fold.demo, fold.team = snapshot.demo, snapshot.team
+        fold._session_id, fold._agents, fold._model = snapshot.session_id, snapshot.agents, snapshot.model
+        fold._speaking, fold._progress, fold._usage = snapshot.speaking, snapshot.progress, snapshot.usage
+        fold._outcome, fold._error, fold._fallback = snapshot.outcome, snapshot.error, snapshot.fallback
         for view in snapshot.messages:
             fields = {name: getattr(view, name) for name in MessageView.model_fields if name != "content"}
             fold._messages[view.message_id] = _Message(fields, snapshot.offset, view.content)
