@@ -328,7 +328,8 @@ class Conversation:
             payload = self._stamped(event)
             self._readers.fell_behind(self._transport.emit_to_room(self.id, event.name, payload))
             for sid in self._readers.outsiders():
-                self._transport.emit_to_client(sid, (event.name, payload))
+                if self._transport.writable(sid):  # to who lags it would be late, and is not worth its place
+                    self._transport.emit_to_client(sid, (event.name, payload))
 
         self._serial.run(send)
 

@@ -347,3 +347,16 @@ def test_where_a_reader_is(conversation: Conversation, transport: RecordingTrans
     assert reader.place is Place.ANSWERED
     conversation.attach(SID)
     assert reader.place.value == "room"
+
+
+def test_transient_events_are_not_heaped_up_on_a_reader_that_lags(
+    conversation: Conversation, transport: RecordingTransport, simulation: Simulation
+) -> None:
+    """Presence and heartbeats that it could read only later are of no use to it."""
+    follow(conversation, transport, ReaderOptions(view=View(changes_only=True)))
+    transport.clogged.add(SID)
+    say(conversation)
+    simulation.settle()
+    for _ in range(5):
+        conversation.announce_heartbeat()
+    assert len(transport.received[SID]) == 1
