@@ -460,7 +460,7 @@ export function emptySnapshot(conversationId: string): Snapshot;
 export function fold(
   state: Snapshot,
   event: { name: string; payload: any },
-  bounds?: { maxMessages?: number },
+  bounds?: { maxMessages?: number; maxChars?: number },
 ): Snapshot;
 /** What is left of a run that the server has forgotten: open messages are partial, the status is `error`. */
 export function interrupted(state: Snapshot, sentence: string): Snapshot;

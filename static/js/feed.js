@@ -108,7 +108,7 @@ export class Feed {
       place = { position: this.position };
     } else if (position) {
       const { epoch, offset } = position;
-      if (epoch !== this.state.epoch || offset !== this.state.offset) this.state = { ...emptySnapshot(this.state.conversation_id), epoch, offset };
+      if (epoch !== this.state.epoch || offset !== this.state.offset) this.#begin(epoch, offset);
       place = { position };
     }
     return this.follow(COMMANDS.JOIN, { conversation_id: this.conversationId, ...place, ...view });
@@ -176,7 +176,7 @@ export class Feed {
     if (ack.snapshot) {
       this.#replace(ack.snapshot);
     } else if (this.#adopts) {
-      this.state = { ...this.state, epoch: ack.epoch, offset: ack.offset };
+      this.#begin(ack.epoch, ack.offset);
     } else if (ack.epoch !== this.state.epoch || ack.offset !== this.state.offset) {
       this.#rejoin({ whole: true }); // recovered, but not from where we stand
       return;
@@ -331,6 +331,11 @@ export class Feed {
     this.#replace(snapshot);
     if (this.#acking) this.#acks.received(this.state.offset, roughBytes(snapshot));
     this.#measured();
+  }
+
+  /** From here on, and nothing of what was before. */
+  #begin(epoch, offset) {
+    this.#replace({ ...emptySnapshot(this.state.conversation_id), epoch, offset });
   }
 
   #replace(snapshot) {

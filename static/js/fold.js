@@ -24,8 +24,9 @@ export const isTerminal = (status) => TERMINAL.has(status);
 /** Whether a session in this state is under way. @param {string} status */
 export const isRunning = (status) => RUNNING.has(status);
 
-/** Messages that are kept; older finished ones are only counted. The server's default, too. */
+/** Messages that are kept, and their text in UTF-16 units; older finished ones are only counted. The server's defaults. */
 export const MAX_MESSAGES = 500;
+export const MAX_CHARS = 8_000_000;
 
 /** Tool calls, charts and open questions that are kept. The server's figure, too. */
 const MAX_KEPT = 100;
@@ -88,16 +89,16 @@ export function interrupted(state, sentence) {
  * Apply one logged event. Unknown names only move the offset, as on the server.
  * @param {Snapshot} state
  * @param {{name: string, payload: any}} event the payload with its envelope
- * @param {{maxMessages?: number}} [bounds]
+ * @param {{maxMessages?: number, maxChars?: number}} [bounds]
  * @returns {Snapshot}
  */
-export function fold(state, { name, payload }, { maxMessages = MAX_MESSAGES } = {}) {
+export function fold(state, { name, payload }, { maxMessages = MAX_MESSAGES, maxChars = MAX_CHARS } = {}) {
   const moved = { ...state, epoch: payload.epoch ?? state.epoch, offset: payload.offset };
   const change = CHANGES[name];
-  return change ? change(moved, payload, maxMessages) : moved;
+  return change ? change(moved, payload, { maxMessages, maxChars }) : moved;
 }
 
-/** @type {Record<string, (state: Snapshot, payload: any, maxMessages: number) => Snapshot>} */
+/** @type {Record<string, (state: Snapshot, payload: any, bounds: {maxMessages: number, maxChars: number}) => Snapshot>} */
 const CHANGES = {
   [EVENTS.CONVERSATION_STATUS]: (state, payload) => {
     const next = { ...state };
@@ -127,11 +128,11 @@ const CHANGES = {
     return withMessage(state, { ...message, content: message.content + payload.delta });
   },
 
-  [EVENTS.AGENT_MESSAGE]: (state, payload, maxMessages) => {
+  [EVENTS.AGENT_MESSAGE]: (state, payload, bounds) => {
     const message = find(state, payload.message_id) ?? opened(payload);
     const { content, content_type, confidence, usage, model, reason, truncated, partial, demo } = payload;
     const whole = { ...message, content, content_type, confidence, usage, model, reason, truncated, demo };
-    return trimmed(withMessage(state, { ...whole, state: partial ? "partial" : "complete" }), maxMessages);
+    return trimmed(withMessage(state, { ...whole, state: partial ? "partial" : "complete" }), bounds);
   },
 
   [EVENTS.MESSAGE_RESET]: (state, payload) => ({
@@ -237,12 +238,18 @@ function kept(list, key, one) {
   return next;
 }
 
-/** Forget the oldest messages that are not open any more. */
-function trimmed(state, maxMessages) {
-  const surplus = state.messages.length - maxMessages;
-  if (surplus <= 0) return state;
-  const closed = state.messages.filter((message) => message.state !== "open");
-  const forgotten = new Set(closed.slice(0, surplus));
+/** Forget the oldest messages that are not open any more; the newest of them is kept, however long. */
+function trimmed(state, { maxMessages, maxChars }) {
+  const finished = state.messages.filter((message) => message.state !== "open");
+  let chars = finished.reduce((sum, { content }) => sum + content.length, 0);
+  const forgotten = new Set();
+  while (state.messages.length - forgotten.size > maxMessages || chars > maxChars) {
+    const oldest = finished[forgotten.size];
+    if (forgotten.size >= finished.length - 1) break;
+    forgotten.add(oldest);
+    chars -= oldest.content.length;
+  }
+  if (forgotten.size === 0) return state;
   return {
     ...state,
     messages: state.messages.filter((message) => !forgotten.has(message)),

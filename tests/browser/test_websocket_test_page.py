@@ -63,3 +63,22 @@ def test_the_log_is_filtered_and_copied(open_page: OpenPage, server: ColloquySer
     assert "conversation_complete" in copied
     assert "message_delta" not in copied
     assert json.dumps("They agree to disagree.") in copied
+
+
+def test_delivery_is_shown_in_figures(open_page: OpenPage, server: ColloquyServer, model: ModelServer) -> None:
+    """Acknowledgements that went out; a join by hand, with a filter and from the beginning, comes in a batch."""
+    page = open_page(f"{server.url}/websocket-test")
+    expect(page.get_by_test_id("connection-status")).to_contain_text("Connected")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_test_id("conversation-status")).to_have_text("Complete")
+    expect(page.get_by_test_id("metric-acks")).not_to_have_text("0")
+    expect(page.get_by_test_id("metric-behind")).to_have_text("0 events")
+    expect(page.get_by_test_id("metric-batches")).to_have_text("0")
+    form = page.locator('[data-command="join"]')
+    form.locator("summary").click()
+    form.get_by_label("since", exact=True).fill("2020-01-01T00:00:00Z")
+    form.get_by_label("filter.types", exact=True).fill("message_delta, agent_message")
+    page.get_by_test_id("send-join").click()
+    expect(page.get_by_test_id("ack-join")).to_contain_text('"recovered": true')
+    expect(page.get_by_test_id("metric-batches")).not_to_have_text("0")
+    expect(page.get_by_test_id("conversation-status")).to_have_text("Complete")

@@ -54,3 +54,29 @@ def test_our_javascript_client_survives_a_cut_connection(server: ColloquyServer,
     assert set(seen["states"]) == {"complete"}
     final = server.get(f"/api/conversations/{seen['conversation']}")
     assert seen["contents"] == [message["content"] for message in final["messages"]]
+
+
+def contents_of(server: ColloquyServer, conversation_id: str) -> list[str]:
+    """The messages' texts, as the server holds them."""
+    final = server.get(f"/api/conversations/{conversation_id}")
+    return [message["content"] for message in final["messages"]]
+
+
+def test_what_is_typed_arrives_once_and_in_order(server: ColloquyServer, model: ModelServer) -> None:
+    """The answers to a start and to a message are lost, two more are typed offline: four turns, no more."""
+    seen = watch(server, "typed")
+    assert seen["said"] == [TEXT, "two", "three", "four"]
+    assert seen["contents"] == contents_of(server, seen["conversation"])
+    assert (seen["waiting"], seen["left"], seen["ids"]) == (2, 0, 4)
+    assert seen["sent"] >= 6  # the two whose answer was lost went twice
+    assert (seen["same"], seen["acks"], seen["gaps"]) == (True, True, 0)
+
+
+def test_a_reader_that_was_away_catches_up_in_batches(server: ColloquyServer, model: ModelServer) -> None:
+    """From the state that it had kept, without a snapshot."""
+    model.control(token_delay_ms=1, tokens=1500)
+    seen = watch(server, "missed")
+    assert seen["contents"] == contents_of(server, seen["conversation"])
+    assert (seen["replaced"], seen["gaps"]) == ([seen["from"]], 0)  # only by what it had kept
+    assert seen["batches"] >= 1
+    assert seen["offset"] > seen["from"]

@@ -1,11 +1,11 @@
-// A real socket.io-client in Node.js against the real server: `node watch.mjs URL plain|library CONTENT`.
+// A real socket.io-client in Node.js against the real server: `node watch.mjs URL plain|library|typed|missed CONTENT`.
 // Prints one line of JSON: what it has seen.
 import { io } from "socket.io-client";
 import { COMMANDS, EVENTS, NAMESPACE, STATUS } from "../../static/js/protocol.js";
 import { ColloquyClient, ConversationStream } from "../../static/js/colloquy.js";
 
 const [url, kind, content] = process.argv.slice(2);
-const ended = new Set([STATUS.COMPLETED, STATUS.STOPPED, STATUS.ERROR]);
+const ENDED = new Set([STATUS.COMPLETED, STATUS.STOPPED, STATUS.ERROR]);
 
 /** As a stranger would write it, from docs/protocol.md alone. */
 async function plain() {
@@ -14,7 +14,7 @@ async function plain() {
   const done = new Promise((resolve) => {
     socket.onAny((name, payload) => {
       seen.push({ name, payload });
-      if (name === EVENTS.CONVERSATION_STATUS && ended.has(payload.status)) resolve();
+      if (name === EVENTS.CONVERSATION_STATUS && ENDED.has(payload.status)) resolve();
     });
   });
   await new Promise((resolve, reject) => {
@@ -51,7 +51,7 @@ async function library() {
   await client.connect();
   const stream = new ConversationStream(client);
   const done = new Promise((resolve) => {
-    stream.onState = (status) => ended.has(status) && resolve();
+    stream.onState = (status) => ENDED.has(status) && resolve();
   });
   await stream.start({ team: "debate", content });
   let cut = false;
@@ -74,5 +74,100 @@ async function library() {
   };
 }
 
-console.log(JSON.stringify(await (kind === "plain" ? plain() : library())));
+/** Resolves when a stream's conversation has ended so many times. */
+function ends(stream, times) {
+  let ended = 0;
+  return new Promise((resolve) => {
+    stream.on(EVENTS.CONVERSATION_STATUS, ({ status }) => ENDED.has(status) && ++ended === times && resolve());
+  });
+}
+
+/** What a person types arrives once and in order: an answer that is lost, messages without a connection, two streams. */
+async function typed() {
+  let socket = null;
+  const sent = [];
+  const lose = new Set([COMMANDS.START_STREAM, COMMANDS.SEND_MESSAGE]); // the first answer to each
+  const faulty = (...args) => {
+    socket = io(...args);
+    const emit = socket.emit.bind(socket);
+    socket.emit = (name, payload, ack) => {
+      if (payload?.client_id) sent.push({ name, client_id: payload.client_id });
+      if (lose.delete(name)) ack = () => socket.io.engine.close();
+      return emit(name, payload, ...(ack ? [ack] : []));
+    };
+    return socket;
+  };
+  const client = new ColloquyClient({ io: faulty, url, pingIntervalMs: 0, reconnectionDelayMs: 50 });
+  await client.connect();
+  const stream = new ConversationStream(client);
+  const other = new ConversationStream(client);
+  const done = ends(stream, 4);
+  const first = ends(stream, 1);
+  const second = ends(stream, 2);
+  await stream.start({ team: "debate", content });
+  await other.join(stream.conversationId);
+  await first;
+  await stream.send("two");
+  await second;
+  socket.io.engine.close(); // and before it is back:
+  const queued = [stream.send("three"), stream.send("four")];
+  const waiting = stream.queued.length;
+  await Promise.all([...queued, done]);
+  const result = {
+    conversation: stream.conversationId,
+    contents: stream.state.messages.map((each) => each.content),
+    said: stream.state.messages.filter((each) => each.role === "user").map((each) => each.content),
+    same: stream.state === other.state,
+    waiting,
+    left: client.queued.length,
+    sent: sent.length,
+    ids: new Set(sent.map((each) => each.client_id)).size,
+    acks: stream.metrics.acks > 0,
+    gaps: stream.metrics.gaps,
+  };
+  client.disconnect();
+  return result;
+}
+
+/** A reader that was away for a long run catches up, in batches, from where it stood. */
+async function missed() {
+  let socket = null;
+  const away = new ColloquyClient({ io: (...args) => (socket = io(...args)), url, pingIntervalMs: 0, reconnectionDelayMs: 3_600_000, reconnectionDelayMaxMs: 3_600_000 });
+  const present = new ColloquyClient({ io, url, pingIntervalMs: 0 });
+  await Promise.all([away.connect(), present.connect()]);
+  const stream = new ConversationStream(present);
+  const late = new ConversationStream(away);
+  const done = ends(stream, 1);
+  const begins = new Promise((resolve) => stream.on(EVENTS.MESSAGE_DELTA, resolve));
+  await stream.start({ team: "debate", content });
+  await late.join(stream.conversationId);
+  await begins;
+  socket.io.engine.close();
+  const kept = late.state;
+  await done;
+  const again = new ColloquyClient({ io, url, pingIntervalMs: 0 });
+  await again.connect();
+  const back = new ConversationStream(again);
+  const replaced = [];
+  back.onChange = (_, event) => event === null && replaced.push(back.state.offset);
+  const startedAt = performance.now();
+  const caughtUp = ends(back, 1);
+  await back.join(stream.conversationId, { snapshot: kept });
+  await caughtUp;
+  const tookMs = performance.now() - startedAt;
+  const result = {
+    conversation: stream.conversationId,
+    contents: back.state.messages.map((each) => each.content),
+    from: kept.offset,
+    offset: back.state.offset,
+    replaced,
+    batches: back.metrics.batches,
+    gaps: back.metrics.gaps,
+    tookMs,
+  };
+  for (const client of [away, present, again]) client.disconnect();
+  return result;
+}
+
+console.log(JSON.stringify(await { plain, library, typed, missed }[kind]()));
 process.exit(0);

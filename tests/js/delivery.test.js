@@ -151,9 +151,9 @@ test("on from a kept snapshot: its position is asked for, and the rest follows",
   assert.deepEqual(stream.state, snapshotOf(events));
 });
 
-test("from a time on: the answer says where that is", async () => {
+test("from a time on: the answer says where that is, and what was known is forgotten", async () => {
   const events = script();
-  const { stream, say, socket } = await connected();
+  const { stream, say, socket } = await joinedAt(events);
   const heard = [];
   stream.on("*", (payload) => heard.push(payload.offset));
   const joining = stream.join(ID, { since: new Date("2026-01-01T00:00:00.010Z") });
@@ -165,6 +165,7 @@ test("from a time on: the answer says where that is", async () => {
   say(...rest);
   await joining;
   assert.deepEqual(heard, rest.map(({ payload }) => payload.offset));
+  assert.deepEqual(stream.state.messages.map(({ message_id, content }) => [message_id, content]), [["m1", "Hello"], ["m3", "No way"]]);
   socket.drops();
   socket.opens();
   await settle();

@@ -80,6 +80,16 @@ test("older messages are counted, never one that is still open", () => {
   assert.equal(state.omitted_messages, 5);
 });
 
+test("of a long conversation the newest finished message is kept, however long", () => {
+  const on = log();
+  const bounds = { maxChars: 10 };
+  const state = run([on.message("m1", "A", "12345"), on.message("m2", "A", "12345"), on.message("m3", "A", "1")], undefined, bounds);
+  assert.deepEqual(state.messages.map((m) => m.message_id), ["m2", "m3"]);
+  const long = run([on.message("m4", "A", "x".repeat(20))], state, bounds);
+  assert.deepEqual(long.messages.map((m) => m.message_id), ["m4"]);
+  assert.equal(long.omitted_messages, 3);
+});
+
 test("a change merges into its message and says when and by whom; one of a forgotten message changes nothing", () => {
   const on = log();
   const state = run([on.message("m1", "A", "Hello"), on.updated("m1", { feedback: "up", no_such_field: 1 }, "ann")]);

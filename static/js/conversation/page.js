@@ -76,7 +76,7 @@ function show(next) {
 function refreshChrome() {
   const state = view === VIEWS.CONVERSATION ? stream.state : null;
   header.show(state, step);
-  header.watchers(state ? stream.watchers : null);
+  header.watchers(state && !stream.failure ? stream.watchers : null);
   controls.show(stream.status, stream.following);
   byId("follow-up").hidden = !(state && isTerminal(state.status) && !stream.failure && settings.socketAvailable);
 }

@@ -66,7 +66,7 @@ export class Queue {
 function row(kind, content, sign, text, ...buttons) {
   return h(
     "article",
-    { class: `message from-user queued ${kind}`, "data-testid": `${kind}-message` },
+    { class: "message from-user queued", "data-kind": kind, "data-testid": `${kind}-message` },
     h("h2", { class: "sr-only" }, kind === "waiting" ? "You will say" : "You wanted to say"),
     h("div", { class: "said" }, content),
     h("p", { class: "queued-foot" }, icon(sign), h("span", {}, text), ...buttons),
