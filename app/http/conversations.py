@@ -8,9 +8,12 @@ from flask import Blueprint, request
 
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
-from app.errors import InvalidPayload
+from app.errors import ConversationUnknown, InvalidPayload
+from app.http.answers import ConversationList, ListQuery, MessageList, SinceQuery, TeamList
+from app.http.contract import contract
 from app.http.message_view import shape, stored
 from app.http.reading import find_conversation, wish_of
+from app.protocol.snapshot import Snapshot
 from app.services import services
 from app.streaming.conversation import Conversation
 
@@ -20,6 +23,7 @@ _MOST = 200
 
 
 @conversations.get("/api/conversations")
+@contract(ConversationList, query=ListQuery, errors=(InvalidPayload,))
 def list_conversations() -> dict[str, Any]:
     """The caller's conversations, the last changed first; ``?limit=`` at most 200, default 50."""
     principal = identify(request.environ)
@@ -34,6 +38,7 @@ def list_conversations() -> dict[str, Any]:
 
 
 @conversations.get("/api/conversations/<conversation_id>")
+@contract(Snapshot, errors=(ConversationUnknown,))
 def show_conversation(conversation_id: str) -> dict[str, Any]:
     """One conversation as it stands: the same snapshot that a join answers."""
     conversation = services().manager.get(conversation_id)
@@ -42,6 +47,7 @@ def show_conversation(conversation_id: str) -> dict[str, Any]:
 
 
 @conversations.get("/api/conversations/<key>/messages")
+@contract(MessageList, query=SinceQuery, errors=(InvalidPayload, ConversationUnknown))
 def show_messages(key: str) -> dict[str, Any]:
     """A conversation's messages (by its id or its name), oldest first; ``?since=`` leaves out what has not changed."""
     conversation = find_conversation(services().manager, identify(request.environ), key, Action.WATCH)
@@ -52,6 +58,7 @@ def show_messages(key: str) -> dict[str, Any]:
 
 
 @conversations.get("/api/teams")
+@contract(TeamList)
 def list_teams() -> dict[str, Any]:
     """The teams that may be started, with their agents."""
     authorise(identify(request.environ), Action.LIST)

@@ -9,6 +9,8 @@ from flask import Blueprint, request
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
 from app.errors import RunnerLost
+from app.http.answers import Alive, Readiness
+from app.http.contract import contract
 from app.services import Services, services
 
 health = Blueprint("health", __name__)
@@ -17,6 +19,7 @@ _PROBE_TIMEOUT_S = 2.0
 
 
 @health.get("/api/v1/health")
+@contract(Alive)
 def alive() -> dict[str, Any]:
     """The process answers."""
     authorise(identify(request.environ), Action.CONNECT)
@@ -24,6 +27,7 @@ def alive() -> dict[str, Any]:
 
 
 @health.get("/api/v1/health/ready")
+@contract(Readiness, also={503: Readiness})
 def ready() -> tuple[dict[str, Any], int]:
     """Ask the model, a runner and the log.
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
+from app.http.contract import HTML, contract
 from app.services import services
 
 pages = Blueprint("pages", __name__)
@@ -17,24 +18,28 @@ _POLICY = (
 
 
 @pages.get("/")
+@contract(media=HTML)
 def home() -> str:
     """Start a conversation, or choose one."""
     return _page("conversation.html", page="conversation", conversation_id=None)
 
 
 @pages.get("/c/<conversation_id>")
+@contract(media=HTML)
 def conversation(conversation_id: str) -> str:
     """Watch one conversation. The page asks for it over its socket: an unknown id is told there."""
     return _page("conversation.html", page="conversation", conversation_id=conversation_id)
 
 
 @pages.get("/websocket-test")
+@contract(media=HTML)
 def websocket_test() -> str:
     """Debug by hand: every command, every event, live figures."""
     return _page("websocket_test.html", page="websocket-test", conversation_id=None)
 
 
 @pages.get("/favicon.ico")
+@contract(media=HTML, status=302)
 def favicon() -> Response:
     """Browsers ask for this one whatever the page says."""
     return redirect(url_for("static", filename="favicon.svg"))  # type: ignore[return-value]

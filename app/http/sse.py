@@ -13,6 +13,9 @@ from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
 from app.concurrency import socket_of
 from app.connections import Connection, Outlet
+from app.errors import ConversationUnknown, InvalidPayload, LimitExceeded
+from app.http.answers import ComesBack, StreamQuery
+from app.http.contract import EVENT_STREAM, contract
 from app.http.reading import Wish, wish_of
 from app.protocol.common import Position
 from app.protocol.dialects import SNAPSHOT
@@ -30,6 +33,12 @@ _MAX_NOTICES = 16
 
 
 @sse.get("/api/conversations/<conversation_id>/stream")
+@contract(
+    media=EVENT_STREAM,
+    query=StreamQuery,
+    headers=ComesBack,
+    errors=(InvalidPayload, ConversationUnknown, LimitExceeded),
+)
 def stream(conversation_id: str) -> Response:
     """A conversation as Server-Sent Events; resumes after ``Last-Event-ID``; ``?until=end`` ends with the run."""
     parts = services()

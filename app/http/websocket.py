@@ -12,7 +12,16 @@ from pydantic import Field
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, InvalidPayload
+from app.http.answers import (
+    BroadcastAnswer,
+    SessionList,
+    SessionsQuery,
+    ShortStatus,
+    SocketStatus,
+    StatusQuery,
+)
 from app.http.body import parse_body
+from app.http.contract import contract
 from app.protocol import NAMESPACE, PROTOCOL_VERSION
 from app.protocol.common import Payload
 from app.protocol.events import Broadcast
@@ -36,6 +45,7 @@ class BroadcastRequest(Payload):
 
 
 @websocket.get("/api/websocket/status")
+@contract(SocketStatus, query=StatusQuery, errors=(InvalidPayload,))
 def status() -> dict[str, Any]:
     """What the socket layer is doing; ``?lateness_s=`` looks at the event loop over less than 60 s."""
     authorise(identify(request.environ), Action.OPERATE)
@@ -73,6 +83,7 @@ def status() -> dict[str, Any]:
 
 
 @websocket.get("/api/websocket/sessions")
+@contract(SessionList, query=SessionsQuery)
 def sessions() -> dict[str, Any]:
     """The latest session of each conversation, with its figures; ``?running=true`` for those that have not ended."""
     authorise(identify(request.environ), Action.OPERATE)
@@ -84,6 +95,7 @@ def sessions() -> dict[str, Any]:
 
 
 @websocket.post("/api/websocket/broadcast")
+@contract(BroadcastAnswer, body=BroadcastRequest, errors=(InvalidPayload, SocketsUnavailable))
 def broadcast() -> dict[str, Any]:
     """Send a word to every connection. Body: ``{"message", "level"?}``."""
     authorise(identify(request.environ), Action.BROADCAST)
@@ -98,6 +110,7 @@ def broadcast() -> dict[str, Any]:
 
 
 @websocket.get("/ws/status")
+@contract(ShortStatus)
 def ws_status() -> dict[str, Any]:
     """A short form for monitoring."""
     authorise(identify(request.environ), Action.OPERATE)

@@ -12,12 +12,23 @@ from flask.blueprints import BlueprintSetupState
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
 from app.connections import Outlet
-from app.errors import Interrupted
+from app.errors import (
+    ContentEmpty,
+    ContentTooLarge,
+    ConversationUnknown,
+    Interrupted,
+    InvalidPayload,
+    InvalidState,
+    LimitExceeded,
+    TeamUnknown,
+)
 from app.http.agui.pieces import place_of
 from app.http.agui.runs import Run, enter
 from app.http.agui.threads import Threads
 from app.http.agui.translator import RunTranslator
+from app.http.answers import ComesBack
 from app.http.body import parse_body
+from app.http.contract import EVENT_STREAM, contract
 from app.http.reading import Wish, wish_of
 from app.http.sse import EventStream, answer, outlet
 from app.services import Services, services
@@ -36,6 +47,20 @@ def _remember_threads(state: BlueprintSetupState) -> None:
 
 
 @agui.post("/api/agui/<team>")
+@contract(
+    media=EVENT_STREAM,
+    body=RunAgentInput,
+    headers=ComesBack,
+    errors=(
+        InvalidPayload,
+        ContentEmpty,
+        ContentTooLarge,
+        TeamUnknown,
+        ConversationUnknown,
+        InvalidState,
+        LimitExceeded,
+    ),
+)
 def run_agent(team: str) -> Response:
     """AG-UI 1.0: start a thread, continue it, or come back to its run; answers the run's events as SSE."""
     parts = services()

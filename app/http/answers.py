@@ -1,0 +1,261 @@
+"""The shapes of what HTTP routes answer, and of the parameters that they take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field, create_model
+
+from app.protocol.commands import ErrorBody
+from app.protocol.common import AgentCard, Payload, Status
+from app.protocol.dialects.messages import Message
+from app.streaming.metrics import DELIVERY_FIGURES, SESSION_FIGURES
+
+Timestamp = Annotated[str, Field(description="UTC, ISO 8601, with milliseconds")]
+Figure = int | float | None
+
+
+class ErrorAnswer(Payload):
+    """The one shape of every refusal and every failure."""
+
+    error: ErrorBody
+
+
+# --- conversations and teams ------------------------------------------------------------------------------------------
+
+
+class ListQuery(Payload):
+    limit: Annotated[int, Field(description="at most so many; more than 200 count as 200")] = 50
+
+
+class ConversationRow(Payload):
+    """A conversation in a list."""
+
+    conversation_id: str
+    title: Annotated[str, Field(description="the first line of what it was begun with")]
+    team: str
+    status: Status
+    demo: Annotated[bool, Field(description="true: no model spoke, this is a prepared script")]
+    created_at: Timestamp
+    updated_at: Timestamp
+    messages: Annotated[int, Field(description="how many messages it has")]
+    watchers: Annotated[int, Field(description="how many connections watch it")]
+
+
+class ConversationList(Payload):
+    conversations: tuple[ConversationRow, ...]
+    total: Annotated[int, Field(description="how many there are, with those beyond `limit`")]
+
+
+class SinceQuery(Payload):
+    since: Annotated[
+        AwareDatetime | None, Field(description="ISO 8601, with time zone: leaves out what has not changed since then")
+    ] = None
+
+
+class MessageList(Payload):
+    """A conversation's messages, as they stand at (`epoch`, `offset`)."""
+
+    conversation_id: str
+    epoch: str
+    offset: int
+    omitted_messages: Annotated[int, Field(description="older messages that memory no longer keeps")]
+    messages: tuple[Message, ...]
+
+
+class TeamCard(Payload):
+    """A team that may be started."""
+
+    name: str
+    title: str
+    description: str
+    agents: tuple[AgentCard, ...]
+
+
+class BrokenTeam(Payload):
+    """A team that was configured, and cannot be started."""
+
+    name: str
+    error: str
+
+
+class TeamList(Payload):
+    teams: tuple[TeamCard, ...]
+    broken: tuple[BrokenTeam, ...]
+    default: Annotated[str, Field(description="the team that is started where none is named")]
+
+
+class StreamQuery(Payload):
+    """Where a reader begins, and what it wants to see. Without position and time: with a snapshot."""
+
+    epoch: Annotated[str | None, Field(description="with `offset`: the position after which the stream begins")] = None
+    offset: Annotated[int | None, Field(ge=0)] = None
+    last_event_id: Annotated[str | None, Field(description="the same as `epoch:offset`")] = None
+    since: Annotated[
+        AwareDatetime | None, Field(description="ISO 8601, with time zone: replay what was logged at or after it")
+    ] = None
+    types: Annotated[str | None, Field(description="only these events, separated by commas")] = None
+    roles: Annotated[str | None, Field(description="only messages of these: `user`, `agent`, `system`")] = None
+    agents: Annotated[str | None, Field(description="only what concerns these agents")] = None
+    changes_only: Annotated[
+        bool, Field(description="`agent_message` comes as `message_updated`, with only what its deltas did not say")
+    ] = False
+    batch_ms: Annotated[int, Field(ge=0, le=10_000, description="the events of so many ms come together; 0: live")] = 0
+    until: Annotated[Literal["end"] | None, Field(description="`end`: the stream ends with the run")] = None
+
+
+class ComesBack(Payload):
+    """Headers of a reader that comes back."""
+
+    last_event_id: Annotated[
+        str | None, Field(alias="Last-Event-ID", description="the last event's id: `epoch:offset`")
+    ] = None
+
+
+# --- sockets and sessions ---------------------------------------------------------------------------------------------
+
+
+class StatusQuery(Payload):
+    lateness_s: Annotated[float, Field(description="look at the event loop over so many seconds, at most 60")] = 60.0
+
+
+def _figures(name: str, meaning: dict[str, str]) -> type[Payload]:
+    fields: dict[str, Any] = {each: (Annotated[Figure, Field(description=text)], ...) for each, text in meaning.items()}
+    return create_model(name, __base__=Payload, **fields)
+
+
+SessionFigures: Any = _figures("SessionFigures", SESSION_FIGURES)
+DeliveryFigures: Any = _figures("DeliveryFigures", DELIVERY_FIGURES)
+
+
+class SessionCounts(Payload):
+    running: int
+    total: int
+    by_status: dict[Status, int]
+
+
+class Totals(Payload):
+    """Of the latest sessions of all conversations."""
+
+    tokens_received: int
+    tokens_delivered: int
+    tokens_dropped: Annotated[int, Field(description="always 0")]
+
+
+class RunnerRow(Payload):
+    """An agent process."""
+
+    pid: int
+    for_: Annotated[str, Field(alias="for", description="`shared`, or the team that it runs alone")]
+    ready: bool
+    runs: int
+
+
+class Lateness(Payload):
+    """How late the event loop runs what is due, in ms; null where it was not looked at."""
+
+    p50: float | None
+    p99: float | None
+    p999: float | None
+    max: float | None
+
+
+class SocketStatus(Payload):
+    """What the socket layer is doing."""
+
+    status: Literal["running", "unavailable"]
+    error: str | None
+    async_mode: Literal["eventlet", "gevent", "threading"]
+    namespace: str
+    protocol: int
+    version: str
+    uptime_s: float
+    active_connections: int
+    connections: Annotated[dict[str, int], Field(description="connections by door")]
+    conversations: int
+    sessions: SessionCounts
+    totals: Totals
+    delivery: DeliveryFigures
+    runners: tuple[RunnerRow, ...]
+    loop_lateness_ms: Lateness
+    timestamp: Timestamp
+
+
+class SessionsQuery(Payload):
+    running: Annotated[bool, Field(description="only those that have not ended")] = False
+
+
+class SessionRow(Payload):
+    """The latest session of a conversation."""
+
+    session_id: str
+    conversation_id: str
+    team: str
+    status: Status
+    state: Literal["idle", "streaming", "paused", "error", "closed"]
+    demo: bool
+    watchers: int
+    offset: int
+    metrics: SessionFigures
+
+
+class SessionList(Payload):
+    sessions: tuple[SessionRow, ...]
+    total: int
+    totals: Totals
+    timestamp: Timestamp
+
+
+class BroadcastAnswer(Payload):
+    ok: Literal[True]
+    recipients: Annotated[int, Field(description="how many connections were told")]
+    timestamp: Timestamp
+
+
+class ShortStatus(Payload):
+    active_connections: int
+    status: Literal["running", "unavailable"]
+    timestamp: Timestamp
+
+
+# --- health -----------------------------------------------------------------------------------------------------------
+
+
+class Alive(Payload):
+    status: Literal["healthy"]
+    timestamp: Timestamp
+
+
+class Check(Payload):
+    ok: bool
+    error: str | None
+
+
+class ModelCheck(Payload):
+    """What a provider said when it was asked."""
+
+    ok: bool
+    code: Annotated[str | None, Field(description="why not: a stable code")]
+    latency_ms: float
+    model: str
+
+
+class Checks(Payload):
+    models: dict[str, ModelCheck]
+    runner: Check
+    log: Check
+    sockets: Check
+
+
+class ModelState(Payload):
+    label: Annotated[str, Field(description="which model answers")]
+    answering: Annotated[str | None, Field(description="the first provider that has answered")]
+    problem: str | None
+
+
+class Readiness(Payload):
+    status: Literal["ready", "degraded", "not_ready"]
+    llm_status: Literal["connected", "loading", "unavailable"]
+    model: ModelState
+    checks: Checks
+    timestamp: Timestamp

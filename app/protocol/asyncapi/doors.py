@@ -1,0 +1,199 @@
+"""The doors beside Socket.IO as channels: what each takes and says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import create_model
+
+from app.protocol.asyncapi.messages import COMES, Message, of_event, text_of
+from app.protocol.commands import ErrorBody
+from app.protocol.common import Payload, Position, Status
+from app.protocol.dialects import ACK, ERROR, SNAPSHOT
+from app.protocol.dialects import messages as stored
+from app.protocol.dialects.bridge import BRIDGE_COMMANDS
+from app.protocol.dialects.tasks import TASK_COMMANDS, TASK_EVENTS, TaskEvent
+from app.protocol.events import LOGGED, Broadcast, Event, Heartbeat, Resync
+from app.protocol.snapshot import Snapshot
+
+_DATA = "data"
+_TOLD: tuple[type[Event], ...] = (*LOGGED, Resync, Heartbeat, Broadcast)
+_STREAM_QUERY = {
+    "epoch": "with `offset`: the position after which the stream begins",
+    "offset": "the newest event that the reader has applied",
+    "since": "ISO 8601, with time zone: replay what was logged at or after it",
+    "types": "only these events, separated by commas",
+    "roles": "only messages of these: user, agent, system",
+    "agents": "only what concerns these agents",
+    "batch_ms": "the events of so many ms come together",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DoorChannel:
+    """One door.
+
+    :param takes: what clients send; ``says``: what the server sends.
+    :param query: parameters of the address, each with its meaning.
+    """
+
+    key: str
+    address: str
+    server: Literal["websocket", "http"]
+    text: str
+    takes: tuple[Message, ...]
+    says: tuple[Message, ...]
+    parameters: Mapping[str, str]
+    query: Mapping[str, str]
+
+
+class BridgeAck(Payload):
+    """`ok`, the command that is answered, and the fields of its ack."""
+
+    ok: Literal[True]
+    command: str
+
+
+class TimedError(ErrorBody):
+    """What was refused, or could not be done. The connection goes on."""
+
+    timestamp: str
+
+
+class StreamConnected(Position):
+    """The first message: which conversation this is, and from where on its messages follow."""
+
+    conversation_id: str
+    name: str
+    status: Status
+    user: str
+    recovered: bool
+    heartbeat_s: float
+    timestamp: str
+
+
+class PongData(Payload):
+    """When the ping came."""
+
+    timestamp: str
+
+
+def _wrapped(prefix: str, name: str, model: Any, text: str = "") -> Message:
+    return Message(f"{prefix}_{name}", name, text or text_of(model), model, wrapped_in=_DATA)
+
+
+def _bridge() -> DoorChannel:
+    takes = tuple(
+        Message(command.__name__, command.name, text_of(command), command, COMES, _DATA) for command in BRIDGE_COMMANDS
+    )
+    says = (
+        _wrapped("bridge", SNAPSHOT, Snapshot, "The conversation as it stands, where no position was given."),
+        _wrapped("bridge", ACK, BridgeAck),
+        _wrapped("bridge", ERROR, TimedError),
+        *(of_event(event, "Bridge", _DATA) for event in _TOLD),
+    )
+    return DoorChannel(
+        "bridge",
+        "/api/conversations/{conversation_id}/stream",
+        "websocket",
+        "One conversation over a plain WebSocket, as `{type, data}`.",
+        takes,
+        says,
+        {"conversation_id": "the conversation's id; `new`: the one that this client starts"},
+        _STREAM_QUERY,
+    )
+
+
+def _stream() -> DoorChannel:
+    says = (
+        Message("stream_snapshot", SNAPSHOT, "The conversation as it stands, where no position was given.", Snapshot),
+        *(of_event(event) for event in _TOLD),
+    )
+    return DoorChannel(
+        "stream",
+        "/api/conversations/{conversation_id}/stream",
+        "http",
+        "The same as Server-Sent Events: `event` is the name, `data` the payload, `id` the position (`epoch:offset`).",
+        (),
+        says,
+        {"conversation_id": "the conversation's id"},
+        {**_STREAM_QUERY, "until": "`end`: the stream ends with the run"},
+    )
+
+
+def _task_model(event: type[TaskEvent]) -> Any:
+    fields: dict[str, Any] = {
+        "type": (Literal[event.type], ...),
+        "timestamp": (str, ...),
+        "conversation_id": (str | None, None),
+        "epoch": (str | None, None),
+        "offset": (int | None, None),
+    }
+    return create_model(event.__name__, __base__=Payload, __doc__=event.__doc__, **_own_fields(event), **fields)
+
+
+def _own_fields(event: type[TaskEvent]) -> dict[str, Any]:
+    return {name: (info.annotation, info) for name, info in event.model_fields.items()}
+
+
+def _tasks() -> DoorChannel:
+    return DoorChannel(
+        "tasks",
+        "/ws/stream",
+        "websocket",
+        "A task in a chat message; its steps, tools, progress and result out, as flat objects with `type`.",
+        tuple(
+            Message(f"Task{command.__name__}", command.name, text_of(command), command, COMES, "payload")
+            for command in TASK_COMMANDS
+        ),
+        tuple(Message(event.__name__, event.type, text_of(event), _task_model(event)) for event in TASK_EVENTS),
+        {},
+        {
+            "client_id": "the client's own id: its task is found again under it",
+            "conversation_id": "a task to go on watching",
+            "epoch": _STREAM_QUERY["epoch"],
+            "offset": _STREAM_QUERY["offset"],
+        },
+    )
+
+
+def _messages() -> DoorChannel:
+    placed = (stored.INITIAL_MESSAGE, stored.MESSAGE_ADDED, stored.MESSAGE_UPDATED)
+    says = (
+        _wrapped("messages", stored.CONNECTED, StreamConnected),
+        *(_wrapped("messages", name, stored.PlacedMessage) for name in placed),
+        Message(
+            "messages_changes",
+            stored.MESSAGE_UPDATED,
+            "The same with `delta=true`: the fields that have changed, and no others.",
+            stored.MessageChanges,
+            wrapped_in=_DATA,
+        ),
+        of_event(Heartbeat, "Messages", _DATA),
+        _wrapped("messages", stored.ERROR, TimedError),
+        _wrapped("messages", stored.PONG, PongData),
+    )
+    return DoorChannel(
+        "messages",
+        "/v1/conversation/{conversation_id}/stream",
+        "websocket",
+        "A conversation's messages: the stored ones first, then each that is added or changes, as `{type, data}`.",
+        (Message("messages_ping", stored.PING, "Answered with `pong`; not needed.", wrapped_in=_DATA),),
+        says,
+        {"conversation_id": "the conversation's id, or its name"},
+        {
+            **_STREAM_QUERY,
+            "types": "only these: initial_message, message_added, message_updated",
+            "batch_ms": "a growing message is told of at most once in so many ms; default 200",
+            "delta": "`true`: updates carry only what has changed",
+            "max_commands_per_s": "a limit of one's own, below the server's",
+            "authorization": "a bearer token, where no header can be set",
+        },
+    )
+
+
+def door_channels() -> Iterable[DoorChannel]:
+    """All of them, in the order of the document."""
+    return (_stream(), _bridge(), _tasks(), _messages())
