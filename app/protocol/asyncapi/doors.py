@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from app.protocol.asyncapi.messages import COMES, Message, of_event, text_of
-from app.protocol.commands import ErrorBody
+from app.protocol.commands import Ack, ControlAck, ErrorBody, StartAck, StopAck
 from app.protocol.common import Payload, Position, Status
 from app.protocol.dialects import ACK, ERROR, SNAPSHOT
 from app.protocol.dialects import messages as stored
@@ -49,13 +49,6 @@ class DoorChannel:
     query: Mapping[str, str]
 
 
-class BridgeAck(Payload):
-    """`ok`, the command that is answered, and the fields of its ack."""
-
-    ok: Literal[True]
-    command: str
-
-
 class TimedError(ErrorBody):
     """What was refused, or could not be done. The connection goes on."""
 
@@ -84,13 +77,20 @@ def _wrapped(prefix: str, name: str, model: Any, text: str = "") -> Message:
     return Message(f"{prefix}_{name}", name, text or text_of(model), model, wrapped_in=_DATA)
 
 
+def _bridge_ack(ack: type[Ack]) -> Message:
+    model = create_model(
+        f"Bridge{ack.__name__}", __base__=ack, __doc__=ack.__doc__, ok=(Literal[True], ...), command=(str, ...)
+    )
+    return Message(f"bridge_{ack.__name__}", ACK, "The answer to a command.", model, wrapped_in=_DATA)
+
+
 def _bridge() -> DoorChannel:
     takes = tuple(
         Message(command.__name__, command.name, text_of(command), command, COMES, _DATA) for command in BRIDGE_COMMANDS
     )
     says = (
         _wrapped("bridge", SNAPSHOT, Snapshot, "The conversation as it stands, where no position was given."),
-        _wrapped("bridge", ACK, BridgeAck),
+        *(_bridge_ack(ack) for ack in (StartAck, ControlAck, StopAck)),
         _wrapped("bridge", ERROR, TimedError),
         *(of_event(event, "Bridge", _DATA) for event in _TOLD),
     )
@@ -127,6 +127,7 @@ def _task_model(event: type[TaskEvent]) -> Any:
     fields: dict[str, Any] = {
         "type": (Literal[event.type], ...),
         "timestamp": (str, ...),
+        "client_id": (Annotated[str | None, Field(description="of a task: the client that it belongs to")], None),
         "conversation_id": (str | None, None),
         "epoch": (str | None, None),
         "offset": (int | None, None),

@@ -1,0 +1,177 @@
+"""What the running server says is what its published contracts say: every answer, every message of every door."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import websocket
+from jsonschema import Draft202012Validator
+
+from tests.conftest import TIMEOUT_SCALE
+from tests.integration.conftest import TEXT
+from tests.integration.test_http import ask
+from tests.support.model_server import ModelServer
+from tests.support.server import ColloquyServer
+from tests.support.watcher import TERMINAL, Watcher
+
+ONE_MODE = pytest.mark.parametrize("server", ["eventlet"], indirect=True)
+
+
+class Contract:
+    """A published document, and whether values fit its schemas."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.fitted: set[str] = set()
+
+    def problem(self, schema: dict[str, Any], value: Any) -> str | None:
+        """The first thing in which a value does not fit."""
+        whole = {**schema, "components": self.document["components"]}
+        errors = sorted(Draft202012Validator(whole).iter_errors(value), key=lambda error: -len(error.path))
+        return f"{errors[0].json_path}: {errors[0].message}" if errors else None
+
+    def must_say(self, channel: str, name: str, value: Any) -> None:
+        """A message of this name, on this channel, has to fit one of its declarations."""
+        keys = self.document["channels"][channel]["messages"]
+        declared = [self.document["components"]["messages"][key] for key in keys]
+        problems = [self.problem(each["payload"], value) for each in declared if each["name"] == name]
+        assert problems, f"{channel} does not know {name}"
+        assert None in problems, f"{channel}: {name}: {problems}"
+        self.fitted.add(f"{channel} {name}")
+
+
+@pytest.fixture
+def finished(watcher: Watcher, server: ColloquyServer, model: ModelServer) -> str:
+    """The id of a conversation that has ended."""
+    ack = watcher.must("start_stream", {"content": TEXT, "team": "debate"})
+    watcher.wait_for_end()
+    return str(ack["conversation_id"])
+
+
+@ONE_MODE
+def test_http_answers_are_as_published(finished: str, server: ColloquyServer) -> None:
+    """Each route of the document that answers JSON, and what it refuses with."""
+    contract = Contract(server.get("/api/openapi.json"))
+    asked = 0
+    for path, item in contract.document["paths"].items():
+        for method, operation in item.items():
+            for status, body, value in attempts(path, method, finished):
+                got, found, headers = ask(server, method.upper(), value, body)
+                assert got == status, (method, value, found)
+                declared = operation["responses"].get(str(got), operation["responses"]["default"])["content"]
+                media = headers["Content-Type"].partition(";")[0]
+                assert media in declared, (path, got, media)
+                if media == "application/json":
+                    assert contract.problem(declared[media]["schema"], found) is None, (path, got)
+                asked += 1
+    assert asked > len(contract.document["paths"])
+
+
+def attempts(path: str, method: str, conversation: str) -> Iterable[tuple[int, Any, str]]:
+    """What to ask of a route: (expected status, body, address)."""
+    good = path.replace("{conversation_id}", conversation).replace("{key}", conversation).replace("{team}", "chat")
+    if path.startswith("/api/agui"):
+        yield 400, {}, good
+        yield 404, {"threadId": "t", "runId": "r", "messages": []}, good
+    elif path.endswith("/stream"):
+        yield 200, None, f"{good}?until=end"
+        yield 404, None, path.replace("{conversation_id}", "none-such")
+    elif method == "post":
+        yield 200, {"message": "maintenance at noon"}, good
+        yield 400, {"message": 7}, good
+    else:
+        yield (302 if path in ("/docs", "/favicon.ico") else 200), None, good
+        if "/conversations/" in path:
+            yield 404, None, path.replace("{conversation_id}", "none-such").replace("{key}", "none-such")
+    if path == "/api/conversations":
+        yield 400, None, f"{path}?limit=many"
+
+
+@ONE_MODE
+def test_socketio_is_as_published(watcher: Watcher, server: ColloquyServer, model: ModelServer) -> None:
+    """Every command's ack, the errors, and the events of a run."""
+    contract = Contract(server.get("/api/asyncapi.json"))
+    model.control(token_delay_ms=10)
+    started = watcher.must("start_stream", {"content": TEXT, "team": "debate", "acks": True})
+    conversation = {"conversation_id": started["conversation_id"]}
+    acks = [("start_stream", started)]
+    watcher.wait_for_tokens(3)
+    steps = ("join", "pause_stream", "resume_stream", "stop_stream", "send_message", "leave", "ping", "pause_stream")
+    for command in steps:
+        payload = {} if command == "ping" else {**conversation, **({"content": "And?"} if "message" in command else {})}
+        acks.append((command, watcher.command(command, payload)))
+    acks.append(("ack", watcher.command("ack", {**conversation, "offset": 1})))
+    watcher.must("join", conversation)
+    watcher.wait_for_end()
+    for command, ack in acks:
+        replies = contract.document["operations"][command]["reply"]["messages"]
+        keys = [each["$ref"].rpartition("/")[2] for each in replies]
+        payloads = [contract.document["components"]["messages"][key]["payload"] for key in keys]
+        assert None in [contract.problem(payload, ack) for payload in payloads], (command, ack)
+    for name, payload in watcher.events():
+        rooms = [each for each in ("room", "connection") if knows(contract, each, name)]
+        assert rooms, name
+        contract.must_say(rooms[0], name, payload)
+    assert {"room message_delta", "room agent_message", "connection connected"} <= contract.fitted
+
+
+def knows(contract: Contract, channel: str, name: str) -> bool:
+    messages = contract.document["components"]["messages"]
+    return any(messages[key]["name"] == name for key in contract.document["channels"][channel]["messages"])
+
+
+@ONE_MODE
+def test_the_plain_websockets_are_as_published(finished: str, server: ColloquyServer, model: ModelServer) -> None:
+    """A run on each, and a word that they do not know."""
+    contract = Contract(server.get("/api/asyncapi.json"))
+    base = server.url.replace("http", "ws")
+    start = {"type": "start_conversation", "data": {"content": TEXT, "team": "chat"}}
+    speak(contract, "bridge", f"{base}/api/conversations/new/stream", [start, {"type": "make_coffee"}])
+    speak(contract, "bridge", f"{base}/api/conversations/{finished}/stream", [])
+    chat = {"type": "chat", "payload": {"message": TEXT, "team": "chat"}}
+    speak(contract, "tasks", f"{base}/ws/stream", [{"type": "ping", "payload": {}}, {"type": "make_coffee"}, chat])
+    speak(contract, "messages", f"{base}/v1/conversation/{finished}/stream", [{"type": "x"}, {"type": "ping"}])
+    assert {
+        "bridge ack", "bridge error", "bridge snapshot", "bridge message_delta", "tasks pong", "tasks error",
+        "tasks result", "messages connected", "messages initial_message", "messages error", "messages pong",
+    } <= contract.fitted  # fmt: skip
+
+
+def speak(contract: Contract, channel: str, url: str, words: list[dict[str, Any]]) -> None:
+    """Send, and read until the run has ended, or the last word is answered."""
+    connection = websocket.create_connection(url, timeout=20 * TIMEOUT_SCALE, suppress_origin=True)
+    try:
+        for word in words:
+            connection.send(json.dumps(word))
+        while True:
+            message = json.loads(connection.recv())
+            contract.must_say(channel, message["type"], message)
+            over = message.get("data", message).get("status") in TERMINAL
+            if message["type"] == "pong" if channel == "messages" else over:
+                return
+    finally:
+        connection.close()
+
+
+@ONE_MODE
+def test_the_event_stream_is_as_published(finished: str, server: ColloquyServer) -> None:
+    """From the beginning, and as a snapshot."""
+    contract = Contract(server.get("/api/asyncapi.json"))
+    epoch = server.get(f"/api/conversations/{finished}")["epoch"]
+    for query in ("until=end", f"until=end&epoch={epoch}&offset=0"):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20 * TIMEOUT_SCALE)
+        try:
+            connection.request("GET", f"/api/conversations/{finished}/stream?{query}")
+            name = ""
+            for line in connection.getresponse():
+                if line.startswith(b"event: "):
+                    name = line[7:].decode().strip()
+                elif line.startswith(b"data: "):
+                    contract.must_say("stream", name, json.loads(line[6:]))
+        finally:
+            connection.close()
+    assert {"stream snapshot", "stream message_delta", "stream conversation_complete"} <= contract.fitted
