@@ -12,6 +12,7 @@ ColloquyError
 │   ├── NotPermitted         not_permitted
 │   ├── InvalidState         invalid_state
 │   └── LimitExceeded        limit_exceeded      (retryable)
+├── SocketsUnavailable       sockets_unavailable (only HTTP is served)
 ├── ModelError               a model or its connection failed
 │   ├── ModelUnavailable     model_unreachable, model_stalled, model_broken, … (another provider may answer)
 │   └── ModelRejected        context_overflow, content_refused, model_bad_request (no fallback: the request itself)
@@ -104,6 +105,13 @@ class LimitExceeded(RequestError):
     code = "limit_exceeded"
     retryable = True
     http_status = 429
+
+
+class SocketsUnavailable(ColloquyError):
+    """The socket layer could not start."""
+
+    code = "sockets_unavailable"
+    http_status = 503
 
 
 class ModelError(ColloquyError):

@@ -145,6 +145,7 @@ ERROR_MEANINGS = {
     "not_permitted": "you may not do this to this conversation",
     "invalid_state": "not in the conversation's present state (resume of a run that has ended, a second start)",
     "limit_exceeded": "too many at once: commands that wait, runs on the server; try again later",
+    "sockets_unavailable": "the socket layer could not start: only HTTP is served",
     "model_error": "the model failed in a way that has no code of its own",
     "model_unreachable": "the model's address refuses, is not found, or its TLS fails",
     "model_unauthorized": "the provider refuses the key (401, 403)",

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, create_model
 
+from app.namespaces.delivery import SOCKET_FIGURES
 from app.protocol.commands import ErrorBody
 from app.protocol.common import AgentCard, Payload, Status
 from app.protocol.dialects.messages import Message
 from app.streaming.metrics import DELIVERY_FIGURES, SESSION_FIGURES
 
 Timestamp = Annotated[str, Field(description="UTC, ISO 8601, with milliseconds")]
-Figure = int | float | None
+Figure = int | float | dict[str, int] | None
 
 
 class ErrorAnswer(Payload):
@@ -119,13 +120,15 @@ class StatusQuery(Payload):
     lateness_s: Annotated[float, Field(description="look at the event loop over so many seconds, at most 60")] = 60.0
 
 
-def _figures(name: str, meaning: dict[str, str]) -> type[Payload]:
-    fields: dict[str, Any] = {each: (Annotated[Figure, Field(description=text)], ...) for each, text in meaning.items()}
+def _figures(name: str, always: dict[str, str], where_there_are_any: dict[str, str] | None = None) -> type[Payload]:
+    optional = where_there_are_any or {}
+    fields: dict[str, Any] = {each: (Annotated[Figure, Field(description=text)], ...) for each, text in always.items()}
+    fields |= {each: (Annotated[Figure, Field(description=text)], None) for each, text in optional.items()}
     return create_model(name, __base__=Payload, **fields)
 
 
 SessionFigures: Any = _figures("SessionFigures", SESSION_FIGURES)
-DeliveryFigures: Any = _figures("DeliveryFigures", DELIVERY_FIGURES)
+DeliveryFigures: Any = _figures("DeliveryFigures", DELIVERY_FIGURES, SOCKET_FIGURES)
 
 
 class SessionCounts(Payload):

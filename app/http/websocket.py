@@ -11,7 +11,7 @@ from pydantic import Field
 
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
-from app.errors import ColloquyError, InvalidPayload
+from app.errors import InvalidPayload, SocketsUnavailable
 from app.http.answers import (
     BroadcastAnswer,
     SessionList,
@@ -28,13 +28,6 @@ from app.protocol.events import Broadcast
 from app.services import Services, services
 
 websocket = Blueprint("websocket", __name__)
-
-
-class SocketsUnavailable(ColloquyError):
-    """The socket layer could not start."""
-
-    code = "sockets_unavailable"
-    http_status = 503
 
 
 class BroadcastRequest(Payload):

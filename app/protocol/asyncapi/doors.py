@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model
+from pydantic import Field
 
-from app.protocol.asyncapi.messages import COMES, Message, of_event, text_of
+from app.protocol.asyncapi.messages import COMES, Message, of_event, shaped, text_of
 from app.protocol.commands import Ack, ControlAck, ErrorBody, StartAck, StopAck
 from app.protocol.common import Payload, Position, Status
 from app.protocol.dialects import ACK, ERROR, SNAPSHOT
@@ -78,9 +78,7 @@ def _wrapped(prefix: str, name: str, model: Any, text: str = "") -> Message:
 
 
 def _bridge_ack(ack: type[Ack]) -> Message:
-    model = create_model(
-        f"Bridge{ack.__name__}", __base__=ack, __doc__=ack.__doc__, ok=(Literal[True], ...), command=(str, ...)
-    )
+    model = shaped(ack, f"Bridge{ack.__name__}", ok=(Literal[True], ...), command=(str, ...))
     return Message(f"bridge_{ack.__name__}", ACK, "The answer to a command.", model, wrapped_in=_DATA)
 
 
@@ -124,19 +122,15 @@ def _stream() -> DoorChannel:
 
 
 def _task_model(event: type[TaskEvent]) -> Any:
-    fields: dict[str, Any] = {
-        "type": (Literal[event.type], ...),
-        "timestamp": (str, ...),
-        "client_id": (Annotated[str | None, Field(description="of a task: the client that it belongs to")], None),
-        "conversation_id": (str | None, None),
-        "epoch": (str | None, None),
-        "offset": (int | None, None),
-    }
-    return create_model(event.__name__, __base__=Payload, __doc__=event.__doc__, **_own_fields(event), **fields)
-
-
-def _own_fields(event: type[TaskEvent]) -> dict[str, Any]:
-    return {name: (info.annotation, info) for name, info in event.model_fields.items()}
+    return shaped(
+        event,
+        type=(Literal[event.type], ...),
+        timestamp=(str, ...),
+        client_id=(Annotated[str | None, Field(description="of a task: the client that it belongs to")], None),
+        conversation_id=(str | None, None),
+        epoch=(str | None, None),
+        offset=(int | None, None),
+    )
 
 
 def _tasks() -> DoorChannel:

@@ -52,15 +52,25 @@ def text_of(declared: type) -> str:
 @cache
 def with_envelope(event: type[Event]) -> type[BaseModel]:
     """An event as it stands on the wire."""
-    bases = (event, Envelope) if event.logged else (event, Timestamped)
-    return create_model(event.__name__, __base__=bases, __doc__=event.__doc__)
+    return shaped(event, **fields_of(Envelope if event.logged else Timestamped))
 
 
 @cache
 def success(ack: type[Ack]) -> type[BaseModel]:
     """An ack as it stands on the wire."""
-    made: type[BaseModel] = create_model(ack.__name__, __base__=ack, __doc__=ack.__doc__, ok=(Literal[True], ...))
+    return shaped(ack, ok=(Literal[True], ...))
+
+
+def shaped(model: type[BaseModel], name: str | None = None, **more: Any) -> type[BaseModel]:
+    """A model with the fields of another one and further ones; no subclass of it, so that no list of those grows."""
+    fields: dict[str, Any] = {**fields_of(model), **more}
+    made: type[BaseModel] = create_model(name or model.__name__, __base__=Payload, __doc__=model.__doc__, **fields)
     return made
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's fields, as :func:`pydantic.create_model` takes them."""
+    return {name: (field.annotation, field) for name, field in model.model_fields.items()}
 
 
 def of_event(event: type[Event], prefix: str = "", wrapped_in: str | None = None) -> Message:
