@@ -176,6 +176,7 @@ export class ColloquyClient {
 
   // --- commands and their answers -------------------------------------------------------------------------------------
 
+  /** @param {string} name @param {object} payload @param {{timeoutMs?: number, onAck?: (ack: any) => void}} options */
   async #ask(name, payload, { timeoutMs = this.#settings.timeoutMs, onAck }) {
     await this.#whenOpen(timeoutMs);
     return new Promise((resolve, reject) => {

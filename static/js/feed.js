@@ -237,7 +237,7 @@ export class Feed {
     }
   }
 
-  /** Take an event, or those of a batch. @param {{early?: boolean}} [options] early: a hole is to be expected */
+  /** Take an event, or those of a batch; when it is early, a hole is to be expected. */
   #take(name, payload, { early = false } = {}) {
     const batch = name === EVENTS.BATCH;
     if (batch) this.#count("batches");

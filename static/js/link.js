@@ -33,7 +33,7 @@ export class Link {
   #renewing = null;
   #retryTimer = null;
   #dialTimer = null;
-  #wake = () => this.#hurry();
+  #wake = (event) => this.#hurry(event.type);
 
   /** How often the connection came back. */
   reconnects = 0;
@@ -203,8 +203,9 @@ export class Link {
   }
 
   /** Do not wait any longer: the network is back, or somebody looks at the page, whose timers were slowed down. */
-  #hurry() {
-    if (this.#retryTimer !== null && globalThis.document?.visibilityState !== "hidden") this.#dial();
+  #hurry(reason) {
+    if (reason === "visibilitychange" && document.visibilityState === "hidden") return;
+    if (this.#retryTimer !== null) this.#dial();
   }
 
   /** @param {ColloquyError} error */

@@ -209,7 +209,7 @@ export class ConversationStream {
   /**
    * The next user turn of a conversation that has ended. Without a connection it waits for it, and is sent once.
    * @param {string} content
-   * @param {string} [contentType]
+   * @param {import("./colloquy.d.ts").ContentType} [contentType]
    */
   async send(content, contentType = "text") {
     const conversation_id = this.conversationId;

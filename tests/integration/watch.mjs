@@ -169,5 +169,5 @@ async function missed() {
   return result;
 }
 
-console.log(JSON.stringify(await { plain, library, typed, missed }[kind]()));
-process.exit(0);
+const seen = await { plain, library, typed, missed }[kind]();
+process.stdout.write(`${JSON.stringify(seen)}\n`, () => process.exit(0));

@@ -132,6 +132,29 @@ test("the waits double up to the longest, with a random part, and begin anew aft
   assert.equal(waits.at(-1), 75);
 });
 
+test("when the network is back, or somebody looks at the page again, it does not wait any longer", async (t) => {
+  globalThis.window = new EventTarget();
+  globalThis.document = Object.assign(new EventTarget(), { visibilityState: "hidden" });
+  t.after(() => {
+    delete globalThis.window;
+    delete globalThis.document;
+  });
+  const { socket } = await connected({ reconnectionDelayMs: 60_000, reconnectionDelayMaxMs: 60_000 });
+  socket.drops();
+  document.dispatchEvent(new Event("visibilitychange"));
+  await settle();
+  assert.equal(socket.dials, 1); // it was hidden
+  document.visibilityState = "visible";
+  document.dispatchEvent(new Event("visibilitychange"));
+  await settle();
+  assert.equal(socket.dials, 2);
+  document.visibilityState = "hidden";
+  socket.refuses(undefined);
+  window.dispatchEvent(new Event("online"));
+  await settle();
+  assert.equal(socket.dials, 3);
+});
+
 test("a server that does not answer is given up after the timeout, and tried again", async () => {
   const { fake, client } = dialling({ timeoutMs: 10 });
   await until(() => fake.socket?.dials === 2);

@@ -1,7 +1,7 @@
 // @ts-check
 /** What was typed without a connection, below the messages: it waits, or was refused. */
 
-import { h, icon } from "../ui/dom.js";
+import { arrange, h, icon } from "../ui/dom.js";
 import { sentence } from "../ui/format.js";
 
 export class Queue {
@@ -11,6 +11,8 @@ export class Queue {
   #waiting = [];
   /** @type {{message: any, error: any}[]} */
   #refused = [];
+  /** @type {Map<any, any>} message → its row: one that stays is not read out again */
+  #rows = new Map();
 
   /**
    * @param {any} element
@@ -37,10 +39,13 @@ export class Queue {
   }
 
   #draw() {
-    this.element.replaceChildren(
-      ...this.#refused.map((each) => this.#refusedRow(each)),
-      ...this.#waiting.map((message) => this.#waitingRow(message)),
-    );
+    const before = this.#rows;
+    this.#rows = new Map([
+      ...this.#refused.map((each) => [each, before.get(each) ?? this.#refusedRow(each)]),
+      ...this.#waiting.map((message) => [message, before.get(message) ?? this.#waitingRow(message)]),
+    ]);
+    for (const [key, gone] of before) if (!this.#rows.has(key)) gone.remove();
+    arrange(this.element, [...this.#rows.values()]);
   }
 
   #waitingRow({ client_id, content }) {

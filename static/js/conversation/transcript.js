@@ -4,7 +4,7 @@
 import { isRunning, isTerminal } from "../fold.js";
 import { perFrame } from "../frames.js";
 import { EVENTS, STATUS } from "../protocol.js";
-import { h, setText } from "../ui/dom.js";
+import { arrange, h, setText } from "../ui/dom.js";
 import { sentence } from "../ui/format.js";
 import { ending, fallbackText } from "./ending.js";
 import { avatar, messageView, noteView } from "./message.js";
@@ -188,13 +188,4 @@ export class Transcript {
     const after = first < 0 ? messages.at(-1) : messages[first - 1];
     this.#notes.push({ after: after?.message_id ?? null, element: noteView("switch", fallbackText(fallback)) });
   }
-}
-
-/** Put children in this order, and move none that is already in its place. */
-function arrange(element, wanted) {
-  const keep = new Set(wanted);
-  for (const child of [...element.children]) if (!keep.has(child)) child.remove();
-  wanted.forEach((child, at) => {
-    if (element.children[at] !== child) element.insertBefore(child, element.children[at] ?? null);
-  });
 }

@@ -44,6 +44,15 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Put children in this order, and move none that is already in its place. */
+export function arrange(element, wanted) {
+  const keep = new Set(wanted);
+  for (const child of [...element.children]) if (!keep.has(child)) child.remove();
+  wanted.forEach((child, at) => {
+    if (element.children[at] !== child) element.insertBefore(child, element.children[at] ?? null);
+  });
+}
+
 /** Put text on the clipboard, also where the page's origin is not a secure one. @param {string} text */
 export async function copyText(text) {
   if (navigator.clipboard && window.isSecureContext) {
