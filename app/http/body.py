@@ -15,7 +15,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def parse_body(model: type[Model]) -> Model:
     """The body of the present request. :raises InvalidPayload: as :func:`parse` does."""
-    return parse(model, request.get_json(silent=True))
+    try:
+        value = request.get_json(silent=True)
+    except RecursionError:
+        raise InvalidPayload("the body is nested too deeply") from None
+    return parse(model, value)
 
 
 def parse(model: type[Model], value: Any) -> Model:
