@@ -196,15 +196,6 @@ def plain_socket(sock: socket.socket) -> socket.socket:
     return getattr(sock, "fd", None) or getattr(sock, "_sock", None) or sock
 
 
-def shut_down(sock: socket.socket, how: int = socket.SHUT_RDWR) -> None:
-    """Shut a connection down; whoever waits on it finds out as if the other side had done so. Gone ones are no error.
-
-    Gevent's own word for it lets them fail with an error that its server takes for the application's.
-    """
-    with contextlib.suppress(OSError):
-        plain_socket(sock).shutdown(how)
-
-
 def end_without_response(environ: dict[str, Any]) -> list[bytes]:
     """What a WSGI application returns that has spoken on :func:`socket_of` by itself and is done with it.
 

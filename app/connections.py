@@ -2,91 +2,56 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
-import socket
-import struct
-import termios
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from app.concurrency import shut_down
 from app.errors import LimitExceeded
+from app.namespaces.stream import Stream
 from app.streaming.ports import Clock, Concurrency
 
 logger = logging.getLogger(__name__)
 
 _SWEEP_S = 1.0
 _AT_A_TIME = 200  # connections looked at before others get their turn
-_LEFT = (7, 8)  # Linux, tcp_states.h: TCP_CLOSE, TCP_CLOSE_WAIT: the other side sends no more
 
 
 class Outlet:
     """A connection on which somebody is sent things, and whether it takes them.
 
-    The kernel takes a lot for a client that takes nothing; what counts is what has left its queue.
-
-    :param sock: the connection, in blocking mode.
-    :param send_buffer_bytes: the kernel's send buffer; 0: as it is.
+    The kernel takes a lot for a client that takes nothing; what counts is what the client's side has acknowledged.
     """
 
-    def __init__(self, sock: socket.socket, clock: Clock, *, send_buffer_bytes: int = 0) -> None:
-        self.socket = sock
-        self.written_bytes = 0
-        self._clock = clock
-        self._most_taken = 0
-        self._progress_at = clock.monotonic()
-        self._writing = False
+    def __init__(self, stream: Stream, clock: Clock) -> None:
+        self.stream = stream
         self.aborted = False
-        if send_buffer_bytes:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-
-    def begin_write(self) -> None:
-        """Something waits for this client from here on."""
-        if not self._writing and not self.unsent_bytes():
-            self._progress_at = self._clock.monotonic()
-        self._writing = True
-
-    def wrote(self, size_bytes: int) -> None:
-        """The kernel has taken so much of it."""
-        self.written_bytes += size_bytes
-
-    def end_write(self) -> None:
-        """The kernel has taken all of it."""
-        self._writing = False
-
-    def unsent_bytes(self) -> int:
-        """What the kernel holds that the client has not acknowledged; 0 where that cannot be told."""
-        try:
-            return int(struct.unpack("i", fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
-        except (OSError, ValueError):
-            return 0
+        self.writing = False
+        """Somebody waits for the kernel to take something."""
+        self._clock = clock
+        self._taken_bytes = stream.acknowledged_bytes()
+        self._progress_at = clock.monotonic()
 
     def stalled_s(self) -> float:
-        """For how long the client has taken nothing although something was waiting, in seconds."""
-        now, unsent = self._clock.monotonic(), self.unsent_bytes()
-        taken = self.written_bytes - unsent
-        if taken > self._most_taken or not (unsent or self._writing):
-            self._most_taken, self._progress_at = max(taken, self._most_taken), now
+        """For how long the client has taken nothing although something was waiting, in seconds.
+
+        Asked from time to time: what has changed since it was last asked is taken to have changed now.
+        """
+        now, taken = self._clock.monotonic(), self.stream.acknowledged_bytes()
+        if taken > self._taken_bytes or not (self.writing or self.stream.unsent_bytes()):
+            self._taken_bytes, self._progress_at = taken, now
         return now - self._progress_at
 
-    def left(self) -> bool:
-        """Whether the client has closed its side; False where that cannot be told."""
-        try:
-            state: int = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-        except (OSError, AttributeError, IndexError):
-            return False
-        return state in _LEFT
+    def wrote(self) -> None:
+        """The kernel has taken all that somebody was waiting for."""
+        self.writing = False
+        if not self._taken_bytes:  # this system does not tell what the client acknowledges
+            self._progress_at = self._clock.monotonic()
 
     def abort(self) -> None:
         """End the connection at once and free what waits in the kernel; whoever reads or writes on it finds out."""
         self.aborted = True
-        with contextlib.suppress(OSError):
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        shut_down(self.socket)
+        self.stream.reset()
 
 
 class Connection:
@@ -196,7 +161,7 @@ class Connections:
                 logger.info("a client of %s took nothing for %g s and was cut off", connection.door, self._timeout_s)
                 connection.outlet.abort()
                 connection.gone()
-            elif connection.outlet.left():
+            elif connection.outlet.stream.peer_has_left():
                 connection.gone()
 
     def _list(self) -> list[Connection]:

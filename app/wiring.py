@@ -126,5 +126,5 @@ def _open_sockets(app: Flask, parts: Services) -> None:
     socketio = SocketIO()
     socketio.init_app(app, settings=settings, mode=parts.mode, namespace=namespace)
     transport = SocketTransport(socketio.server, socketio.rooms)
-    namespace.use(transport, settings.max_connections)
+    namespace.use(transport, settings.max_connections, lambda: len(parts.connections))
     parts.sockets.opened(transport)

@@ -12,6 +12,7 @@ import pytest
 from app.concurrency import AsyncMode
 from app.connections import ClientTasks, Connection, Connections, Outlet
 from app.errors import LimitExceeded
+from app.namespaces.stream import Stream
 from tests.http.sockets.test_limit import HandClock
 
 
@@ -50,6 +51,10 @@ def clock() -> HandClock:
     return HandClock()
 
 
+def outlet_of(sock: socket.socket, clock: HandClock) -> Outlet:
+    return Outlet(Stream(AsyncMode("threading"), {"colloquy.socket": sock}), clock)
+
+
 def registry(most: int = 10, elsewhere: int = 0) -> Connections:
     connections = Connections(
         AsyncMode("threading"), max_connections=most, slow_client_timeout_s=30, elsewhere=lambda: elsewhere
@@ -77,14 +82,14 @@ def drain(sock: socket.socket) -> None:
 def test_who_takes_nothing_is_stalled(pair: tuple[socket.socket, socket.socket], clock: HandClock) -> None:
     """As long as something is outstanding; what the kernel has taken does not count as taken."""
     ours, theirs = pair
-    outlet = Outlet(ours, clock)
+    outlet = outlet_of(ours, clock)
     clock.now += 100
     assert outlet.stalled_s() == 0  # nothing is waiting
     fill(ours)
     outlet.stalled_s()
     clock.now += 20
     assert outlet.stalled_s() == 20
-    while outlet.unsent_bytes():
+    while outlet.stream.unsent_bytes():
         theirs.recv(65_536)
     assert outlet.stalled_s() == 0
 
@@ -92,19 +97,19 @@ def test_who_takes_nothing_is_stalled(pair: tuple[socket.socket, socket.socket],
 def test_slow_is_not_stalled(pair: tuple[socket.socket, socket.socket], clock: HandClock) -> None:
     """Whoever takes a little each time stays, though much is waiting all the time."""
     ours, theirs = pair
-    outlet = Outlet(ours, clock)
+    outlet = outlet_of(ours, clock)
     ours.setblocking(False)
     for _ in range(5):
         try:
             while True:
-                outlet.wrote(ours.send(b"x" * 4096))
+                ours.send(b"x" * 4096)
         except BlockingIOError:
             pass
-        outlet.begin_write()
+        outlet.writing = True
         outlet.stalled_s()
         clock.now += 20
-        before = outlet.unsent_bytes()
-        while outlet.unsent_bytes() >= before:
+        before = outlet.stream.acknowledged_bytes()
+        while outlet.stream.acknowledged_bytes() == before:
             theirs.recv(65_536)
         assert outlet.stalled_s() == 0
 
@@ -112,7 +117,7 @@ def test_slow_is_not_stalled(pair: tuple[socket.socket, socket.socket], clock: H
 def test_a_sweep_cuts_off_and_notices(pair: tuple[socket.socket, socket.socket], clock: HandClock) -> None:
     """Who takes nothing is reset; who has left is told of."""
     ours, theirs = pair
-    connections, client = registry(), Client(Outlet(ours, clock))
+    connections, client = registry(), Client(outlet_of(ours, clock))
     connections.enter(client)
     fill(ours)
     connections.sweep()
@@ -127,7 +132,7 @@ def test_a_sweep_cuts_off_and_notices(pair: tuple[socket.socket, socket.socket],
 def test_who_has_left_is_noticed(pair: tuple[socket.socket, socket.socket], clock: HandClock) -> None:
     """Without anything being sent to it."""
     ours, theirs = pair
-    connections, client = registry(), Client(Outlet(ours, clock))
+    connections, client = registry(), Client(outlet_of(ours, clock))
     connections.enter(client)
     connections.sweep()
     assert not client.left.is_set()
@@ -140,10 +145,10 @@ def test_who_has_left_is_noticed(pair: tuple[socket.socket, socket.socket], cloc
 def test_the_house_is_full(pair: tuple[socket.socket, socket.socket], clock: HandClock) -> None:
     """All kinds of connections are counted together."""
     connections = registry(most=3, elsewhere=2)
-    first = Client(Outlet(pair[0], clock))
+    first = Client(outlet_of(pair[0], clock))
     connections.enter(first)
     with pytest.raises(LimitExceeded):
-        connections.enter(Client(Outlet(pair[0], clock)))
+        connections.enter(Client(outlet_of(pair[0], clock)))
     assert (len(connections), connections.refused, connections.by_door()) == (1, 1, {"test": 1})
     connections.leave(first)
     connections.leave(first)
@@ -152,7 +157,7 @@ def test_the_house_is_full(pair: tuple[socket.socket, socket.socket], clock: Han
 
 def test_everybody_is_told(pair: tuple[socket.socket, socket.socket], clock: HandClock) -> None:
     """And said goodbye to."""
-    connections, client = registry(), Client(Outlet(pair[0], clock))
+    connections, client = registry(), Client(outlet_of(pair[0], clock))
     connections.enter(client)
     assert connections.broadcast("news", {}) == 1
     assert client.told == ["news"]

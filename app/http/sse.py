@@ -11,12 +11,12 @@ from flask import Blueprint, Response, request
 
 from app.auth.identity import identify
 from app.auth.permissions import Action, authorise
-from app.concurrency import socket_of
 from app.connections import Connection, Outlet
 from app.errors import ConversationUnknown, InvalidPayload, LimitExceeded
 from app.http.answers import ComesBack, StreamQuery
 from app.http.contract import EVENT_STREAM, contract
 from app.http.reading import Wish, wish_of
+from app.namespaces.stream import Stream
 from app.protocol.common import Position
 from app.protocol.dialects import SNAPSHOT
 from app.protocol.events import ConversationStatus, Heartbeat, Resync
@@ -53,7 +53,7 @@ def stream(conversation_id: str) -> Response:
 def outlet(parts: Services) -> Outlet:
     """The present request's connection, on which its response will be streamed."""
     size_bytes = parts.settings.socket_send_buffer_bytes
-    return Outlet(socket_of(request.environ), parts.clock, send_buffer_bytes=size_bytes)
+    return Outlet(Stream(parts.mode, request.environ, size_bytes), parts.clock)
 
 
 def answer(body: Iterable[bytes]) -> Response:
@@ -92,7 +92,6 @@ class EventStream(Connection):
             parts.connections.leave(self)
             raise
         self._pieces = self._generate()
-        self._last = 0
 
     def tell(self, name: str, payload: dict[str, Any]) -> bool:
         self._notices.append((name, payload))
@@ -108,13 +107,10 @@ class EventStream(Connection):
         return self
 
     def __next__(self) -> bytes:
-        if self._last:  # the server asks for the next piece when the kernel has taken this one
-            self.outlet.wrote(self._last)
-            self.outlet.end_write()
-        self._last = 0
+        if self.outlet.writing:  # the server asks for the next piece when the kernel has taken the last one
+            self.outlet.wrote()
         piece = next(self._pieces)
-        self.outlet.begin_write()
-        self._last = len(piece)
+        self.outlet.writing = True
         return piece
 
     def close(self) -> None:

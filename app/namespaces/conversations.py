@@ -71,10 +71,14 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             Ping.name: self._ping,
         }
 
-    def use(self, transport: SocketTransport, max_connections: int) -> None:
-        """Send through this transport, to at most so many connections; call it once, before the first of them."""
+    def use(self, transport: SocketTransport, max_connections: int, elsewhere: Callable[[], int] = lambda: 0) -> None:
+        """Send through this transport; call it once, before the first connection.
+
+        :param max_connections: connections at most, those that there are ``elsewhere`` included.
+        """
         self._transport = transport
         self._max_connections = max_connections
+        self._elsewhere = elsewhere
 
     def trigger_event(self, event: str, *args: Any) -> Any:
         """Called by the library for each event of the namespace."""
@@ -105,7 +109,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         try:
             principal = identify(environ)
             authorise(principal, Action.CONNECT)
-            if len(self._principals) >= self._max_connections:
+            if len(self._principals) + self._elsewhere() >= self._max_connections:
                 self._transport.count_refusal()
                 raise LimitExceeded(f"there are {self._max_connections} connections; try again later")
         except ColloquyError as error:

@@ -17,6 +17,7 @@ from app.concurrency import AsyncMode, plain_socket, socket_of
 _LINUX = sys.platform == "linux"
 _SIOCOUTQ = termios.TIOCOUTQ  # the same number: bytes that the peer has not acknowledged
 _TCP_INFO_BYTES_ACKED = 120  # offset in Linux's struct tcp_info, since 4.1
+_PEER_LEFT = (7, 8)  # Linux, tcp_states.h: TCP_CLOSE, TCP_CLOSE_WAIT
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
@@ -76,6 +77,15 @@ class Stream:
         except (OSError, ValueError):
             return 0
         return int(struct.unpack_from("=Q", info, _TCP_INFO_BYTES_ACKED)[0]) if len(info) > _TCP_INFO_BYTES_ACKED else 0
+
+    def peer_has_left(self) -> bool:
+        """Whether the peer sends no more, as the kernel knows without anybody reading; False where it does not tell."""
+        if not _LINUX:
+            return False
+        try:
+            return self._raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _PEER_LEFT
+        except (OSError, ValueError):
+            return True
 
     def finish(self) -> None:
         """Say that nothing more comes. Both ends may still read."""

@@ -96,10 +96,28 @@ class WebSocketCore:
         except UnicodeDecodeError:
             self._core.fail(CloseCode.INVALID_DATA, "text must be UTF-8")
 
-    def close(self, code: int = CloseCode.NORMAL_CLOSURE) -> None:
-        """Add the closing frame to what has to be sent; nothing, if there was one."""
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may still be sent."""
+        return self._core.state is OPEN
+
+    @property
+    def peer_has_closed(self) -> bool:
+        """Whether the peer's closing frame has come."""
+        return self._core.close_rcvd is not None
+
+    def ping(self) -> None:
+        """Add a ping to what has to be sent; nothing, if it is closed."""
         if self._core.state is OPEN:
-            self._core.send_close(code)
+            self._core.send_ping(b"")
+
+    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Add the closing frame to what has to be sent; nothing, if there was one.
+
+        :param reason: at most 123 bytes of UTF-8.
+        """
+        if self._core.state is OPEN:
+            self._core.send_close(code, reason)
 
     def to_send(self) -> bytes:
         """What has to be sent now. Afterwards :attr:`ended` tells whether that was the last."""

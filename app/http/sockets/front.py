@@ -75,11 +75,11 @@ class SocketDoors:
             self._parts.connections.check_room()
             websocket = self._shake_hands(environ)
         except HandshakeRefused as refused:
-            return _answer(start_response, refused.status, refused.headers, refused.body)
+            return _answer(start_response, refused.status, "text/plain; charset=utf-8", refused.body)
         except ColloquyError as error:
             body = json.dumps({"error": error.to_payload()}).encode()
             status = HTTPStatus.SERVICE_UNAVAILABLE
-            return _answer(start_response, status, [("Content-Type", "application/json")], body)
+            return _answer(start_response, status, "application/json", body)
         except Closed:
             return end_without_response(environ)
         self._serve(kind, websocket, environ, bearer_token(environ, in_query), query, values.get("key", ""))
@@ -89,6 +89,7 @@ class SocketDoors:
         settings = self._parts.settings
         return shake_hands(
             environ,
+            self._parts.mode,
             self._parts.clock,
             max_frame_bytes=settings.max_frame_bytes,
             compression=settings.websocket_compression,
@@ -132,10 +133,9 @@ def _who(environ: dict[str, Any], token: str | None) -> tuple[Principal, Colloqu
     return principal, None
 
 
-def _answer(
-    start_response: Callable[..., Any], status: HTTPStatus, headers: list[tuple[str, str]], body: bytes
-) -> Iterable[bytes]:
-    start_response(
-        f"{status.value} {status.phrase}", [*headers, ("Content-Length", str(len(body))), ("Connection", "close")]
-    )
+def _answer(start_response: Callable[..., Any], status: HTTPStatus, kind: str, body: bytes) -> Iterable[bytes]:
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")]
+    if status is HTTPStatus.UPGRADE_REQUIRED:
+        headers.append(("Upgrade", "websocket"))
+    start_response(f"{status.value} {status.phrase}", headers)
     return [body]

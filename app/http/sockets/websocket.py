@@ -1,45 +1,26 @@
-"""One plain WebSocket, the same in all async modes: the I/O-free protocol of ``websockets`` on the request's socket.
-
-Why not each mode's own class: eventlet's bounds a frame but not the sum of its fragments, gevent has none, and
-simple-websocket ignores what a send did not take; none of them tells a stalled client.
-"""
+"""One plain WebSocket, the same in all async modes: a reader that waits, and senders that wait."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from websockets.datastructures import Headers
-from websockets.exceptions import InvalidState as InvalidStateOfProtocol
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
-from websockets.protocol import State
-from websockets.server import ServerProtocol
-
-from app.concurrency import shut_down, socket_of
+from app.concurrency import AsyncMode
 from app.connections import Outlet
+from app.namespaces.stream import Stream
+from app.namespaces.websocket import SWITCHING_PROTOCOLS, WebSocketCore
 from app.protocol.close_codes import CloseCode
 from app.streaming.ports import Clock
 
-_RECEIVE_BYTES = 16_384
 GOODBYE_S = 2.0
 """How long the other side may take to answer a goodbye, in seconds."""
-_MAX_REASON_BYTES = 123
-_HANDSHAKE_HEADERS = ("HTTP_CONNECTION", "HTTP_UPGRADE", "HTTP_SEC_WEBSOCKET_KEY", "HTTP_SEC_WEBSOCKET_VERSION")
-_EXTENSIONS_HEADER = "HTTP_SEC_WEBSOCKET_EXTENSIONS"
-# Small windows: 17 kB instead of 90 kB per connection, for little less compression.
-_DEFLATE = ServerPerMessageDeflateFactory(
-    server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
-)
 
-_quiet = logging.getLogger(__name__ + ".frames")
-_quiet.setLevel(logging.WARNING)  # the library tells of each connection
+_RECEIVE_BYTES = 16_384
+_MAX_REASON_BYTES = 123
 
 
 class Closed(Exception):
@@ -49,10 +30,9 @@ class Closed(Exception):
 class HandshakeRefused(Exception):
     """The request is no WebSocket handshake; the answer is plain HTTP."""
 
-    def __init__(self, status: HTTPStatus, headers: list[tuple[str, str]], body: bytes) -> None:
+    def __init__(self, status: HTTPStatus, body: bytes) -> None:
         super().__init__(status.phrase)
         self.status = status
-        self.headers = headers
         self.body = body
 
 
@@ -64,19 +44,18 @@ class WebSocket:
     too long is cut off by :class:`app.connections.Connections`, and then all calls raise :class:`Closed`.
     """
 
-    def __init__(self, outlet: Outlet, protocol: ServerProtocol, clock: Clock) -> None:
+    def __init__(self, outlet: Outlet, core: WebSocketCore, clock: Clock) -> None:
         self.outlet = outlet
         self.heard_at = clock.monotonic()
         """When the client last said anything, a pong too."""
-        self._protocol = protocol
+        self._core = core
         self._clock = clock
-        self._sending = threading.Lock()  # guards the protocol's outgoing half, and the order on the wire
-        self._partial = bytearray()
-        self._messages: list[str] = []
+        self._sending = threading.Lock()  # guards the protocol, and the order on the wire
+        self._messages: deque[str] = deque()
 
     @property
     def is_open(self) -> bool:
-        return self._protocol.state is State.OPEN and not self.outlet.aborted
+        return self._core.is_open and not self.outlet.aborted
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -84,66 +63,54 @@ class WebSocket:
         """:raises Closed:"""
         body = text.encode("utf-8", "replace")
         with self._sending:
-            self._protocol_call(lambda: self._protocol.send_text(body))
+            self._check_open()
+            self._write(self._core.encode(body))
 
     def ping(self) -> None:
         """Ask the client for a sign of life. :raises Closed:"""
-        with self._sending:
-            self._protocol_call(lambda: self._protocol.send_ping(b""))
+        self._add(self._core.ping)
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Say goodbye; more than once is no error. Waits for what is being sent, unless that is too slow."""
         if self._sending.acquire(timeout=GOODBYE_S):
-            try:
-                self._say_goodbye(code, reason)
-            finally:
-                self._sending.release()
+            self._sending.release()
+            self._say_goodbye(code, reason)
         else:
             self.outlet.abort()
 
     def close_now(self, code: CloseCode, reason: str = "") -> None:
         """Say goodbye if that can be done without waiting, and else without a word."""
-        if self._sending.acquire(blocking=False):
-            try:
-                if not self.outlet.unsent_bytes():
-                    self._say_goodbye(code, reason)
-            finally:
-                self._sending.release()
-        else:
+        if self._sending.locked() or self.outlet.stream.unsent_bytes():
             self.outlet.abort()
+        else:
+            self._say_goodbye(code, reason)
 
     def _say_goodbye(self, code: CloseCode, reason: str) -> None:
         cut = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
         with contextlib.suppress(Closed):
-            self._protocol_call(lambda: self._protocol.send_close(int(code), cut))
+            self._add(lambda: self._core.close(int(code), cut))
 
-    def _protocol_call(self, call: Any) -> None:
+    def _add(self, add: Callable[[], None]) -> None:
+        with self._sending:
+            self._check_open()
+            add()
+            self._write(self._core.to_send())
+
+    def _check_open(self) -> None:
         if not self.is_open:
             raise Closed
-        try:
-            call()
-        except InvalidStateOfProtocol:
-            raise Closed from None
-        self._flush()
 
-    def _flush(self) -> None:
-        """Write what the protocol has to say. The lock is held."""
-        pieces = self._protocol.data_to_send()
-        rest = memoryview(b"".join(pieces))
-        ends = b"" in pieces
-        if rest:
-            self.outlet.begin_write()
-            try:
-                while rest:
-                    taken = self.outlet.socket.send(rest)
-                    self.outlet.wrote(taken)
-                    rest = rest[taken:]
-            except OSError:
-                self.outlet.abort()
-                raise Closed from None
-            self.outlet.end_write()
-        if ends:
-            shut_down(self.outlet.socket, socket.SHUT_WR)
+    def _write(self, data: bytes) -> None:
+        """The lock is held."""
+        if not data:
+            return
+        self.outlet.writing = True
+        try:
+            self.outlet.stream.send_all(data)
+        except OSError:
+            self.outlet.abort()
+            raise Closed from None
+        self.outlet.wrote()
 
     # --- receiving ----------------------------------------------------------------------------------------------------
 
@@ -155,56 +122,44 @@ class WebSocket:
         :raises Closed: when there is none any more.
         """
         while not self._messages:
-            if self._protocol.state is State.CLOSED or self.outlet.aborted:
+            if not self.is_open:
                 raise Closed
             try:
-                received = self.outlet.socket.recv(_RECEIVE_BYTES)
+                received = self.outlet.stream.recv(_RECEIVE_BYTES)
             except OSError:
                 received = b""
+            if received:
+                self.heard_at = self._clock.monotonic()
             with self._sending:
-                if received:
-                    self.heard_at = self._clock.monotonic()
-                    self._protocol.receive_data(received)
-                else:
-                    self._protocol.receive_eof()
-                for event in self._protocol.events_received():
-                    if isinstance(event, Frame):
-                        self._take(event)
+                for message in self._core.feed(received):
+                    if isinstance(message, str):
+                        self._messages.append(message)
+                    else:
+                        self._core.close(int(CloseCode.UNSUPPORTED), "text only")
                 with contextlib.suppress(Closed):
-                    self._flush()
-            if not received or (self._protocol.state is not State.OPEN and not self._messages):
+                    self._write(self._core.to_send())
+            if not received:
                 raise Closed
-        return self._messages.pop(0)
-
-    def _take(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.BINARY:
-            self._protocol.fail(int(CloseCode.UNSUPPORTED), "text only")
-        elif frame.opcode in (Opcode.TEXT, Opcode.CONT) and self._protocol.state is State.OPEN:
-            self._partial += frame.data
-            if frame.fin:
-                whole, self._partial = self._partial, bytearray()
-                try:
-                    self._messages.append(whole.decode())
-                except UnicodeDecodeError:
-                    self._protocol.fail(1007, "not UTF-8")
+        return self._messages.popleft()
 
     def finish(self) -> None:
         """Let the other side's goodbye arrive, for a moment, and end the connection."""
-        sock, until = self.outlet.socket, self._clock.monotonic() + GOODBYE_S
+        stream, until = self.outlet.stream, self._clock.monotonic() + GOODBYE_S
+        if self._core.ended:  # all is said, and what the other side still sends is not looked at
+            stream.finish()
         with contextlib.suppress(OSError):
-            if not self.outlet.aborted and self._protocol.state is State.CLOSING:
-                sock.settimeout(GOODBYE_S)
-                while self._protocol.close_rcvd is None and self._clock.monotonic() < until:
-                    received = sock.recv(_RECEIVE_BYTES)
-                    if not received:
-                        break
-                    self._protocol.receive_data(received)
-                    self._protocol.events_received()
-        shut_down(sock)
+            stream.limit_waiting(GOODBYE_S)
+            while not (self.outlet.aborted or self._core.peer_has_closed) and self._clock.monotonic() < until:
+                received = stream.recv(_RECEIVE_BYTES)
+                if not received:
+                    break
+                self._core.feed(received)
+        stream.shut()
 
 
 def shake_hands(
     environ: dict[str, Any],
+    mode: AsyncMode,
     clock: Clock,
     *,
     max_frame_bytes: int,
@@ -218,26 +173,11 @@ def shake_hands(
     :raises HandshakeRefused: when it is no proper handshake; nothing was sent.
     :raises Closed: when the client has left meanwhile.
     """
-    sock = socket_of(environ)
-    protocol = ServerProtocol(extensions=[_DEFLATE] if compression else None, max_size=max_frame_bytes, logger=_quiet)
-    protocol.receive_data(Request("/", Headers(_headers(environ, compression))).serialize())
-    requests = [event for event in protocol.events_received() if isinstance(event, Request)]
-    if not requests:
-        raise HandshakeRefused(HTTPStatus.BAD_REQUEST, [], b"")
-    response = protocol.accept(requests[0])
-    if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-        status = HTTPStatus(response.status_code)
-        kept = [(name, value) for name, value in response.headers.raw_items() if name in ("Content-Type", "Upgrade")]
-        raise HandshakeRefused(status, kept, bytes(response.body or b""))
-    websocket = WebSocket(Outlet(sock, clock, send_buffer_bytes=send_buffer_bytes), protocol, clock)
-    protocol.send_response(response)
+    core = WebSocketCore(max_bytes=max_frame_bytes, compression=compression)
+    status, content = core.accept(environ)
+    if status != SWITCHING_PROTOCOLS:
+        raise HandshakeRefused(HTTPStatus(status), content)
+    websocket = WebSocket(Outlet(Stream(mode, environ, send_buffer_bytes), clock), core, clock)
     with websocket._sending:
-        websocket._flush()
+        websocket._write(content)
     return websocket
-
-
-def _headers(environ: dict[str, Any], compression: bool) -> Iterator[tuple[str, str]]:
-    wanted: Iterable[str] = (*_HANDSHAKE_HEADERS, _EXTENSIONS_HEADER) if compression else _HANDSHAKE_HEADERS
-    for name in wanted:
-        if name in environ:
-            yield name.removeprefix("HTTP_").replace("_", "-").title(), str(environ[name])

@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 import websocket
-from websockets.sync.client import connect
 
 from tests.integration.doors.clients import TIMEOUT_S, Socket, wait_until
-from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
 
 Connect = Callable[..., Socket]
@@ -135,24 +133,3 @@ def test_other_peoples_pages_are_kept_out(server: ColloquyServer) -> None:
 def test_compression_is_refused_by_default(socket: Connect) -> None:
     """Though this client offers it."""
     assert socket("/ws/stream").extensions == []
-
-
-def test_compression_by_choice_and_a_full_house(model: ModelServer) -> None:
-    """WEBSOCKET_COMPRESSION accepts the offer, and bounds what a bomb may become; MAX_CONNECTIONS counts all doors."""
-    settings = {"WEBSOCKET_COMPRESSION": "true", "MAX_CONNECTIONS": "2", "STREAM_TOKENS_PER_S": "0"}
-    with ColloquyServer(model_url=model.url, env=settings) as server:
-        url = f"ws://127.0.0.1:{server.port}/ws/stream"
-        with connect(url, proxy=None) as client:
-            assert [extension.name for extension in client.protocol.extensions] == ["permessage-deflate"]
-            client.send('{"type": "ping"}')
-            assert "pong" in str(client.recv(timeout=TIMEOUT_S))
-            with connect(url, proxy=None) as second:
-                answer = httpx.get(
-                    server.url + "/ws/stream",
-                    headers={"Connection": "Upgrade", "Upgrade": "websocket"},
-                    trust_env=False,
-                )
-                assert (answer.status_code, answer.json()["error"]["code"]) == (503, "limit_exceeded")
-                second.send("x" * 10_000_000)  # 10 kB on the wire
-                with pytest.raises(Exception, match="1009"):
-                    second.recv(timeout=TIMEOUT_S)

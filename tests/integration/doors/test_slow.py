@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.integration.doors.clients import Socket, Stalled, check_chain
 from tests.integration.doors.test_bridge import logged
 from tests.support.model_server import ModelServer
@@ -44,23 +42,3 @@ def test_stalled_readers_are_cut_off_and_nobody_else_waits(
             client.close()
     status: dict[str, Any] = server.get("/api/websocket/status")
     assert set(status["connections"]) <= {"socketio", "bridge"}
-
-
-@pytest.mark.parametrize("door", ["/ws/stream", "/api/conversations/new/stream"])
-def test_a_silent_client_is_pinged(model: ModelServer, door: str) -> None:
-    """IDLE_PING_S without a word: a ping; who answers stays, who does not is closed."""
-    settings = {"IDLE_PING_S": "0.3", "PING_INTERVAL_S": "1", "PING_TIMEOUT_S": "0.5"}
-    with ColloquyServer(model_url=model.url, env=settings) as server:
-        url = f"ws://127.0.0.1:{server.port}{door}"
-        answering = Socket(url, ping_interval=None)
-        mute = Stalled(server.port, door, websocket=True)
-        try:
-            if door == "/ws/stream":
-                answering.wait_for("ping")
-                answering.wait_for("ping")
-            assert (4001).to_bytes(2, "big") in mute.read_all()[0]
-        finally:
-            mute.close()
-        answering.send({"type": "ping"})
-        answering.wait_for("pong" if door == "/ws/stream" else "error")
-        answering.close()
