@@ -120,15 +120,14 @@ class StatusQuery(Payload):
     lateness_s: Annotated[float, Field(description="look at the event loop over so many seconds, at most 60")] = 60.0
 
 
-def _figures(name: str, always: dict[str, str], where_there_are_any: dict[str, str] | None = None) -> type[Payload]:
-    optional = where_there_are_any or {}
-    fields: dict[str, Any] = {each: (Annotated[Figure, Field(description=text)], ...) for each, text in always.items()}
-    fields |= {each: (Annotated[Figure, Field(description=text)], None) for each, text in optional.items()}
+def _figures(name: str, meaning: dict[str, str]) -> type[Payload]:
+    fields: dict[str, Any] = {each: (Annotated[Figure, Field(description=text)], ...) for each, text in meaning.items()}
     return create_model(name, __base__=Payload, **fields)
 
 
 SessionFigures: Any = _figures("SessionFigures", SESSION_FIGURES)
-DeliveryFigures: Any = _figures("DeliveryFigures", DELIVERY_FIGURES, SOCKET_FIGURES)
+LogFigures: Any = _figures("LogFigures", DELIVERY_FIGURES)
+DeliveryFigures: Any = _figures("DeliveryFigures", DELIVERY_FIGURES | SOCKET_FIGURES)
 
 
 class SessionCounts(Payload):
@@ -178,7 +177,7 @@ class SocketStatus(Payload):
     conversations: int
     sessions: SessionCounts
     totals: Totals
-    delivery: DeliveryFigures
+    delivery: Annotated[DeliveryFigures | LogFigures, Field(description="the latter where only HTTP is served")]
     runners: tuple[RunnerRow, ...]
     loop_lateness_ms: Lateness
     timestamp: Timestamp

@@ -15,6 +15,7 @@ from werkzeug.routing import Rule
 from app.errors import ColloquyError, NotPermitted, Unauthenticated
 from app.http.answers import ErrorAnswer
 from app.http.contract import EVENT_STREAM, JSON, Contract, contract_of
+from app.protocol.schema import AlwaysSent
 
 _COMES: JsonSchemaMode = "validation"
 _GOES: JsonSchemaMode = "serialization"
@@ -50,7 +51,7 @@ def openapi_document(app: Flask, version: str) -> dict[str, Any]:
     routes = [(rule, _declared(app, rule)) for rule in documented_rules(app)]
     models = {(ErrorAnswer, _GOES), *(pair for _, declared in routes for pair in _models(declared))}
     schemas, components = models_json_schema(
-        sorted(models, key=lambda pair: (pair[0].__name__, pair[1])), ref_template=_REF
+        sorted(models, key=lambda pair: (pair[0].__name__, pair[1])), ref_template=_REF, schema_generator=AlwaysSent
     )
     paths: dict[str, dict[str, Any]] = {}
     for rule, declared in routes:

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
 from app.protocol import NAMESPACE, PROTOCOL_VERSION
 from app.protocol.commands import COMMANDS, ErrorAck
 from app.protocol.events import LOGGED, TRANSIENT, Envelope, Event
 from app.protocol.snapshot import Snapshot
+
+
+class AlwaysSent(GenerateJsonSchema):
+    """What the server sends has all its fields, also those with a default: so they are required."""
+
+    def field_is_required(
+        self,
+        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
+        total: bool,
+    ) -> bool:
+        if self.mode == "serialization":
+            return not field.get("serialization_exclude")
+        return super().field_is_required(field, total)
 
 
 def protocol_schema() -> dict[str, Any]:

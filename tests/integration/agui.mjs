@@ -1,4 +1,4 @@
-// The real @ag-ui/client in Node.js against the real server: `node agui.mjs URL run|resume|watch CONTENT`.
+// The real @ag-ui/client in Node.js against the real server: `node agui.mjs URL run|resume|once|watch CONTENT`.
 // Prints one line of JSON: what it has seen.
 import { HttpAgent } from "@ag-ui/client";
 
@@ -93,6 +93,14 @@ async function resume() {
   };
 }
 
+/** One run, whatever becomes of it. */
+async function once() {
+  const { agent, seen, subscriber } = makeAgent("debate", "thread-once");
+  agent.addMessage({ id: "u1", role: "user", content });
+  await agent.runAgent({}, subscriber);
+  return { messages: picture(agent), state: agent.state, custom: seen.custom, snapshots: seen.snapshots };
+}
+
 /** Somebody who knows nothing but the thread's id. */
 async function watch() {
   const { agent, seen, subscriber } = makeAgent("debate", content);
@@ -103,5 +111,5 @@ async function watch() {
   return { types: count(seen.types), messages: picture(agent), state: agent.state, failed, custom: seen.custom };
 }
 
-console.log(JSON.stringify(await { run, resume, watch }[kind]()));
+console.log(JSON.stringify(await { run, resume, once, watch }[kind]()));
 process.exit(0);

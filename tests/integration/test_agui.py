@@ -110,6 +110,21 @@ def test_a_connection_that_breaks_again_and_again(server: ColloquyServer, model:
     assert [each["content"] for each in seen["messages"]] == [each["content"] for each in final["messages"]]
 
 
+def test_a_text_that_is_withdrawn_is_gone(model: ModelServer) -> None:
+    """The model dies in mid-sentence and a demo goes on: the page holds what the server does, without the torn text."""
+    model.control(die_after_tokens=5, death="reset")
+    with ColloquyServer(model_url=model.url, env={"DEMO_TOKENS_PER_S": "2000", "STREAM_TOKENS_PER_S": "0"}) as server:
+        seen = client(server, "once", TEXT)
+        conversation = seen["state"]["conversation"]
+        final = server.get(f"/api/conversations/{conversation['conversation_id']}")
+    assert seen["snapshots"] == 1
+    assert (conversation["demo"], conversation["fallback"]["mode"]) == (True, "demo")
+    assert conversation["error"]["code"] == "model_broken"
+    assert [each["id"] for each in seen["messages"]][1:] == [each["message_id"] for each in final["messages"]][1:]
+    assert [each["content"] for each in seen["messages"]] == [each["content"] for each in final["messages"]]
+    assert seen["messages"][0]["id"] == "u1"
+
+
 def test_somebody_elses_conversation_is_a_thread_too(
     watcher: Watcher, server: ColloquyServer, model: ModelServer
 ) -> None:
@@ -130,6 +145,7 @@ def test_a_thread_that_is_gone_is_not_begun_anew(server: ColloquyServer) -> None
     assert refused(server, body) == (404, "conversation_unknown")
 
 
+@pytest.mark.parametrize("server", ["eventlet"], indirect=True)
 @pytest.mark.parametrize(
     ("body", "team", "answer"),
     [

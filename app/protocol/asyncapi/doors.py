@@ -143,7 +143,7 @@ def _tasks() -> DoorChannel:
             Message(f"Task{command.__name__}", command.name, text_of(command), command, COMES, "payload")
             for command in TASK_COMMANDS
         ),
-        tuple(Message(event.__name__, event.type, text_of(event), _task_model(event)) for event in TASK_EVENTS),
+        tuple(Message(event.__name__, event.type, text_of(event), _task_model(event), COMES) for event in TASK_EVENTS),
         {},
         {
             "client_id": "the client's own id: its task is found again under it",
@@ -164,7 +164,8 @@ def _messages() -> DoorChannel:
             stored.MESSAGE_UPDATED,
             "The same with `delta=true`: the fields that have changed, and no others.",
             stored.MessageChanges,
-            wrapped_in=_DATA,
+            COMES,
+            _DATA,
         ),
         of_event(Heartbeat, "Messages", _DATA),
         _wrapped("messages", stored.ERROR, TimedError),

@@ -14,6 +14,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from app.protocol.commands import Ack, Command
 from app.protocol.common import Payload
 from app.protocol.events import Envelope, Event
+from app.protocol.schema import AlwaysSent
 
 _REF = "#/components/schemas/{model}"
 COMES: JsonSchemaMode = "validation"
@@ -98,7 +99,9 @@ class Catalogue:
     def components(self) -> dict[str, Any]:
         """``components`` of the document."""
         asked = [(message.model, message.mode) for message in self._messages.values() if message.model]
-        refs, definitions = models_json_schema(list(dict.fromkeys(asked)), ref_template=_REF)
+        refs, definitions = models_json_schema(
+            list(dict.fromkeys(asked)), ref_template=_REF, schema_generator=AlwaysSent
+        )
         schemas: dict[Any, Any] = dict(refs)
         shown = {
             key: _shown(message, schemas.get((message.model, message.mode))) for key, message in self._messages.items()
