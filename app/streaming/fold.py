@@ -136,8 +136,20 @@ class ConversationFold:
         self.offset = payload["offset"]
         self.updated_at = payload["timestamp"]
         handler = _HANDLERS.get(name)
-        if handler is not None:
+        if handler is None:
+            return
+        message_id = payload.get("message_id")
+        if message_id is None:
             handler(self, payload)
+            return
+        before = self._finished_text(message_id)
+        handler(self, payload)
+        self._finished_chars += self._finished_text(message_id) - before
+        self._trim()
+
+    def _finished_text(self, message_id: str) -> int:
+        message = self._messages.get(message_id)
+        return 0 if message is None or message.fields["state"] == "open" else len(message.text)
 
     def open_messages(self) -> list[MessageView]:
         """Messages whose deltas still come, oldest first."""
@@ -237,21 +249,15 @@ class ConversationFold:
         message = self._messages.get(payload["message_id"])
         if message is None:
             message = self._add(payload, state="open")
-        if message.fields["state"] != "open":  # it is said anew
-            self._finished_chars -= len(message.text)
-        self._finished_chars += len(payload["content"])
         message.pieces = [payload["content"]]
         message.fields.update(
             {name: payload[name] for name in ("content_type", "confidence", "usage", "model", "reason", "truncated")},
             state="partial" if payload["partial"] else "complete",
             demo=payload["demo"],
         )
-        self._trim()
 
     def _on_reset(self, payload: dict[str, Any]) -> None:
-        withdrawn = self._messages.pop(payload["message_id"], None)
-        if withdrawn is not None and withdrawn.fields["state"] != "open":
-            self._finished_chars -= len(withdrawn.text)
+        self._messages.pop(payload["message_id"], None)
 
     def _on_progress(self, payload: dict[str, Any]) -> None:
         self._progress = ProgressView.model_validate({name: payload[name] for name in ProgressView.model_fields})
@@ -275,10 +281,7 @@ class ConversationFold:
             return
         changes = {name: value for name, value in payload["changes"].items() if name in MessageView.model_fields}
         if "content" in changes:
-            content = changes.pop("content")
-            if message.fields["state"] != "open":
-                self._finished_chars += len(content) - len(message.text)
-            message.pieces = [content]
+            message.pieces = [changes.pop("content")]
         message.fields.update(changes, updated_at=payload["timestamp"], updated_by=payload["updated_by"])
 
     def _on_tool_call(self, payload: dict[str, Any]) -> None:
