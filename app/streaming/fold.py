@@ -145,7 +145,8 @@ class ConversationFold:
         before = self._finished_text(message_id)
         handler(self, payload)
         self._finished_chars += self._finished_text(message_id) - before
-        self._trim()
+        if name == AgentMessage.name:  # only a finished message makes others go
+            self._trim()
 
     def _finished_text(self, message_id: str) -> int:
         message = self._messages.get(message_id)
