@@ -245,6 +245,10 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
                 environ: dict[str, Any] = super().get_environ()
                 return environ | {_SOCKET: self.socket, _HANDLER: self}
 
+            def log_error(self, msg: str, *args: Any) -> None:
+                """A client's mistake, which is no error of ours."""
+                logger.info(msg, *args)
+
         WSGIServer(listener, app, handler_class=GeventHandler, log=None, error_log=logger).serve_forever()
     else:
         from werkzeug.serving import WSGIRequestHandler, make_server

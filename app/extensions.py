@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import flask_socketio
 import socketio
 from flask import Flask
@@ -41,8 +43,8 @@ class SocketIO(flask_socketio.SocketIO):  # type: ignore[misc]  # Flask-SocketIO
             monitor_clients=False,  # our own watch does
             json=Json,
             manage_session=False,
-            logger=False,
-            engineio_logger=False,
+            logger=logging.getLogger("socketio"),  # True or False would add a handler of the library's own
+            engineio_logger=logging.getLogger("engineio"),
         )
         server: socketio.Server = self.server
         server.__class__ = CommandServer  # init_app always constructs the library's classes, and has no hook for others

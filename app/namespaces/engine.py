@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 import engineio
 
@@ -56,6 +57,27 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
         self._watch = Watch(self, slow_timeout_s)
         self._watching = False
 
+    def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Called for each request. A body that nobody wants is read all the same: Werkzeug would wait for its end."""
+        if environ["REQUEST_METHOD"] == "POST" and not self._has_session(environ):
+            try:
+                length = int(environ.get("CONTENT_LENGTH") or 0)
+                environ["wsgi.input"].read(max(0, min(length, self.max_http_buffer_size)))
+            except (ValueError, OSError):
+                pass  # it is refused anyhow
+        try:
+            return super().handle_request(environ, start_response)
+        except KeyError:  # with threads, the library may find a session and lose it in the same line
+            if self._has_session(environ):
+                raise
+            refusal = self._bad_request("Invalid session")
+            start_response(refusal["status"], refusal["headers"])
+            return [refusal["response"]]
+
+    def _has_session(self, environ: dict[str, Any]) -> bool:
+        connection = self.sockets.get(parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0])
+        return connection is not None and connection.connected and not connection.upgraded
+
     def _handle_connect(
         self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None
     ) -> Any:
@@ -90,6 +112,10 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
             "maxPayload": self.max_http_buffer_size,
         }
         return Packet(OPEN.encode() + encode(opening))
+
+    def _log_error_once(self, message: str, message_key: str) -> None:
+        """A client's mistake, which is no error of ours."""
+        self.logger.info(message)
 
     def forget(self, connection: Connection) -> None:
         """The connection has ended."""
