@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import os
+import select
 import socket
 import struct
 import time
@@ -60,7 +61,6 @@ class RawClient:
         )
         head = self._until(b"\r\n\r\n")
         assert b" 101 " in head.split(b"\r\n", 1)[0], head
-        self.everything = b""
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +94,32 @@ class RawClient:
         while not (packet := self.packet()).startswith(EVENT):
             if packet == "2":
                 self.send("3")
+        return self.parse(packet)
+
+    @staticmethod
+    def parse(packet: str) -> tuple[str, dict[str, Any]]:
+        """An event's packet as (name, payload)."""
         name, payload = json.loads(packet[len(EVENT) :])
         return name, payload
+
+    def sip(self, count: int) -> list[bytes]:
+        """Receive at most so many bytes, if there are any; the contents of the frames that are whole now."""
+        if select.select([self.sock], [], [], 0)[0]:
+            data = self.sock.recv(count)
+            if not data:
+                raise EOFError
+            self._buffer += data
+        frames = []
+        while (whole := self._length_of_first()) is not None and len(self._buffer) >= whole:
+            frames.append(self.frame()[1])
+        return frames
+
+    def _length_of_first(self) -> int | None:
+        if len(self._buffer) < 2:
+            return None
+        short = self._buffer[1]
+        head = {126: 4, 127: 10}.get(short, 2)
+        return None if len(self._buffer) < head else head + (int.from_bytes(self._buffer[2:head], "big") or short)
 
     def packet(self) -> str:
         """The next text frame. :raises EOFError: at the end of the connection."""
@@ -146,7 +170,7 @@ class RawClient:
         return head
 
     def _receive(self) -> None:
-        data = self.sock.recv(65_536)
+        data = self.sock.recv(2048)
         if not data:
             raise EOFError
         self._buffer += data
