@@ -107,7 +107,9 @@ class ConversationFold:
         self._inputs: dict[str, InputView] = {}
 
     @classmethod
-    def from_snapshot(cls, snapshot: Snapshot, *, max_messages: int = 500) -> ConversationFold:
+    def from_snapshot(
+        cls, snapshot: Snapshot, *, max_messages: int = 500, max_chars: int = 8_000_000
+    ) -> ConversationFold:
         """Go on from a snapshot: what follows it leads to what later snapshots say."""
         fold = cls(
             snapshot.conversation_id,
@@ -116,6 +118,7 @@ class ConversationFold:
             title=snapshot.title,
             content_type=snapshot.content_type,
             max_messages=max_messages,
+            max_chars=max_chars,
         )
         fold.offset, fold.status = snapshot.offset, snapshot.status
         fold.demo, fold.team = snapshot.demo, snapshot.team
@@ -125,6 +128,7 @@ class ConversationFold:
         for view in snapshot.messages:
             fields = {name: getattr(view, name) for name in MessageView.model_fields if name != "content"}
             fold._messages[view.message_id] = _Message(fields, snapshot.offset, view.content)
+        fold._finished_chars = sum(len(view.content) for view in snapshot.messages if view.state != "open")
         fold._omitted = snapshot.omitted_messages
         fold._tool_calls = {call.call_id: call for call in snapshot.tool_calls}
         fold._charts = {chart.chart_id: chart for chart in snapshot.charts}

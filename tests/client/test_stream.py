@@ -70,6 +70,15 @@ def test_a_run_is_streamed_from_its_start_to_its_end(server: ColloquyServer, con
     assert (stream.metrics.gaps, stream.metrics.duplicates, stream.metrics.reconnects) == (0, 0, 0)
 
 
+def test_a_burst_keeps_its_order(server: ColloquyServer, connect: Connect, model: ModelServer) -> None:
+    """Thousands of events at once: none overtakes another, and none is asked for again."""
+    model.control(tokens=3000, token_delay_ms=0, piece_bytes=40)
+    stream = connect(server.url).start("x", options=RunOptions(max_turns=1))
+    check_story(read(stream))
+    assert (stream.metrics.gaps, stream.metrics.duplicates) == (0, 0)
+    same_as_server(stream, server)
+
+
 def test_joining_in_mid_sentence_leads_to_the_same(
     server: ColloquyServer, connect: Connect, model: ModelServer
 ) -> None:

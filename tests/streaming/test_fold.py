@@ -204,11 +204,14 @@ def test_a_snapshot_and_what_follows_is_the_later_snapshot(start: int) -> None:
     """Whoever joins anywhere ends up with the same as who was there from the beginning."""
     folded = Folded().add(*EVERYTHING[:start])
     state = copy.deepcopy(folded.wire())
+    restored = ConversationFold.from_snapshot(folded.now)
     for event in EVERYTHING[start:]:
         entry = folded.log.append(event.name, event.to_wire(), timestamp="t", demo=start % 2 == 0)
         folded.fold.apply(event.name, entry.payload)
         fold_event(state, event.name, entry.payload)
         assert state == folded.wire()
+        restored.apply(event.name, entry.payload)
+        assert restored.snapshot() == folded.now
 
 
 def test_old_messages_are_counted_instead_of_kept() -> None:
@@ -220,6 +223,24 @@ def test_old_messages_are_counted_instead_of_kept() -> None:
     assert [each.message_id for each in now.messages] == ["m7", "m8", "m9"]
     assert now.omitted_messages == 7
     assert folded.fold.message_count() == 10
+
+
+def test_a_restored_fold_keeps_its_bounds() -> None:
+    """What the snapshot holds counts."""
+    folded = Folded()
+    for number in range(4):
+        folded.add(AgentMessage(message_id=f"m{number}", agent="Ann", content="four"))
+    entry = folded.log.append(
+        AgentMessage.name,
+        AgentMessage(message_id="m5", agent="Ann", content="four").to_wire(),
+        timestamp="t",
+        demo=False,
+    )
+    for bounds in ({"max_messages": 2}, {"max_chars": 10}):
+        restored = ConversationFold.from_snapshot(folded.now, **bounds)
+        restored.apply(AgentMessage.name, entry.payload)
+        assert [each.message_id for each in restored.snapshot().messages] == ["m3", "m5"]
+        assert restored.message_count() == 5
 
 
 def test_an_open_message_is_never_trimmed_and_protects_no_other() -> None:
