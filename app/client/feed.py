@@ -349,6 +349,7 @@ class Feed:
     def connection_changed(self, connection: Connection) -> None:
         """Come back with the connection; the lock is held."""
         if connection is Connection.OPEN:
+            self._fruitless = 0  # a connection that was lost says nothing about the position
             if self._wanted and self.phase is Phase.IDLE:
                 self._follow()
         else:

@@ -109,6 +109,20 @@ def test_joins_that_bring_nothing_forward_end_in_a_snapshot() -> None:
     assert held(all_) == folded(events)
 
 
+def test_lost_connections_do_not_cost_the_position() -> None:
+    """However many are lost before anything comes: what was missed comes as events."""
+    all_, events = joined_at(4)
+    for _ in range(5):
+        all_.drops()
+        all_.opens()
+        payload, ack = all_.wire.take(Join.name)
+        assert payload["position"] == {"epoch": EPOCH, "offset": 4}
+        ack(recovered(4))
+    all_.says(*events[4:])
+    assert held(all_) == folded(events)
+    assert all_.heard.replaced_ == []
+
+
 def test_recovery_is_believed_only_from_where_we_stand() -> None:
     """Another epoch or another offset: the whole conversation is asked for."""
     for wrong in (recovered(4, "e2"), recovered(3)):
