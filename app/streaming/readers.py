@@ -225,8 +225,8 @@ class Readers:
         return silent
 
     def outsiders(self) -> list[str]:
-        """Connections that are in step without being in the room."""
-        return [reader.sid for reader in self._waiting]
+        """Connections that are in step without being in the room, and have taken what they were handed."""
+        return [reader.sid for reader in self._waiting if self._transport.writable(reader.sid)]
 
     def _unacked_bytes(self, reader: Reader) -> int:
         return reader.handed_bytes() + (self._room_bytes(reader) if reader.place is Place.ROOM else 0)

@@ -9,7 +9,8 @@ from app.protocol.common import ContentType, Status
 from app.protocol.snapshot import MessageView
 from app.runner.wire import StartRun
 from app.streaming.config import StreamingConfig
-from app.streaming.conversation import Recorder
+from app.streaming.conversation import DEFAULT_CATCH_UP, Recorder
+from app.streaming.readers import CatchUp
 from app.streaming.session import StreamingSession
 from tests.streaming.fakes import TEAM, FakeRun, FakeRunners, RecordingTransport, a_conversation, a_reader
 from tests.streaming.simulation import SimulatedTask, Simulation
@@ -36,6 +37,7 @@ class Stage:
         max_log_entries: int = 10_000,
         record: Recorder | None = None,
         checkpoint: dict[str, Any] | None = None,
+        catch_up: CatchUp = DEFAULT_CATCH_UP,
     ) -> None:
         self.simulation = Simulation(choices)
         self.transport = RecordingTransport(self.simulation)
@@ -46,7 +48,7 @@ class Stage:
         self.max_restarts = max_restarts
         self.checkpoints: list[tuple[str, dict[str, Any]]] = []
         self.conversation = a_conversation(
-            self.simulation, self.transport, max_log_entries=max_log_entries, record=record
+            self.simulation, self.transport, max_log_entries=max_log_entries, record=record, catch_up=catch_up
         )
         self.session = self.new_session("s1", checkpoint)
         self.reader = a_reader(self.transport)
