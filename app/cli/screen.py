@@ -29,6 +29,8 @@ from app.protocol.snapshot import MessageView, Snapshot
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "bright_red", "bright_cyan", "bright_yellow")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+_REMEMBERED = 10_000
+
 
 def harmless(text: str) -> str:
     """What a model wrote, without what would command a terminal: escapes, other controls, changes of direction."""
@@ -72,7 +74,7 @@ class Screen:
         self._colours = itertools.cycle(_COLOURS)
         self._colour_of: dict[str, str] = {}
         self._shown: dict[str, str] = {}  # of messages that are not whole yet, the text that was printed
-        self._whole: set[str] = set()
+        self._whole: dict[str, None] = {}  # the last messages that were printed to their end
         self._current: str | None = None
         self._at_line_start = True
         self._progress = ""
@@ -183,7 +185,9 @@ class Screen:
             shown = ""
         self._write(message_id, agent, content[len(shown) :])
         self._shown.pop(message_id, None)
-        self._whole.add(message_id)
+        self._whole[message_id] = None
+        if len(self._whole) > _REMEMBERED:
+            del self._whole[next(iter(self._whole))]
         self.end_line()
         if confidence is not None:
             self.say(f"{agent} is {confidence:.0%} confident")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import select
 import signal
 import socket
 import subprocess
@@ -16,6 +19,7 @@ from typing import Any
 import pytest
 
 from app.cli.screen import harmless
+from app.client import Client
 from tests.conftest import TIMEOUT_SCALE
 from tests.support.model_server import ModelServer
 from tests.support.processes import ROOT
@@ -53,16 +57,16 @@ def conversation_of(server: ColloquyServer) -> str:
 
 
 @contextmanager
-def running(*arguments: str, url: str) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, url: str, terminal: int | None = None) -> Iterator[subprocess.Popen[str]]:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # else a child of a background job ignores Ctrl-C
     with subprocess.Popen(
         [*COMMAND, *arguments],
         env=environment({"COLLOQUY_URL": url}),
         cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL if terminal is None else terminal,
+        stdout=subprocess.PIPE if terminal is None else terminal,
+        stderr=subprocess.PIPE if terminal is None else terminal,
         text=True,
     ) as child:
         try:
@@ -70,6 +74,15 @@ def running(*arguments: str, url: str) -> Iterator[subprocess.Popen[str]]:
         finally:
             if child.poll() is None:
                 child.kill()
+
+
+def status_of(server: ColloquyServer, conversation_id: str, *, stop: bool = True) -> str:
+    """What the run is doing; one that still runs is stopped after that, so that no other test waits for it."""
+    status = str(server.get(f"/api/conversations/{conversation_id}")["status"])
+    if stop and status == "active":
+        with Client(server.url) as client:
+            client.join(conversation_id).stop()
+    return status
 
 
 def read_until(child: subprocess.Popen[str], name: str) -> dict[str, Any]:
@@ -144,12 +157,43 @@ def test_ctrl_c_stops_or_leaves(
         child.send_signal(signal.SIGINT)
         _, said = child.communicate(timeout=TIMEOUT_S)
     assert child.returncode == code, said
-    assert server.get(f"/api/conversations/{conversation_id}")["status"] == status
+    assert status_of(server, conversation_id, stop=False) == status
     with running("tail", conversation_id, "--json", "--follow", url=server.url) as child:
         read_until(child, "client:replaced")
         child.send_signal(signal.SIGINT)
         child.communicate(timeout=TIMEOUT_S)
     assert child.returncode == 130
+    status_of(server, conversation_id)
+
+
+@pytest.mark.parametrize(("answer", "code", "status"), [(b"y\n", 5, "stopped"), (b"n\n", 130, "active")])
+def test_in_a_terminal_ctrl_c_asks(
+    server: ColloquyServer, model: ModelServer, answer: bytes, code: int, status: str
+) -> None:
+    """And does what it is told."""
+    model.control(tokens=2000, token_delay_ms=20)
+    ours, theirs = pty.openpty()
+    shown = b""
+
+    def see(text: bytes) -> None:
+        nonlocal shown
+        while text not in shown:
+            assert select.select([ours], [], [], TIMEOUT_S)[0], shown
+            shown += os.read(ours, 65_536)
+
+    with running("start", "x", url=server.url, terminal=theirs) as child:
+        see(b"word5")
+        child.send_signal(signal.SIGINT)
+        see(b"Stop the run?")
+        os.write(ours, answer)
+        see(b"position ")
+        assert child.wait(TIMEOUT_S) == code
+    os.close(theirs)
+    os.close(ours)
+    assert b"\x1b[1m" in shown
+    found = re.search(rb"conversation (\S+) ", shown)
+    assert found is not None
+    assert status_of(server, found[1].decode()) == status
 
 
 def test_what_goes_wrong_has_its_exit_code(server: ColloquyServer) -> None:
