@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from app.auth.identity import Principal
 from app.connections import Connection
 from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, LimitExceeded, NotPermitted, Unauthenticated
+from app.http.sockets.idle import Idle, IdleWatch
 from app.http.sockets.limit import CommandLimit
 from app.http.sockets.websocket import GOODBYE_S, Closed, WebSocket
 from app.protocol.close_codes import CloseCode
@@ -60,8 +61,9 @@ class Door(Connection, ABC):
         self._notices: deque[dict[str, Any]] = deque(maxlen=_MAX_NOTICES)
         self._stirred = threading.Event()  # wakes a writer that follows nothing
         self._ended = threading.Event()  # the reader has ended
-        self._pinged_at: float | None = None
-        self._beat_at = parts.clock.monotonic() + parts.settings.heartbeat_s
+        now, settings = parts.clock.monotonic(), parts.settings
+        self._idle = IdleWatch(now, idle_ping_s=settings.idle_ping_s, ping_timeout_s=settings.ping_timeout_s)
+        self._beat_at = now + settings.heartbeat_s
         self.limit = CommandLimit(parts.settings.max_commands_per_s, parts.clock)
 
     # --- what a dialect is --------------------------------------------------------------------------------------------
@@ -163,6 +165,7 @@ class Door(Connection, ABC):
 
     def _read_one(self) -> None:
         text = self.websocket.receive()
+        self._idle.said(self.parts.clock.monotonic())
         try:
             self._check_limit()
             self.command(_parse(text))
@@ -231,21 +234,15 @@ class Door(Connection, ABC):
         if now >= self._beat_at:
             self._beat_at = now + settings.heartbeat_s
             self.beat()
-        heard_at = self.websocket.heard_at
-        if self._pinged_at is not None and heard_at >= self._pinged_at:
-            self._pinged_at = None
-        if self._pinged_at is None:
-            if now - heard_at >= settings.idle_ping_s:
-                self._pinged_at = now
-                self.idle_ping()
-                self.websocket.ping()
-        elif now - self._pinged_at >= settings.ping_timeout_s:
+        unsent_bytes = self.outlet.stream.unsent_bytes()
+        todo, wait_s = self._idle.look(now, heard_at=self.websocket.heard_at, unsent_bytes=unsent_bytes)
+        if todo is Idle.PING:
+            self.idle_ping()
+            self.websocket.ping()
+        elif todo is Idle.GONE:
             self.websocket.close(CloseCode.SILENT, "no answer to a ping")
             raise Closed
-        ping_at = (
-            heard_at + settings.idle_ping_s if self._pinged_at is None else self._pinged_at + settings.ping_timeout_s
-        )
-        return max(0.0, min(self._beat_at, ping_at) - now)
+        return max(0.0, min(self._beat_at - now, wait_s))
 
 
 def _parse(text: str) -> dict[str, Any]:

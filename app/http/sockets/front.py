@@ -28,6 +28,7 @@ from app.services import Services
 logger = logging.getLogger(__name__)
 
 _IN_QUERY = "authorization"  # query parameter, FEATURES E1; it is taken out before anybody can log it
+_RAW_ADDRESS = ("REQUEST_URI", "RAW_URI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,10 @@ class SocketDoors:
             return self._app(environ, start_response)
         query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
         in_query = query.pop(_IN_QUERY, None) if kind.token_in_query else None
-        environ["QUERY_STRING"] = urlencode(query)
+        if in_query is not None:
+            environ["QUERY_STRING"] = urlencode(query)
+            for raw in _RAW_ADDRESS:
+                environ.pop(raw, None)
         try:
             self._parts.connections.check_room()
             websocket = self._shake_hands(environ)
