@@ -67,7 +67,7 @@ class FaultProxy:
         self.resets = 0
         self.rng = rng or random.Random(0)
         self.buffer_bytes = buffer_bytes
-        self._target_port = target_port
+        self.target_port = target_port
         self._faults = NONE
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -172,7 +172,7 @@ class FaultProxy:
         server.setblocking(False)
         self._bound(server)
         try:
-            await asyncio.get_running_loop().sock_connect(server, ("127.0.0.1", self._target_port))
+            await asyncio.get_running_loop().sock_connect(server, ("127.0.0.1", self.target_port))
         except BaseException as error:  # the task may be cancelled, too
             abort_socket(client)
             close_socket(server)
