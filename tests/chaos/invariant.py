@@ -76,12 +76,12 @@ class History:
             self.recovered += 1
             answered = {"epoch": ack["epoch"], "offset": ack["offset"]}
             if ack["snapshot"] is not None or answered != asked or asked != self.position:
-                self._note("ack", f"recovered {answered} for {asked}, with snapshot: {ack['snapshot'] is not None}")
+                self.note("ack", f"recovered {answered} for {asked}, with snapshot: {ack['snapshot'] is not None}")
         else:
             self.snapshots += 1
             self._replace(ack["snapshot"])
             if self.offset != ack["offset"]:
-                self._note("ack", f"the snapshot is of {self.offset}, the answer of {ack['offset']}")
+                self.note("ack", f"the snapshot is of {self.offset}, the answer of {ack['offset']}")
         self._following = True
 
     def take(self, name: str, payload: Payload) -> None:
@@ -100,23 +100,24 @@ class History:
     def check(self, truth: Payload, script: str) -> None:
         """Compare with the server's snapshot at the end, and its texts with what the model has said."""
         if self.state is None or self.offset != truth["offset"]:
-            self._note("stuck", f"at {self.offset} of {truth['offset']}")
+            self.note("stuck", f"at {self.offset} of {truth['offset']}")
             return
         if not self._whole:
             return
         wrong = {key: (self.state.get(key), truth[key]) for key in truth if self.state.get(key) != truth[key]}
         for key, (mine, theirs) in wrong.items():
-            self._note("text", f"{key}: {mine!r} instead of {theirs!r}"[:2_000])
+            self.note("text", f"{key}: {mine!r} instead of {theirs!r}"[:2_000])
         for message in self.state["messages"]:
             said = message["content"]
             if message["role"] == "agent" and not (
                 said == script if message["state"] == "complete" else script.startswith(said)
             ):
-                self._note("script", f"{message['message_id']} ({message['state']}): {said!r}"[:2_000])
+                self.note("script", f"{message['message_id']} ({message['state']}): {said!r}"[:2_000])
 
     # --- inside
 
-    def _note(self, kind: str, what: str) -> None:
+    def note(self, kind: str, what: str) -> None:
+        """Something is not as it must be."""
         self.violations.append(Violation(kind, self.name, what))
 
     def _replace(self, snapshot: Payload) -> None:
@@ -125,7 +126,7 @@ class History:
 
     def _follows(self, name: str, payload: Payload) -> bool:
         if not self._following:
-            self._note("early", f"{name} {payload.get('offset')} while it did not follow")
+            self.note("early", f"{name} {payload.get('offset')} while it did not follow")
         return self._following
 
     def _take_batch(self, payload: Payload) -> None:
@@ -135,7 +136,7 @@ class History:
             self._take_logged(entry["name"], entry["payload"])
         assert self.state is not None
         if self.offset > payload["offset"]:
-            self._note("batch", f"its entries reach {self.offset}, and it covers up to {payload['offset']}")
+            self.note("batch", f"its entries reach {self.offset}, and it covers up to {payload['offset']}")
         self.state["offset"] = payload["offset"]
 
     def _take_logged(self, name: str, payload: Payload) -> None:
@@ -150,17 +151,17 @@ class History:
         assert self.state is not None
         at, before, after = self.offset, payload["prev_offset"], payload["offset"]
         if payload["epoch"] != self.state["epoch"]:
-            self._note("epoch", f"{name} of {payload['epoch']}, while {self.state['epoch']} is followed")
+            self.note("epoch", f"{name} of {payload['epoch']}, while {self.state['epoch']} is followed")
             return False
         if before == at and after > at:
             return True
         if before > at:
-            self._note("hole", f"{name} covers {before}…{after} and comes after {at}")
+            self.note("hole", f"{name} covers {before}…{after} and comes after {at}")
             self._missing.append((at, before))
             self.state["offset"] = after
         elif any(first <= before and after <= last for first, last in self._missing):
-            self._note("reordering", f"{name} covers {before}…{after} and comes after {at}")
+            self.note("reordering", f"{name} covers {before}…{after} and comes after {at}")
         else:
-            self._note("double", f"{name} covers {before}…{after} and comes after {at}")
+            self.note("double", f"{name} covers {before}…{after} and comes after {at}")
             self.state["offset"] = max(at, after)
         return False

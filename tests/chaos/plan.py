@@ -92,7 +92,7 @@ def _reader(rng: random.Random) -> ReaderPlan:
         )
     )
     return ReaderPlan(
-        transport="polling" if rng.random() < 0.12 else "websocket",
+        transport=rng.choices(("websocket", "polling", "sse"), (70, 12, 18))[0],
         options=options,
         late_s=0.0 if rng.random() < 0.6 else rng.uniform(0.0, SPAN_S),
         receive_buffer_bytes=rng.choice((0, 0, 2_048)),

@@ -16,6 +16,7 @@ from tests.chaos.invariant import History, Violation
 from tests.chaos.plan import STORM, Plan, Step
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.reader import Reader
+from tests.chaos.sse import SseReader
 from tests.chaos.wires import Lost
 from tests.conftest import TIMEOUT_SCALE
 from tests.support.http import http_json
@@ -87,8 +88,9 @@ class Run:
                 FaultProxy(self.port, self._rng, buffer_bytes=each.receive_buffer_bytes)
             )
             self.proxies.append(proxy)
+            kind = SseReader if each.transport == "sse" else Reader
             self.readers.append(
-                Reader(
+                kind(
                     f"{self.plan.seed}/{number}",
                     proxy.port,
                     self.outcome.conversation_id,
