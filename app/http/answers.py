@@ -162,6 +162,13 @@ class Lateness(Payload):
     max: float | None
 
 
+class DoorFigures(Payload):
+    """What has become of connections of the doors beside Socket.IO."""
+
+    refused: Annotated[int, Field(description="found MAX_CONNECTIONS others")]
+    cut_off: Annotated[int, Field(description="took nothing for SLOW_CLIENT_TIMEOUT_S, though something waited")]
+
+
 class SocketStatus(Payload):
     """What the socket layer is doing."""
 
@@ -174,6 +181,7 @@ class SocketStatus(Payload):
     uptime_s: float
     active_connections: int
     connections: Annotated[dict[str, int], Field(description="connections by door")]
+    doors: DoorFigures
     conversations: int
     sessions: SessionCounts
     totals: Totals

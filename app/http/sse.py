@@ -85,13 +85,13 @@ class EventStream(Connection):
         self._batch_s = wish.batch_s
         self._until_end = until_end
         self._notices: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_NOTICES)
-        parts.connections.enter(self)
-        try:
-            self._ack, self._follower = conversation.follow(wish.position, since=wish.since, view=wish.view)
-        except BaseException:
-            parts.connections.leave(self)
-            raise
         self._pieces = self._generate()
+        self._ack, self._follower = conversation.follow(wish.position, since=wish.since, view=wish.view)
+        try:
+            parts.connections.enter(self)
+        except BaseException:
+            self._follower.close()
+            raise
 
     def tell(self, name: str, payload: dict[str, Any]) -> bool:
         self._notices.append((name, payload))

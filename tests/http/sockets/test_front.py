@@ -47,22 +47,64 @@ def passed_on(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     raise AssertionError("it was led past its door")
 
 
+def said(ours: socket.socket, theirs: socket.socket) -> tuple[dict[str, Any], bytes]:
+    """The first message after the handshake, and all frames."""
+    ours.close()
+    head, _, frames = b"".join(iter(lambda: theirs.recv(4096), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101")
+    body = frames[2 : 2 + frames[1]] if frames[1] < 126 else frames[4 : 4 + int.from_bytes(frames[2:4])]
+    return json.loads(body), frames
+
+
+def code_of(message: dict[str, Any]) -> str:
+    """The code of an error in any dialect."""
+    assert message["type"] == "error"
+    return str(message.get("details") or message["data"]["code"])
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_somebody_elses_machine_is_told_and_closed(
     parts: Services, pair: tuple[socket.socket, socket.socket], path: str
 ) -> None:
     """Every door asks who comes; the refusal stands in its own dialect, before the close code."""
-    ours, theirs = pair
-    environ = {**HANDSHAKE, "PATH_INFO": path, "REMOTE_ADDR": "192.0.2.7", "colloquy.socket": ours}
+    environ = {**HANDSHAKE, "PATH_INFO": path, "REMOTE_ADDR": "192.0.2.7", "colloquy.socket": pair[0]}
     SocketDoors(passed_on, parts)(environ, None)  # type: ignore[arg-type]  # nothing is answered by HTTP
-    ours.close()
-    head, _, frames = b"".join(iter(lambda: theirs.recv(4096), b"")).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 101")
-    message = json.loads(frames[2 : 2 + frames[1]] if frames[1] < 126 else frames[4 : 4 + int.from_bytes(frames[2:4])])
-    assert message["type"] == "error"
-    assert "unauthenticated" in (message.get("details"), message.get("data", {}).get("code"))
+    message, frames = said(*pair)
+    assert code_of(message) == "unauthenticated"
     assert (4501).to_bytes(2, "big") in frames
     assert len(parts.connections) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/api/conversations/{}/stream", ""),
+        ("/v1/conversation/{}/stream", ""),
+        ("/v1/conversation/A%20secret/stream", ""),
+        ("/ws/stream", "conversation_id={}"),
+    ],
+)
+def test_somebody_elses_conversation(
+    parts: Services, pair: tuple[socket.socket, socket.socket], path: str, query: str
+) -> None:
+    """Not even its existence is told, by its id or by its name."""
+    theirs = parts.manager.start(team="chat", content="A secret", owner="somebody else").conversation.id
+    environ = {**HANDSHAKE, "REMOTE_ADDR": "127.0.0.1", "colloquy.socket": pair[0]}
+    environ |= {"PATH_INFO": path.replace("%20", " ").format(theirs), "QUERY_STRING": query.format(theirs)}
+    SocketDoors(passed_on, parts)(environ, None)  # type: ignore[arg-type]  # nothing is answered by HTTP
+    message, frames = said(*pair)
+    assert code_of(message) == "conversation_unknown"
+    assert (4504).to_bytes(2, "big") in frames
+
+
+@pytest.mark.parametrize("path", ["stream", "messages"])
+def test_somebody_elses_conversation_over_http(path: str) -> None:
+    """So it is over HTTP."""
+    app = create_app(load_settings(None, async_mode="threading", local_model=False))
+    parts: Services = app.extensions["colloquy"]
+    theirs = parts.manager.start(team="chat", content="A secret", owner="somebody else").conversation.id
+    answer = app.test_client().get(f"/api/conversations/{theirs}/{path}", base_url="http://127.0.0.1")
+    assert (answer.status_code, answer.json["error"]["code"]) == (404, "conversation_unknown")
 
 
 def test_a_token_in_the_address_is_taken_out(parts: Services, pair: tuple[socket.socket, socket.socket]) -> None:

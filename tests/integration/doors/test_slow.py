@@ -42,3 +42,4 @@ def test_stalled_readers_are_cut_off_and_nobody_else_waits(
             client.close()
     status: dict[str, Any] = server.get("/api/websocket/status")
     assert set(status["connections"]) <= {"socketio", "bridge"}
+    assert status["doors"]["cut_off"] >= 4
