@@ -17,16 +17,30 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks.cases import Measured, Options, fallback, fanout, idle, pause, shutdown, stop, streams
+from benchmarks.cases import (
+    Measured,
+    Options,
+    fallback,
+    fanout,
+    idle,
+    pause,
+    resume,
+    shutdown,
+    stalled,
+    stop,
+    storm,
+    streams,
+)
 from benchmarks.figures import CaseResult, table
 from benchmarks.targets import cores, raise_file_limit
 
-CASES: dict[str, ModuleType] = {case.NAME: case for case in (streams, stop, fallback, pause, idle, shutdown, fanout)}
+_MODULES = (streams, stop, fallback, pause, idle, shutdown, fanout, stalled, resume, storm)
+CASES: dict[str, ModuleType] = {case.NAME: case for case in _MODULES}
 TARGETS = ("colloquy", "plain")
 
 
 def main() -> int:
-    """The command line. 1 where a target of issue 2 was missed or a measurement failed."""
+    """The command line. 1 where a target was missed or a measurement failed."""
     arguments = _arguments()
     options = Options.quick() if arguments.quick else Options()
     given = {name: getattr(arguments, name) for name in asdict(options) if getattr(arguments, name) is not None}

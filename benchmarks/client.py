@@ -62,8 +62,9 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._last_marker = self._last_number = -1
         self.on_event: Callable[[str, dict[str, Any]], None] = lambda name, payload: None
-        self.tokens = self.holes = self.backwards = 0
+        self.tokens = self.holes = self.backwards = self.frames = 0
         self.closed = False
+        self._last_delta = b""
         self._wanted: tuple[int, asyncio.Future[None]] | None = None
 
     @classmethod
@@ -99,6 +100,28 @@ class Channel(asyncio.Protocol):
             self._wanted = count, reached
             async with asyncio.timeout(timeout_s):
                 await reached
+
+    def stop_reading(self) -> None:
+        """Leave to the kernel whatever comes from now on."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    @property
+    def position(self) -> dict[str, Any] | None:
+        """Where this connection stands in its conversation; None where the server does not tell."""
+        if not self._last_delta:
+            return None
+        payload = json.loads(self._last_delta[len(EVENT) :])[1]
+        return {"epoch": payload["epoch"], "offset": payload["offset"]} if "epoch" in payload else None
+
+    def go_on_from(self, earlier: Channel) -> None:
+        """Count what is missed, or comes twice, since an earlier connection."""
+        self._last_marker, self._last_number = earlier._last_marker, earlier._last_number
+
+    @property
+    def last_made_us(self) -> int:
+        """When the newest token that has come was made; 0: none has."""
+        return self._last_marker
 
     def close(self) -> None:
         """Close the connection at once."""
@@ -214,6 +237,8 @@ class Channel(asyncio.Protocol):
     def _delta(self, packet: bytes, now_us: int) -> None:
         arrivals = self._arrivals
         arrivals.frames += 1
+        self._last_delta = packet
+        self.frames += 1
         for digits, number_digits in MARKER.findall(packet):
             marker, number = int(digits), int(number_digits)
             if number != self._last_number + 1 and number != 0:

@@ -14,9 +14,9 @@ Better = Literal["lower", "higher", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is measured. ``target`` is what issue 2 asks of ours; ``better`` says which way is good.
+    """What is measured. ``target`` is what is asked of ours; ``better`` says which way is good.
 
-    :param target_ratio: what issue 2 asks of ours in relation to the plain app.
+    :param target_ratio: what is asked of ours in relation to the plain app.
     :param worst: reduce the rounds to their worst value instead of their median (for what must never happen).
     """
 

@@ -41,6 +41,10 @@ class Target:
         """Resident memory of the web process."""
         return rss_bytes(self.process.pid)
 
+    def open_files(self) -> int:
+        """Open descriptors of the web process, its connections among them."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def loop_lateness_ms(self, last_s: float) -> dict[str, float]:
         """Lateness of the web process's event loop in the last seconds; empty where the server does not tell."""
         try:

@@ -68,6 +68,7 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
         self.opened_at = time.monotonic()
         self.ping_at = self.opened_at + server.ping_interval
         self.pinged_at: float | None = None
+        self.heard_at = self.opened_at
         self.waiting: deque[Packet | bytes] = deque()
         self.waiting_bytes = 0
         self.behind = False
@@ -421,6 +422,7 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
         if isinstance(message, bytes):
             raise Malformed("binary packets are not part of the protocol")
         kind = message[:1]
+        self.heard_at = time.monotonic()
         if kind == MESSAGE:
             self.server._trigger_event("message", self.sid, message[1:], run_async=False)
         elif kind == PONG:

@@ -16,6 +16,7 @@ from app.concurrency import AsyncMode, plain_socket, socket_of
 
 _LINUX = sys.platform == "linux"
 _SIOCOUTQ = termios.TIOCOUTQ  # the same number: bytes that the peer has not acknowledged
+_SIOCOUTQNSD = 0x894B  # of these, the bytes that were not sent at all: its window is closed, or the way congested
 _TCP_INFO_BYTES_ACKED = 120  # offset in Linux's struct tcp_info, since 4.1
 _PEER_LEFT = (7, 8)  # Linux, tcp_states.h: TCP_CLOSE, TCP_CLOSE_WAIT
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
@@ -59,12 +60,19 @@ class Stream:
         """Wait until something can be written, or the connection has ended. :raises TimeoutError, OSError:"""
         self._mode.wait_writable(self._raw, timeout_s)
 
-    def unsent_bytes(self) -> int:
+    def unacknowledged_bytes(self) -> int:
         """What the kernel holds because the peer has not acknowledged it; 0 where the system does not tell."""
+        return self._held(_SIOCOUTQ)
+
+    def unsent_bytes(self) -> int:
+        """What the kernel has not even sent, because the peer takes nothing now; 0 where the system does not tell."""
+        return self._held(_SIOCOUTQNSD)
+
+    def _held(self, question: int) -> int:
         if not _LINUX:
             return 0
         try:
-            return int.from_bytes(fcntl.ioctl(self._raw.fileno(), _SIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
+            return int.from_bytes(fcntl.ioctl(self._raw.fileno(), question, b"\0\0\0\0"), sys.byteorder)
         except (OSError, ValueError):
             return 0
 

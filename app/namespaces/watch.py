@@ -28,6 +28,15 @@ class _Progress:
     since: float
 
 
+@dataclass(slots=True)
+class _Ping:
+    """A ping that waits for its answer: where it stands in the stream, and when the client's kernel has taken it."""
+
+    position: int
+    behind_much: bool
+    arrived_at: float | None = None
+
+
 class Watch:
     """One task for all connections, in the place of a task and a timer for each.
 
@@ -35,8 +44,9 @@ class Watch:
     acknowledged: SIOCOUTQ on Linux) and makes no progress during all of ``slow_timeout_s``. One with nothing
     outstanding never is, nor one that reads slowly.
 
-    *Silent* is one that does not answer a ping within the ping timeout, counted from the last progress: a ping that
-    stands behind much else arrives late. A client that reads slowly what its own kernel holds gets ``slow_timeout_s``.
+    *Silent* is one that says nothing within the ping timeout, counted from the ping's arrival at the client's kernel
+    or, until then, from the last progress: a ping that stands behind much else arrives late. A client that had much to read
+    before it gets ``slow_timeout_s``, to read what its kernel holds.
     """
 
     def __init__(self, server: EngineServer, slow_timeout_s: float) -> None:
@@ -44,6 +54,7 @@ class Watch:
         self._slow_s = slow_timeout_s
         self._name_s = server.ping_interval + server.ping_timeout
         self._outstanding: dict[Connection, _Progress] = {}
+        self._pings: dict[Connection, _Ping] = {}
 
     def run(self) -> None:
         """Look after the connections for ever; for a background task."""
@@ -63,6 +74,8 @@ class Watch:
         self._server.end_the_dying(time.monotonic())
         for connection in [each for each in self._outstanding if each.closed]:
             del self._outstanding[connection]
+        for connection in [each for each in self._pings if each.closed or each.pinged_at is None]:
+            del self._pings[connection]
 
     def look(self, connections: Iterable[Connection], now: float) -> None:
         """One look at some connections.
@@ -77,7 +90,16 @@ class Watch:
                 logger.info("connection %s is cut off: %s", connection.sid, why)
                 connection.cut_off(why)
             elif connection.pinged_at is None and now >= connection.ping_at:
-                connection.ping(now)
+                self._ping(connection, now)
+
+    def _ping(self, connection: Connection, now: float) -> None:
+        stream = connection.stream
+        behind_much = connection.waiting_bytes > 0 or (stream is not None and stream.unsent_bytes() > 0)
+        connection.ping(now)
+        position = connection.waiting_bytes
+        if stream is not None:
+            position += stream.unacknowledged_bytes() + stream.acknowledged_bytes()
+        self._pings[connection] = _Ping(position, behind_much)
 
     def _judge(self, connection: Connection, now: float) -> Cut | None:
         progress = self._follow(connection, now)
@@ -90,11 +112,21 @@ class Watch:
         return None
 
     def _is_silent(self, connection: Connection, progress: _Progress | None, now: float) -> bool:
-        assert connection.pinged_at is not None
-        if progress is None:
-            return now - connection.pinged_at > float(self._server.ping_timeout)
-        allowed: float = self._server.ping_timeout if self._is_outstanding(connection) else self._slow_s
-        return now - max(connection.pinged_at, progress.since) > allowed
+        ping = self._pings.get(connection)
+        if ping is None or connection.pinged_at is None:
+            return False
+        if ping.arrived_at is None and self._has_arrived(connection, ping):
+            ping.arrived_at = now
+        since = ping.arrived_at
+        if since is None:
+            since = max(connection.pinged_at, progress.since if progress is not None else 0.0)
+        allowed_s = self._slow_s if ping.behind_much and ping.arrived_at is not None else self._server.ping_timeout
+        return now - max(since, connection.heard_at) > float(allowed_s)
+
+    def _has_arrived(self, connection: Connection, ping: _Ping) -> bool:
+        if connection.stream is not None and connection.stream.acknowledged_bytes() >= ping.position:
+            return True
+        return not self._is_outstanding(connection)
 
     def _follow(self, connection: Connection, now: float) -> _Progress | None:
         """How far it is; None: nothing is outstanding, and nothing was since its last sign of life."""
@@ -116,7 +148,9 @@ class Watch:
 
     @staticmethod
     def _is_outstanding(connection: Connection) -> bool:
-        return bool(connection.waiting) or (connection.stream is not None and connection.stream.unsent_bytes() > 0)
+        return bool(connection.waiting) or (
+            connection.stream is not None and connection.stream.unacknowledged_bytes() > 0
+        )
 
 
 def _mark(connection: Connection) -> tuple[int, int]:

@@ -17,11 +17,15 @@ class Options:
     pause_s: float = 1.0
     idle_connections: int = 500
     fanout_tokens_per_s: float = 10_000.0  # delivered in all rooms together
+    readers: int = 200  # stalled: in one room; half of them stop to read
+    missed_tokens: int = 10_000  # resume
+    resumes: int = 50
+    storm_clients: int = 1_000
 
     @classmethod
     def quick(cls) -> Options:
         """A look in a minute or so; not for figures that are quoted."""
-        return cls(seconds=3.0, stops=8, starts=10, pause_s=0.5, idle_connections=200)
+        return cls(seconds=3.0, stops=8, starts=10, pause_s=0.5, idle_connections=200, resumes=20)
 
 
 class Measured(dict[str, "float | None"]):
