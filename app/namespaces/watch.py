@@ -45,8 +45,8 @@ class Watch:
     outstanding never is, nor one that reads slowly.
 
     *Silent* is one that says nothing within the ping timeout, counted from the ping's arrival at the client's kernel
-    or, until then, from the last progress: a ping that stands behind much else arrives late. A client that had much to read
-    before it gets ``slow_timeout_s``, to read what its kernel holds.
+    or, until then, from the last progress: a ping that stands behind much else arrives late. A client that had much to
+    read before it gets ``slow_timeout_s``, to read what its kernel holds.
     """
 
     def __init__(self, server: EngineServer, slow_timeout_s: float) -> None:
