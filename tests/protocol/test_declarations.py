@@ -26,7 +26,6 @@ ALLOWED = {
     ("auth/permissions.py", "broadcast"): "the action of that name, which is asked of the gate",
     ("client/wire.py", "connected"): "a state of python-engineio's client",
     ("http/health.py", "connected"): "FEATURES D5: the state of the model in /api/v1/health/ready",
-    ("http/answers.py", "connected"): "the same, as it is declared",
     ("http/answers.py", "connected"): "the same",
 }
 """Strings that equal a name and mean something else."""

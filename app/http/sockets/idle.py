@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, auto
 
 _AGAIN_S = 1.0
 
@@ -10,9 +10,9 @@ _AGAIN_S = 1.0
 class Idle(Enum):
     """What is to be done now."""
 
-    NOTHING = "nothing"
-    PING = "ping"
-    GONE = "gone"
+    NOTHING = auto()
+    PING = auto()
+    GONE = auto()
 
 
 class IdleWatch:
