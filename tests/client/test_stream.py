@@ -52,8 +52,10 @@ def test_a_run_is_streamed_from_its_start_to_its_end(server: ColloquyServer, con
     """Typed events in order, the text of the deltas is the message, and the state is the server's."""
     client = connect(server.url, transports=(transport,))
     assert client.transport == transport
-    stream = client.start("Are bank shares cheap?", team="debate")
-    happenings = read(stream)
+    stream = client.stream()
+    events = stream.events(TIMEOUT_S)  # before the start: after it, the first words may be in the state already
+    stream.start("Are bank shares cheap?", team="debate")
+    happenings = list(events)
     check_story(happenings)
     assert tokens(happenings) == 120
     texts: dict[str, str] = {}
@@ -235,10 +237,12 @@ def test_cut_connections_lose_and_double_nothing(
     """Cut again and again in mid-sentence: the story has no hole and no double, and never begins anew."""
     model.control(token_delay_ms=10)
     client = connect(forwarder.url)
-    stream = client.start("Are bank shares cheap?")
+    stream = client.stream()
+    events = stream.events(TIMEOUT_S)
+    stream.start("Are bank shares cheap?")
     happenings: list[Happening] = []
     uncut = 0
-    for happening in stream.events(TIMEOUT_S):
+    for happening in events:
         happenings.append(happening)
         if isinstance(happening.body, MessageDelta):
             uncut += happening.body.tokens
