@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NoReturn
+from urllib.parse import urlsplit
 
 import click
 
@@ -24,6 +26,7 @@ from app.client import (
     Position,
     Status,
 )
+from app.client.errors import UNREACHABLE
 from app.client.mailbox import Events
 from app.protocol.commands import RunOptions
 from app.protocol.events import LOGGED_BY_NAME
@@ -31,7 +34,8 @@ from app.protocol.events import LOGGED_BY_NAME
 # exit codes; 2 is click's, for wrong usage
 _COMPLETED, _FAILED, _UNREACHABLE, _REFUSED, _STOPPED, _DETACHED = 0, 1, 3, 4, 5, 130
 
-_CONNECT_TIMEOUT_S = 3.0
+_CONNECT_TIMEOUT_S = 15.0  # for a busy server; where nobody listens, that is found at once
+_PROBE_TIMEOUT_S = 5.0
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 OnInterrupt = Literal["ask", "detach", "stop"]
@@ -215,12 +219,22 @@ def _client(url: str, screen: Screen | JsonLines) -> Iterator[Client]:
             screen.say(sentence, warning=True)
 
     try:
+        _probe(client.url)
         client.connect(_CONNECT_TIMEOUT_S)
         client.on(ClientEvent.CONNECTION, tell)
         with client:
             yield client
     except ClientError as error:
         _end(screen, error)
+
+
+def _probe(url: str) -> None:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), _PROBE_TIMEOUT_S).close()
+    except (OSError, ValueError) as error:
+        raise ClientError(UNREACHABLE, f"no Colloquy server answers at {url}: {error}", retryable=True) from None
 
 
 def _end(screen: Screen | JsonLines, error: ClientError) -> NoReturn:
