@@ -290,6 +290,7 @@ export class Feed {
       this.#rejoin();
     } else if (connection !== CONNECTION.OPEN) {
       this.#acks.forget();
+      this.#fruitless = 0; // a lost connection says nothing about the position
       if (this.#phase === PHASE.FOLLOWING) this.#phase = PHASE.IDLE;
     }
     this.#measured();
