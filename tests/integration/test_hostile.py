@@ -128,9 +128,9 @@ def test_deep_json_over_http_is_refused(server: ColloquyServer) -> None:
     assert (status, body["error"]["code"]) == (400, "invalid_payload")
 
 
-def test_infinity_is_no_number(watcher: Watcher) -> None:
+def test_infinity_is_no_number(raw: websocket.WebSocket) -> None:
     """It is not JSON either."""
-    assert watcher.refused("ping", {"echo": float("inf")}) == "invalid_payload"
+    assert acked(raw, f'42{NAMESPACE},7["ping",{{"echo":Infinity}}]', 7)["error"]["code"] == "invalid_payload"
 
 
 def test_a_runner_killed_during_a_pause_is_told_at_once(
