@@ -12,19 +12,21 @@ from dataclasses import dataclass, field
 
 from tests.chaos.plan import plan
 from tests.chaos.run import Outcome, Run
+from tests.conftest import TIMEOUT_SCALE
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
 
 TOKENS = 30
-MODEL = f"scripted?tokens={TOKENS}&token_delay_ms=6&first_token_delay_ms=30"
-SCRIPT = "".join(f"word{number + 1} " for number in range(TOKENS))
+TOKEN_BYTES = 600  # large ones: a stall is felt early
+MODEL = f"scripted?tokens={TOKENS}&token_delay_ms=6&first_token_delay_ms=30&piece_bytes={TOKEN_BYTES}"
+SCRIPT = "".join(f"word{number + 1} ".ljust(TOKEN_BYTES, ".") for number in range(TOKENS))
 PARALLEL = 6
 MODES = ("eventlet", "gevent", "threading")
 ENV = {
     "STREAM_TOKENS_PER_S": "0",
     "RUNNERS": "2",
     "RUNNER_RESTARTS": "20",  # a kill hits every run of its runner
-    "SOCKET_SEND_BUFFER_BYTES": "8192",  # a stall is felt early
+    "SOCKET_SEND_BUFFER_BYTES": "8192",
     "CATCH_UP_INTERVAL_S": "0.05",
     "PING_INTERVAL_S": "2",
     "PING_TIMEOUT_S": "3",
@@ -48,6 +50,8 @@ class Report:
     outcomes: list[Outcome] = field(default_factory=list)
     took_s: float = 0.0
     tokens_dropped: int = 0
+    lagged: int = 0
+    connections_left: int = 0
     tracebacks: str = ""
 
     @property
@@ -61,24 +65,29 @@ class Report:
             found.append(f"and {len(self.bad) - 10} runs more: {[outcome.plan.seed for outcome in self.bad[10:]]}")
         if self.tokens_dropped:
             found.append(f"the server counts {self.tokens_dropped} dropped tokens")
+        if self.connections_left:
+            found.append(f"the server still counts {self.connections_left} connections")
         if self.tracebacks:
             found.append(f"the server's log has a stack trace:\n{self.tracebacks}")
         return "\n".join(found)
 
     def row(self) -> dict[str, object]:
         """The campaign in figures."""
+        slowest = max(self.outcomes, key=lambda outcome: outcome.took_s)
         kinds = Counter(violation.kind for outcome in self.outcomes for violation in outcome.violations)
         total: Callable[[str], int] = lambda name: sum(getattr(outcome, name) for outcome in self.outcomes)  # noqa: E731
         return {
             "mode": self.mode,
             "runs": len(self.outcomes),
             "seconds": round(self.took_s, 1),
+            "slowest": f"{slowest.took_s:.1f} s ({slowest.plan.seed})",
             "connections": total("connections"),
             "losses": total("losses"),
             "events": total("events"),
             "recovered": total("recovered"),
             "snapshots": total("snapshots"),
             "resyncs": total("resyncs"),
+            "lagged": self.lagged,
             "kills": sum(outcome.plan.kills_runner for outcome in self.outcomes),
             **Counter(outcome.status for outcome in self.outcomes),
             **{kind: kinds.pop(kind, 0) for kind in BAD_KINDS},
@@ -120,7 +129,13 @@ async def _carry_out(server: ColloquyServer, report: Report, runs: int, kill_cha
 
 
 def _look_at(server: ColloquyServer, report: Report) -> None:
-    report.tokens_dropped = server.get("/api/websocket/status")["totals"]["tokens_dropped"]
+    status = server.get("/api/websocket/status")
+    report.tokens_dropped = status["totals"]["tokens_dropped"]
+    report.lagged = status["delivery"]["readers_lagged"]
+    deadline = time.monotonic() + 20 * TIMEOUT_SCALE
+    while (left := server.get("/ws/status")["active_connections"]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    report.connections_left = left
     output = server.output()
     if "Traceback" in output:
         report.tracebacks = output[max(0, output.index("Traceback") - 500) :][:4_000]

@@ -45,6 +45,7 @@ class Reader:
         self._receive_buffer_bytes = receive_buffer_bytes
         self._connection: Connection | None = None
         self._heard: object | None = None  # stands for the connection that counts
+        self._away = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._do(self._run(late_s))
 
@@ -162,13 +163,14 @@ class Reader:
 
     async def _leave(self, seconds: float) -> None:
         connection, heard = self._connection, self._heard
-        if connection is None or heard is None or connection.lost is not None:
-            return
+        if self._away or connection is None or heard is None or connection.lost is not None:
+            return  # a second join at the same place would rightly be sent some things again
 
         def left(ack: dict[str, Any]) -> None:
             if heard is self._heard:
                 self.history.lost()
 
+        self._away = True
         try:
             await connection.call("leave", {"conversation_id": self.conversation_id}, left)
             await asyncio.sleep(seconds)
@@ -176,6 +178,8 @@ class Reader:
                 await self._join(connection, heard)
         except Lost:
             self.drop()
+        finally:
+            self._away = False
 
     async def _command(self, name: str) -> None:
         connection = self._connection

@@ -34,6 +34,7 @@ class Outcome:
     plan: Plan
     conversation_id: str = ""
     status: str = ""
+    took_s: float = 0.0
     violations: list[Violation] = field(default_factory=list)
     connections: int = 0
     losses: int = 0
@@ -66,6 +67,7 @@ class Run:
 
     async def go(self) -> Outcome:
         """From the start of the conversation to the comparison of what everybody has seen."""
+        began = asyncio.get_running_loop().time()
         async with AsyncExitStack() as stack:
             starter = _Starter(self.port, self.plan)
             stack.push_async_callback(starter.close)
@@ -78,6 +80,7 @@ class Run:
             histories = [starter.history, *(reader.history for reader in self.readers)]
             await self._until_all_are_there(histories, truth)
             self._judge(histories, truth)
+            self.outcome.took_s = asyncio.get_running_loop().time() - began
         return self.outcome
 
     # --- the faults
