@@ -265,6 +265,9 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
             def log_request(self, *_: Any) -> None:
                 return
 
+            def log_error(self, format: str, *args: Any) -> None:
+                logger.info(f"a request that is none: {format}", *args)  # the client's mistake, not ours
+
         host, port = listener.getsockname()[:2]
         server = make_server(host, port, app, threaded=True, request_handler=Handler, fd=listener.detach())
         with contextlib.closing(server.socket):

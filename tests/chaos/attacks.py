@@ -69,6 +69,8 @@ class Attack:
             await line.say(frames.frame(_CONNECT))
             await line.until(b'["connected"')
             for _ in range(self.rng.choice((1, 1, 3, 8, 20))):
+                if line.over:  # what would come now, nobody takes
+                    break
                 await self._packet(line, frames.hostile_text(self.rng))
             await self._alive(line)
 
@@ -87,6 +89,8 @@ class Attack:
                 await line.say(frames.frame(_CONNECT))
                 await line.until(b'["connected"')
             for _ in range(self.rng.choice((1, 1, 2, 5))):
+                if line.over:
+                    break
                 await self._bytes(line, frames.hostile_frame(self.rng))
             await self._finish(line)
 
@@ -199,9 +203,15 @@ class _Line:
         if b" 101 " not in head.partition(b"\r\n")[0]:
             raise ConnectionError(f"not upgraded: {head!r}")
 
+    @property
+    def over(self) -> bool:
+        """Whether the end of the stream has come."""
+        return self._reader.at_eof()
+
     async def say(self, content: bytes) -> None:
         self._writer.write(content)
         await self._writer.drain()
+        await asyncio.sleep(0)
 
     async def until(self, wanted: bytes) -> bool:
         """Read until this has come; False at the end of the stream."""

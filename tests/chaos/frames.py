@@ -119,7 +119,7 @@ def value_text(rng: random.Random) -> str:
 def mutated(rng: random.Random, text: str) -> bytes:
     """Bytes of the text, damaged or not."""
     content = bytearray(text.encode("utf-8", "surrogatepass"))
-    for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 5))):
+    for _ in range(rng.choice((0, 0, 0, 0, 0, 0, 1, 1, 2, 5))):
         at = rng.randint(0, len(content))
         match rng.randrange(6):
             case 0 if content:
