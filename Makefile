@@ -28,7 +28,7 @@ test-all: test test-matrix  ## all tests
 test-matrix: env-dev
 	@$(IN_VENV) python -m pytest -m matrix $(PYTEST_ARGS)
 
-chaos: env-dev  ## the long chaos suite: 1,000 runs with random faults (CHAOS_RUNS, CHAOS_SEED, CHAOS_MODES)
+chaos: env-dev  ## the long chaos suite: 1,000 runs with random faults, 100,000 hostile frames
 	@$(IN_VENV) python -m tests.chaos
 
 # Files by name: what `node --test FOLDER` means differs between Node.js 20 and 22.

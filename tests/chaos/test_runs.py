@@ -38,4 +38,4 @@ def test_random_faults() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_random_faults_in_each_mode(mode: str, log: dict[str, str]) -> None:
     """With all that was missed, and with snapshots in its place."""
-    all_is_well(mode, 40, log)
+    all_is_well(mode, 24, log)
