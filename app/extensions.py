@@ -8,6 +8,7 @@ import flask_socketio
 import socketio
 from flask import Flask
 
+from app.auth.origins import Origins
 from app.concurrency import AsyncMode
 from app.namespaces.conversations import ConversationsNamespace
 from app.namespaces.delivery import Delivery
@@ -31,12 +32,11 @@ class SocketIO(flask_socketio.SocketIO):  # type: ignore[misc]  # Flask-SocketIO
         """Bind to an application."""
         delivery = Delivery()
         self.rooms = RoomManager(delivery)
-        origins = list(settings.cors_allowed_origins)
         super().init_app(
             app,
             client_manager=self.rooms,
             async_mode=settings.async_mode,
-            cors_allowed_origins="*" if "*" in origins else origins or None,
+            cors_allowed_origins=Origins(settings.cors_allowed_origins).allowed,
             max_http_buffer_size=settings.max_frame_bytes,
             ping_interval=settings.ping_interval_s,
             ping_timeout=settings.ping_timeout_s,

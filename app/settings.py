@@ -46,7 +46,8 @@ class Settings(BaseSettings):
         "eventlet", description="how the server runs many connections at once"
     )
     cors_allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="further origins that may open sockets, separated by commas; default: this server's own"
+        (),
+        description="further origins whose pages may use this server, separated by commas; default: this server's own",
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="further host names, separated by commas, under which this server may be addressed"

@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Flask
 
 from app.auth.guard import LocalGuard
+from app.auth.origins import Origins, OtherOrigins
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
 from app.http.agui.door import agui
@@ -60,9 +61,9 @@ def wire(settings: Settings | None, version: str) -> Flask:
     app.wsgi_app = SocketDoors(app.wsgi_app, parts)  # type: ignore[method-assign]
     if not settings.websocket_compression:
         app.wsgi_app = RefuseCompression(app.wsgi_app)  # type: ignore[method-assign]
-    app.wsgi_app = LocalGuard(  # type: ignore[method-assign]
-        app.wsgi_app, settings.allowed_hosts, settings.cors_allowed_origins
-    )
+    origins = Origins(settings.cors_allowed_origins)
+    app.wsgi_app = OtherOrigins(app.wsgi_app, origins)  # type: ignore[method-assign]
+    app.wsgi_app = LocalGuard(app.wsgi_app, settings.allowed_hosts, origins)  # type: ignore[method-assign]
     return app
 
 

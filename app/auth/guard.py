@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
+from app.auth.origins import Origins
 from app.errors import ColloquyError, NotPermitted
 
 _FORWARDING = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
@@ -21,15 +21,12 @@ class LocalGuard:
     names one, and must not have been forwarded by a proxy.
 
     :param allowed_hosts: host names beside loopback's, without port.
-    :param allowed_origins: origins beside the server's own; ``*`` for all.
     """
 
-    def __init__(
-        self, app: Callable[..., Iterable[bytes]], allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
-    ) -> None:
+    def __init__(self, app: Callable[..., Iterable[bytes]], allowed_hosts: tuple[str, ...], origins: Origins) -> None:
         self._app = app
         self._hosts = _LOOPBACK | {host.lower() for host in allowed_hosts}
-        self._origins = frozenset(origin.lower().rstrip("/") for origin in allowed_origins)
+        self._origins = origins
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
@@ -44,14 +41,8 @@ class LocalGuard:
         host = str(environ.get("HTTP_HOST", "")).lower()
         if _without_port(host) not in self._hosts:
             raise NotPermitted("this server is not known under that host name (ALLOWED_HOSTS)")
-        origin = str(environ.get("HTTP_ORIGIN", "")).lower()
-        if not origin or "*" in self._origins or origin in self._origins:
-            return
-        try:
-            parts = urlsplit(origin)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or parts.netloc != host:
+        origin = str(environ.get("HTTP_ORIGIN", ""))
+        if origin and not self._origins.allowed(origin, environ):
             raise NotPermitted("that origin may not use this server (CORS_ALLOWED_ORIGINS)")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.auth.guard import LocalGuard
+from app.auth.origins import Origins
 
 
 def ask(
@@ -31,7 +32,7 @@ def ask(
         environ["HTTP_HOST"] = host
     if origin is not None:
         environ["HTTP_ORIGIN"] = origin
-    guard = LocalGuard(app, allowed_hosts, allowed_origins)
+    guard = LocalGuard(app, allowed_hosts, Origins(allowed_origins))
     body = b"".join(guard(environ, lambda status, _: statuses.append(status)))
     if reached:
         return True, {}

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from socketio.exceptions import ConnectionError as Refused
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.integration.doors.clients import TIMEOUT_S, Socket, Stalled, wait_until
 from tests.support.model_server import ModelServer
@@ -21,6 +22,7 @@ SETTINGS = {
     "IDLE_PING_S": "0.3",
     "PING_INTERVAL_S": "1",
     "PING_TIMEOUT_S": "0.5",
+    "CORS_ALLOWED_ORIGINS": "https://app.example/",
 }
 DOORS = ("/ws/stream", "/api/conversations/new/stream")
 
@@ -64,6 +66,18 @@ def test_compression(url: str) -> None:
         client.send("x" * 10_000_000)  # 10 kB on the wire
         with pytest.raises(ConnectionClosedError, match="1009"):
             client.recv(timeout=TIMEOUT_S)
+
+
+def test_pages_of_other_origins(choosy: ColloquyServer, url: str) -> None:
+    """Those of CORS_ALLOWED_ORIGINS may use every door beside the server's own pages, and no others may."""
+    for door in ("/socket.io/?EIO=4&transport=websocket", *DOORS):
+        for origin in (choosy.url, "https://App.example"):
+            with connect(url + door, proxy=None, origin=Origin(origin)):
+                pass
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(url + door, proxy=None, origin=Origin("https://evil.example")).__enter__()
+    answer = httpx.get(choosy.url + "/api/conversations", headers={"Origin": "https://app.example"}, trust_env=False)
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
 
 
 def test_a_full_house(choosy: ColloquyServer, url: str) -> None:
