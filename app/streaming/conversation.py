@@ -391,4 +391,8 @@ def new_conversation(
 
 def iso(at: datetime) -> str:
     """A time as it stands in the log: UTC, ISO 8601, milliseconds, ``Z``."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError:  # in another zone, at either end of the calendar
+        at = at.replace(tzinfo=UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

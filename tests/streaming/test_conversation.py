@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
 
 import pytest
 
@@ -16,7 +17,7 @@ from app.protocol.events import (
     Presence,
     Resync,
 )
-from app.streaming.conversation import Conversation
+from app.streaming.conversation import Conversation, iso
 from app.streaming.log import LogEntry
 from tests.streaming.fakes import RecordingTransport, a_conversation, a_reader
 from tests.streaming.simulation import Simulation
@@ -315,3 +316,16 @@ def test_the_heartbeat_tells_the_head(conversation: Conversation, transport: Rec
     (beat,) = transport.payloads(Heartbeat)
     assert (beat["epoch"], beat["offset"], beat["status"]) == (conversation.log.epoch, 1, "idle")
     assert conversation.log.offset == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "logged"),
+    [
+        ("2026-11-21T10:00:00+01:00", "2026-11-21T09:00:00.000Z"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00.000Z"),
+        ("9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.000Z"),
+    ],
+)
+def test_times_as_the_log_has_them(given: str, logged: str) -> None:
+    """Also at the ends of the calendar, where another zone's time has no name in UTC: clients ask for those, too."""
+    assert iso(datetime.fromisoformat(given)) == logged
