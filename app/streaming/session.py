@@ -97,6 +97,11 @@ class StreamingSession:
         return self._result.status if self._result else self.conversation.status
 
     @property
+    def reached(self) -> Status:
+        """The status for an answer: a session that is about to begin is initializing already."""
+        return self.status if self._opened or self._result else Status.INITIALIZING
+
+    @property
     def ended(self) -> bool:
         """True from the moment that the log holds the terminal status, so that who hears it may start the next."""
         return self._result is not None or (self._finishing and self.conversation.status in TERMINAL)

@@ -107,11 +107,13 @@ def test_a_start_that_comes_twice_is_one_run(known: bool) -> None:
     session = house.start("Why?", client_id="a", conversation_id=conversation_id)
     again = house.start("Why?", client_id="a", conversation_id=conversation_id)
     assert again is session
+    assert session.reached == "initializing"
     for each in (session, again):
         house.manager.begin(each)
     house.simulation.settle()
     house.complete(session)
     assert house.start("Why?", client_id="a", conversation_id=conversation_id) is session
+    assert session.reached == "completed"  # who asks again is told how it stands
     assert [run.request.session for run in house.runners.runs].count(session.id) == 1
     other = house.start("Why?", client_id="b", conversation_id=conversation_id)
     assert other is not session
