@@ -8,7 +8,7 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 
 from app.errors import InvalidPayload
-from app.http.reading import sentence_of
+from app.protocol.common import sentence_of
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from app.auth.identity import Principal
 from app.auth.permissions import Action, authorise
 from app.errors import ConversationUnknown, InvalidPayload
-from app.protocol.common import Filter, Position
+from app.protocol.common import Filter, Position, sentence_of
 from app.streaming.conversation import Conversation
 from app.streaming.manager import StreamingManager
 from app.streaming.view import ALL, View
@@ -31,13 +31,6 @@ class Wish:
     batch_s: float = 0.0
 
 
-def sentence_of(error: ValidationError) -> str:
-    """What is wrong, for a person; the first thing only, and never the value itself."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
-
-
 def wish_of(query: Mapping[str, str], last_event_id: str | None = None) -> Wish:
     """Read ``epoch`` and ``offset`` (or ``last_event_id``), ``since``, ``types``, ``roles``, ``agents``,
     ``changes_only`` and ``batch_ms`` from an address.
@@ -51,8 +44,7 @@ def wish_of(query: Mapping[str, str], last_event_id: str | None = None) -> Wish:
             {name: words for name in ("types", "roles", "agents") if (words := _words(query.get(name)))}
         )
         view = View(wanted if wanted != Filter() else None, changes_only=query.get("changes_only", "").lower() in _TRUE)
-        since = _time.validate_python(query["since"].replace(" ", "+")) if query.get("since") else None
-        return Wish(_position(query, last_event_id), since, view, milliseconds(query, "batch_ms") / 1000)
+        return Wish(_position(query, last_event_id), _since(query), view, milliseconds(query, "batch_ms") / 1000)
     except ValidationError as error:
         raise InvalidPayload(sentence_of(error)) from None
 
@@ -75,6 +67,14 @@ def switched_on(query: Mapping[str, str], name: str) -> bool:
 
 def _words(value: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+
+
+def _since(query: Mapping[str, str]) -> datetime | None:
+    given = query.get("since")
+    try:
+        return _time.validate_python(given.replace(" ", "+")) if given else None
+    except ValidationError as error:
+        raise InvalidPayload(f"since: {sentence_of(error)}") from None
 
 
 def _position(query: Mapping[str, str], last_event_id: str | None) -> Position | None:

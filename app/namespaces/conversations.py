@@ -35,7 +35,7 @@ from app.protocol.commands import (
     StartStream,
     StopStream,
 )
-from app.protocol.common import Status
+from app.protocol.common import sentence_of
 from app.protocol.events import Connected
 from app.streaming.manager import StreamingManager
 from app.streaming.ports import Clock
@@ -182,7 +182,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         options = ReaderOptions(acks=command.acks, batch=command.batch)
         joined = self._manager.join(sid, session.conversation.id, options=options)
         self._follow(sid, session.conversation.id)
-        ack = StartAck(**joined.model_dump(), session_id=session.id, status=Status.INITIALIZING)
+        ack = StartAck(**joined.model_dump(), session_id=session.id, status=session.reached)
         return Answer(_ok(ack), lambda: self._begin(sid, session))
 
     def _begin(self, sid: str, session: StreamingSession) -> None:
@@ -207,7 +207,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         session = self._manager.send_message(
             command.conversation_id, command.content, command.content_type, command.client_id
         )
-        ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=Status.INITIALIZING)
+        ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=session.reached)
         return Answer(_ok(ack), lambda: self._manager.begin(session))
 
     def _ping(self, sid: str, principal: Principal, command: Ping) -> Answer:
@@ -234,13 +234,7 @@ def _parse(kind: type[Command], args: tuple[Any, ...]) -> Command:
     try:
         return kind.model_validate(args[0] if args else {})
     except ValidationError as error:
-        raise InvalidPayload(_sentence(error)) from None
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+        raise InvalidPayload(sentence_of(error)) from None
 
 
 def _options(command: Join) -> ReaderOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 def whole_characters(text: str) -> str:
@@ -19,6 +19,14 @@ class Payload(BaseModel):
     """The base of everything on the wire: frozen, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+
+def sentence_of(error: ValidationError) -> str:
+    """What is wrong with a payload, for a person; the first thing only, and never the value itself."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    what = "an object is needed" if first["type"] == "model_type" else str(first["msg"])
+    return f"{where}: {what}" if where else what
 
 
 class Status(StrEnum):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from app.errors import InvalidPayload
+from app.http.body import parse
 from app.http.reading import wish_of
+from app.http.websocket import BroadcastRequest
+from app.protocol.commands import Join
 from app.protocol.common import Position
 
 
@@ -68,3 +71,13 @@ def test_nonsense_is_refused(query: dict[str, str]) -> None:
     """With a sentence that names the field and does not repeat what was sent."""
     with pytest.raises(InvalidPayload):
         wish_of(query)
+
+
+def test_what_is_wrong_is_named() -> None:
+    """The sentence is for whoever wrote the request: it names the parameter, and speaks of no class of ours."""
+    with pytest.raises(InvalidPayload, match=r"^since: "):
+        wish_of({"since": "2026-11-21T10:00:00"})
+    with pytest.raises(InvalidPayload, match=r"^an object is needed$"):
+        parse(BroadcastRequest, [])
+    with pytest.raises(InvalidPayload, match=r"^position: an object is needed$"):
+        parse(Join, {"conversation_id": "x", "position": 5})

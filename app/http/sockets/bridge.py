@@ -8,14 +8,15 @@ from pydantic import ValidationError
 
 from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, InvalidPayload, InvalidState, UnknownCommand
-from app.http.reading import sentence_of, wish_of
+from app.http.reading import wish_of
 from app.http.sockets.door import Door
 from app.protocol.commands import Ack, ControlAck, StartAck
-from app.protocol.common import Status
+from app.protocol.common import sentence_of
 from app.protocol.dialects import ACK, ERROR, SNAPSHOT
 from app.protocol.dialects.bridge import BRIDGE_COMMANDS, NEW, BridgeCommand, Control, StartConversation
 from app.protocol.events import Broadcast, Heartbeat, Resync
 from app.streaming.follower import Portion
+from app.streaming.session import StreamingSession
 
 _COMMANDS = {command.name: command for command in BRIDGE_COMMANDS}
 
@@ -62,22 +63,22 @@ class Bridge(Door):
         started = session.conversation
         if started is known:
             at = started.log.offset
-            self._ack(StartConversation.name, self._started(session.id, started.id, started.log.epoch, at))
+            self._ack(StartConversation.name, self._started(session, started.log.epoch, at))
         else:
             ack, follower = started.follow(view=self._wish.view)
-            self._ack(StartConversation.name, self._started(session.id, started.id, ack.epoch, ack.offset))
+            self._ack(StartConversation.name, self._started(session, ack.epoch, ack.offset))
             if ack.offset and ack.snapshot is not None:  # the same start was sent before
                 self.send({"type": SNAPSHOT, "data": ack.snapshot})
             self.follow(started, follower, self._show)
         manager.begin(session)
 
-    def _started(self, session_id: str, conversation_id: str, epoch: str, offset: int) -> StartAck:
+    def _started(self, session: StreamingSession, epoch: str, offset: int) -> StartAck:
         return StartAck(
-            conversation_id=conversation_id,
+            conversation_id=session.conversation.id,
             epoch=epoch,
             offset=offset,
-            session_id=session_id,
-            status=Status.INITIALIZING,
+            session_id=session.id,
+            status=session.reached,
         )
 
     def _control(self, command: Control) -> None:

@@ -83,6 +83,10 @@ class Door(Connection, ABC):
     def show_error(self, error: ColloquyError) -> None:
         """Tell of an error. The connection goes on."""
 
+    def show_refusal(self, error: ColloquyError) -> None:
+        """Tell of the error that ends this connection before it began."""
+        self.show_error(error)
+
     def beat(self) -> None:
         """HEARTBEAT_S have passed."""
 
@@ -131,8 +135,13 @@ class Door(Connection, ABC):
                     raise refusal
                 self.open()
             except ColloquyError as error:
-                self.show_error(error)
-                self.websocket.close(_CLOSES.get(type(error), CloseCode.NORMAL), error.error_code)
+                self._turn_away(error)
+                return
+            except Closed:
+                raise
+            except Exception:
+                logger.exception("a connection at %s failed", self.name)
+                self._turn_away(_FAILED)
                 return
             writer = self.parts.mode.spawn(self._write)
             while True:
@@ -147,6 +156,10 @@ class Door(Connection, ABC):
                 self._reading[0].close()
             if writer is not None:
                 writer.join()
+
+    def _turn_away(self, error: ColloquyError) -> None:
+        self.show_refusal(error)
+        self.websocket.close(_CLOSES.get(type(error), CloseCode.NORMAL), error.error_code)
 
     def tell(self, name: str, payload: dict[str, Any]) -> bool:
         message = self.notice(name, payload)

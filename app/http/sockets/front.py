@@ -27,6 +27,9 @@ from app.services import Services
 
 logger = logging.getLogger(__name__)
 
+_UPGRADE = json.dumps(
+    {"error": {"code": "upgrade_required", "message": "a WebSocket is needed at this address", "retryable": False}}
+).encode()
 _IN_QUERY = "authorization"  # query parameter, FEATURES E1; it is taken out before anybody can log it
 _RAW_ADDRESS = ("REQUEST_URI", "RAW_URI")
 
@@ -36,15 +39,17 @@ class DoorKind:
     """A door and where it stands.
 
     :param token_in_query: whether a token may stand in the address.
+    :param upgrade_only: nothing else is answered there.
     """
 
     path: str
     door: type[Door]
     token_in_query: bool = False
+    upgrade_only: bool = True
 
 
 DOORS: tuple[DoorKind, ...] = (
-    DoorKind("/api/conversations/<key>/stream", Bridge),
+    DoorKind("/api/conversations/<key>/stream", Bridge, upgrade_only=False),
     DoorKind("/ws/stream", TaskDoor),
     DoorKind("/v1/conversation/<key>/stream", MessageDoor, token_in_query=True),
 )
@@ -63,10 +68,8 @@ class SocketDoors:
         self._map = Map([Rule(kind.path, endpoint=kind, websocket=True) for kind in DOORS], strict_slashes=False)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("HTTP_UPGRADE", "").lower() != "websocket" or environ.get("REQUEST_METHOD") != "GET":
-            return self._app(environ, start_response)
         try:
-            kind, values = self._map.bind_to_environ(environ).match()
+            kind, values = self._map.bind_to_environ(environ).match(websocket=True)
         except HTTPException:
             return self._app(environ, start_response)
         query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
@@ -75,6 +78,10 @@ class SocketDoors:
             environ["QUERY_STRING"] = urlencode(query)
             for raw in _RAW_ADDRESS:
                 environ.pop(raw, None)
+        if environ.get("HTTP_UPGRADE", "").lower() != "websocket" or environ.get("REQUEST_METHOD") != "GET":
+            if not kind.upgrade_only:
+                return self._app(environ, start_response)
+            return _answer(start_response, HTTPStatus.UPGRADE_REQUIRED, "application/json", _UPGRADE)
         try:
             self._parts.connections.check_room()
             websocket = self._shake_hands(environ)

@@ -9,10 +9,9 @@ from pydantic import ValidationError
 
 from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, InvalidState, UnknownCommand
-from app.http.reading import sentence_of
 from app.http.sockets.door import Door, Show
 from app.http.sockets.task_events import TaskEvents, last_reply_of
-from app.protocol.common import Position
+from app.protocol.common import Position, sentence_of
 from app.protocol.dialects.tasks import (
     TASK_COMMANDS,
     Cancel,
@@ -141,6 +140,9 @@ class TaskDoor(Door):
 
     def show_error(self, error: ColloquyError) -> None:
         self._say(TaskError(message=error.message, details=error.error_code, recoverable=True))
+
+    def show_refusal(self, error: ColloquyError) -> None:
+        self._say(TaskError(message=error.message, details=error.error_code, recoverable=error.retryable))
 
     def idle_ping(self) -> None:
         self._say(IdlePing())

@@ -97,6 +97,42 @@ def test_somebody_elses_conversation(
     assert (4504).to_bytes(2, "big") in frames
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_failure_of_our_own_is_told(
+    parts: Services, pair: tuple[socket.socket, socket.socket], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that fails when a client comes in: an `error` first, then the goodbye; never silence."""
+
+    def fail(*_: Any) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(parts.manager, "get", fail)
+    monkeypatch.setattr(parts.clients, "conversation_of", fail)
+    environ = {**HANDSHAKE, "PATH_INFO": path, "REMOTE_ADDR": "127.0.0.1", "colloquy.socket": pair[0]}
+    SocketDoors(passed_on, parts)(environ, None)  # type: ignore[arg-type]  # nothing is answered by HTTP
+    message, frames = said(*pair)
+    assert code_of(message) == "internal"
+    assert "disk" not in str(message)
+    assert (1000).to_bytes(2, "big") in frames
+
+
+def test_what_is_no_websocket_is_told_so(parts: Services) -> None:
+    """A plain request to an address that has nothing else; a token in it stays out of the access log all the same."""
+    answers: list[tuple[str, dict[str, str]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+        answers.append((status, dict(headers)))
+
+    for path in PATHS[1:]:
+        environ = {**HANDSHAKE, "PATH_INFO": path, "QUERY_STRING": "authorization=s3cret", "REQUEST_URI": "?s3cret"}
+        del environ["HTTP_UPGRADE"]
+        body = b"".join(SocketDoors(passed_on, parts)(environ, start_response))
+        status, headers = answers.pop()
+        assert (status, headers["Upgrade"]) == ("426 Upgrade Required", "websocket")
+        assert json.loads(body)["error"]["code"] == "upgrade_required"
+        assert path.startswith("/ws") or "s3cret" not in str(environ)
+
+
 @pytest.mark.parametrize("path", ["stream", "messages"])
 def test_somebody_elses_conversation_over_http(path: str) -> None:
     """So it is over HTTP."""
