@@ -48,7 +48,8 @@ class Connection:
         connection = cls(wire, take)
         try:
             await wire.send(f"40{NAMESPACE},")
-            await asyncio.wait_for(asyncio.shield(connection._connected), ANSWER_TIMEOUT_S)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await asyncio.shield(connection._connected)
         except TimeoutError:
             await connection.close()
             raise Lost("the namespace was not connected in time") from None
@@ -76,7 +77,8 @@ class Connection:
         self._waiting[number] = (future, on_ack)
         try:
             await self.send(name, payload, number)
-            return await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await future
         except TimeoutError:
             raise Lost(f"{name} was not answered in {timeout_s} s") from None
         finally:

@@ -46,6 +46,7 @@ class Reader:
         self._connection: Connection | None = None
         self._heard: object | None = None  # stands for the connection that counts
         self._away = False
+        self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._do(self._run(late_s))
 
@@ -82,6 +83,7 @@ class Reader:
 
     async def close(self) -> None:
         """The end of it."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -102,7 +104,7 @@ class Reader:
 
     async def _run(self, late_s: float) -> None:
         await asyncio.sleep(late_s)
-        while self.refused is None:
+        while self.refused is None and not self._closed:
             self._heard = heard = object()
             try:
                 self._connection = await Connection.open(

@@ -40,7 +40,8 @@ class SseConnection:
         connection = cls(reader, writer)
         try:
             writer.write(request("GET", target, {"Host": f"127.0.0.1:{port}", **headers}))
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DIAL_TIMEOUT_S)
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
         except (OSError, EOFError) as error:
             await connection.close()
             raise Lost(f"{error!r}") from None
@@ -98,7 +99,7 @@ class SseReader(Reader):
 
     async def _run(self, late_s: float) -> None:
         await asyncio.sleep(late_s)
-        while True:
+        while not self._closed:
             self._heard = heard = object()
             connection = None
             try:

@@ -54,7 +54,7 @@ async def test_an_attack_on_nobody_is_closed(free_port: object) -> None:
 
 def test_hostile_frames() -> None:
     """A few thousand, beside a conversation that goes on."""
-    all_is_well("eventlet", 2_500)
+    all_is_well("eventlet", 2_000)
 
 
 @pytest.mark.matrix

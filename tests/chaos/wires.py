@@ -59,7 +59,8 @@ async def dial(port: int, *, receive_buffer_bytes: int = 0) -> socket.socket:
     if receive_buffer_bytes:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
     try:
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port)), DIAL_TIMEOUT_S)
+        async with asyncio.timeout(DIAL_TIMEOUT_S):  # asyncio.wait_for may lose a cancellation
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
     except OSError as error:  # refused, reset; TimeoutError is one
         close_socket(sock)
         raise Lost(f"not connected: {error!r}") from None
@@ -84,7 +85,8 @@ class WebSocketWire:
         """Connect and shake hands. :raises Lost:"""
         wire = cls(await dial(port, receive_buffer_bytes=receive_buffer_bytes))
         try:
-            await asyncio.wait_for(wire._shake_hands(port, query), DIAL_TIMEOUT_S)
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                await wire._shake_hands(port, query)
         except TimeoutError:
             wire.abort()
             raise Lost("no answer to the handshake") from None
@@ -174,7 +176,8 @@ class PollingWire:
         """Shake hands. :raises Lost:"""
         wire = cls(port)
         try:
-            wire._opened = await asyncio.wait_for(wire.receive(), DIAL_TIMEOUT_S)
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                wire._opened = await wire.receive()
         except TimeoutError:
             wire.abort()
             raise Lost("no answer to the handshake") from None
@@ -205,9 +208,8 @@ class PollingWire:
         )
         writer = None
         try:
-            reader, writer = await asyncio.wait_for(
-                asyncio.open_connection("127.0.0.1", self._port, limit=4_194_304), DIAL_TIMEOUT_S
-            )
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=4_194_304)
             self._writers.add(writer)
             writer.write(request.encode() + content)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()

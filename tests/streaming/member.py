@@ -30,6 +30,7 @@ class Member:
         self.options = options
         self.following = False
         self.attached = False
+        self.acked = 0
         self.acked_at = 0.0  # when it last acknowledged anything new, or had nothing to acknowledge
         self.history = History(sid, "c1", whole=options.view.whole)
         self.seen: list[Frame] = []  # since the last snapshot

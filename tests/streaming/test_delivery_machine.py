@@ -121,7 +121,7 @@ class DeliveryMachine(SessionMachine):
 
     def _join(self, member: Member, attach: bool, *, anew: bool = False) -> None:
         member.join(self.stage.conversation, anew=anew)
-        member.acked_at = self.stage.simulation.now
+        member.acked, member.acked_at = member.history.offset, self.stage.simulation.now
         if attach:
             self.stage.conversation.attach(member.sid)
             member.attached = True
@@ -175,8 +175,10 @@ class DeliveryMachine(SessionMachine):
 
     def _acknowledge(self, member: Member, short: int = 0) -> None:
         member.read()
-        self.stage.conversation.acknowledge(member.sid, max(0, member.history.offset - short))
-        member.acked_at = self.stage.simulation.now
+        offset = max(0, member.history.offset - short)
+        self.stage.conversation.acknowledge(member.sid, offset)
+        if offset > member.acked:  # what it has said before is nothing new
+            member.acked, member.acked_at = offset, self.stage.simulation.now
 
     @rule()
     def look_after_readers(self) -> None:
