@@ -28,7 +28,7 @@ ENV = {
     "RUNNER_RESTARTS": "20",  # a kill hits every run of its runner
     "SOCKET_SEND_BUFFER_BYTES": "8192",
     "CATCH_UP_INTERVAL_S": "0.05",
-    "PING_INTERVAL_S": "2",
+    "PING_INTERVAL_S": "1",
     "PING_TIMEOUT_S": "3",
     "HEARTBEAT_S": "1",
 }

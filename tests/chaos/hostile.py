@@ -22,7 +22,7 @@ from tests.support.server import ColloquyServer
 PARALLEL = 6
 BATCH = 120  # attacks, after which the log is looked at
 MODEL = "scripted?tokens=1000000&token_delay_ms=20"
-ENV = {"STREAM_TOKENS_PER_S": "0", "PING_INTERVAL_S": "2", "PING_TIMEOUT_S": "3", "MAX_RUNNING_SESSIONS": "2"}
+ENV = {"STREAM_TOKENS_PER_S": "0", "PING_INTERVAL_S": "1", "PING_TIMEOUT_S": "3", "MAX_RUNNING_SESSIONS": "2"}
 CONTENT = "Will you notice?"
 _WRONG = ("Traceback", " ERROR ", " CRITICAL ", "Exception happened")
 
