@@ -41,8 +41,7 @@ class LocalGuard:
         host = str(environ.get("HTTP_HOST", "")).lower()
         if _without_port(host) not in self._hosts:
             raise NotPermitted("this server is not known under that host name (ALLOWED_HOSTS)")
-        origin = str(environ.get("HTTP_ORIGIN", ""))
-        if origin and not self._origins.allowed(origin, environ):
+        if not self._origins.allowed(environ.get("HTTP_ORIGIN"), environ):
             raise NotPermitted("that origin may not use this server (CORS_ALLOWED_ORIGINS)")
 
 

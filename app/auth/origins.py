@@ -32,8 +32,10 @@ class Origins:
             return False
         return parts.scheme in ("http", "https") and parts.netloc == host.lower()
 
-    def allowed(self, origin: str, environ: Mapping[str, Any]) -> bool:
-        """Whether a page from there may ask for this."""
+    def allowed(self, origin: str | None, environ: Mapping[str, Any]) -> bool:
+        """Whether a page from there may ask for this; without an origin, no page asks."""
+        if not origin:
+            return True
         listed = "*" in self._allowed or origin.lower() in self._allowed
         return listed or self.own(origin, str(environ.get("HTTP_HOST", "")))
 

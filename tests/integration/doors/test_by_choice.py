@@ -71,13 +71,15 @@ def test_compression(url: str) -> None:
 def test_pages_of_other_origins(choosy: ColloquyServer, url: str) -> None:
     """Those of CORS_ALLOWED_ORIGINS may use every door beside the server's own pages, and no others may."""
     for door in ("/socket.io/?EIO=4&transport=websocket", *DOORS):
-        for origin in (choosy.url, "https://App.example"):
-            with connect(url + door, proxy=None, origin=Origin(origin)):
+        for origin in (None, Origin(choosy.url), Origin("https://App.example")):
+            with connect(url + door, proxy=None, origin=origin):
                 pass
         with pytest.raises(InvalidStatus, match="403"):
             connect(url + door, proxy=None, origin=Origin("https://evil.example")).__enter__()
-    answer = httpx.get(choosy.url + "/api/conversations", headers={"Origin": "https://app.example"}, trust_env=False)
-    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    for origin in (None, "https://app.example"):  # long polling from the server's own pages names none
+        for path in ("/api/conversations", "/socket.io/?EIO=4&transport=polling"):
+            answer = httpx.options(choosy.url + path, headers={"Origin": origin} if origin else {}, trust_env=False)
+            assert (answer.status_code, answer.headers.get("Access-Control-Allow-Origin")) == (200, origin)
 
 
 def test_a_full_house(choosy: ColloquyServer, url: str) -> None:
