@@ -228,7 +228,7 @@ class StreamingManager:
         if len(self._conversations) >= self.bounds.max_conversations:
             self._forget_oldest()
         conversation = new_conversation(
-            secrets.token_urlsafe(16),
+            _new_id(),
             title=_title(content),
             content_type=content_type,
             owner=owner,
@@ -453,6 +453,13 @@ class StreamingManager:
             self._concurrency.sleep(0.01)
         for conversation in self.conversations():
             conversation.dismiss()
+
+
+def _new_id() -> str:
+    """Unguessable; begins with a letter or a digit, so that no command line takes it for an option."""
+    while not (found := secrets.token_urlsafe(16))[0].isalnum():
+        pass
+    return found
 
 
 def _title(content: str) -> str:

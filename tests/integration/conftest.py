@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,19 @@ from tests.support.watcher import Watcher
 
 MODES = ("eventlet", "gevent", "threading")
 
+EVERY_MODE = {"test_control", "test_conversation", "test_processes"}
+"""Modules of which `make test` runs every mode; of the others it runs the default one, and the matrix the rest."""
+
 TEXT = "Should the bank keep its dividend after this quarter?"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the matrix what would take `make test` too long."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        mode = callspec.params.get("server") if callspec else None
+        if item.path.parent == Path(__file__).parent and mode in MODES[1:] and item.path.stem not in EVERY_MODE:
+            item.add_marker(pytest.mark.matrix)
 
 
 @pytest.fixture(scope="package")

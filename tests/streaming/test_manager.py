@@ -498,3 +498,10 @@ def test_all_logs_together_are_bounded() -> None:
     figures = house.manager.figures()
     assert figures["log_bytes"] == running.conversation.log.size_bytes <= 6_000
     assert figures["log_entries_dropped"] == ended.conversation.log.offset
+
+
+def test_ids_can_be_typed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None begins with a dash: a command line would take it for an option."""
+    drawn = iter(["-first", "_second", "third", "session"])
+    monkeypatch.setattr("app.streaming.manager.secrets.token_urlsafe", lambda _: next(drawn))
+    assert house.start().conversation.id == "third"
