@@ -245,6 +245,14 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
                 environ: dict[str, Any] = super().get_environ()
                 return environ | {_SOCKET: self.socket, _HANDLER: self}
 
+            def read_request(self, raw_requestline: str) -> Any:
+                try:
+                    return super().read_request(raw_requestline)
+                except (
+                    IndexError
+                ) as error:  # a version without a point; gevent shows a stack trace of all but ValueError
+                    raise ValueError(f"no HTTP request: {error}") from None
+
             def log_error(self, msg: str, *args: Any) -> None:
                 """A client's mistake, which is no error of ours."""
                 logger.info(msg, *args)

@@ -27,7 +27,7 @@ _KINDS = {"session": 50, "first": 12, "garbage": 14, "http": 8, "polling": 10, "
 class Attack:
     """One hostile connection. The same for the same seed and number.
 
-    :param ended: ``answered``, ``closed``, or ``deaf``: neither of them, which must not be.
+    :param ended: ``answered`` or ``closed``; or what must not be: ``deaf``, neither of them, and ``failed``, by a 500.
     """
 
     seed: int
@@ -58,6 +58,8 @@ class Attack:
             await asyncio.wait_for(ways[self.kind](port), WAIT_S)
         except TimeoutError:
             return
+        except _Failed:
+            self.ended = "failed"
         except (OSError, EOFError):
             self.ended = "closed"
 
@@ -177,6 +179,10 @@ async def _ask(port: int, method: str, query: str, content: bytes = b"") -> byte
         return await line.rest()
 
 
+class _Failed(Exception):
+    """The server has answered 500."""
+
+
 class _Line:
     """A TCP connection. :raises OSError, EOFError: when it is lost."""
 
@@ -200,6 +206,8 @@ class _Line:
         }
         await self.say(frames.request("GET", f"/socket.io/?EIO=4&transport=websocket{query}", headers))
         head = await self._reader.readuntil(b"\r\n\r\n")
+        if b" 500 " in head.partition(b"\r\n")[0]:
+            raise _Failed
         if b" 101 " not in head.partition(b"\r\n")[0]:
             raise ConnectionError(f"not upgraded: {head!r}")
 
@@ -224,7 +232,11 @@ class _Line:
         return True
 
     async def rest(self) -> bytes:
-        return await self._reader.read(-1)
+        """What comes until the end. :raises _Failed:"""
+        content = await self._reader.read(-1)
+        if b"HTTP/1.1 500" in content or b"HTTP/1.0 500" in content:
+            raise _Failed
+        return content
 
     async def end(self) -> None:
         """Send the end of the stream, and wait for the other side's."""

@@ -101,6 +101,8 @@ class _Siege:
             self._report.ended[attack.ended] = self._report.ended.get(attack.ended, 0) + 1
             if attack.ended == "deaf":
                 self._problem(f"neither answered nor closed: {attack}")
+            elif attack.ended == "failed":
+                self._problem(f"a failure of the server: {attack}")
         self._report.attacks += len(batch)
         if self._check_log(batch):
             await self._search(batch)
