@@ -96,7 +96,8 @@ async def storm(server: ColloquyServer, crowd: int) -> list[Reader]:
 async def test_a_reconnect_storm(eventlet_server: ColloquyServer) -> None:
     """All come back at once, each with its position; nobody misses anything."""
     readers = await storm(eventlet_server, 20)
-    assert all(len(reader.losses) >= 3 for reader in readers)
+    assert all(reader.losses for reader in readers)
+    assert sum(len(reader.losses) for reader in readers) >= 40
     assert sum(reader.history.recovered for reader in readers) >= 20
 
 

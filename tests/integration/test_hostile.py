@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -120,6 +121,18 @@ def test_a_flood_of_commands_is_refused_and_harms_nobody(
             answered += 1
             codes.add(json.loads(answer[answer.index("[") :])[0]["error"]["code"])
     assert codes <= {"content_empty", "limit_exceeded"}
+
+
+@pytest.mark.parametrize("line", [b"GET /socket.io/?EIO=4 HTTP/1", b"HEAD //socket.io/?EIO=", b"GET", b"\xff\xfe"])
+def test_a_request_line_that_is_cut_off_is_no_error_of_ours(server: ColloquyServer, line: bytes) -> None:
+    """Each of the three servers had one that it wrote to the log as its own failure, with or without a stack trace."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10 * TIMEOUT_SCALE) as connection:
+        connection.sendall(line)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1024):
+            continue
+    assert "Traceback" not in server.output()
+    assert " ERROR " not in server.output()
 
 
 def test_deep_json_over_http_is_refused(server: ColloquyServer) -> None:
