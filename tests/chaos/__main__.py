@@ -8,6 +8,7 @@ failure names its seed: ``CHAOS_SEED=that CHAOS_RUNS=1 CHAOS_MODES=its_mode`` ca
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from tests.chaos.campaign import MODES, SHORT_LOG, campaign, chosen_seed
@@ -15,6 +16,8 @@ from tests.chaos.hostile import barrage
 
 
 def main() -> int:
+    """Everything, one part after the other; the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers end with us
     seed = chosen_seed()
     runs = int(os.environ.get("CHAOS_RUNS", "1000"))
     modes = tuple(os.environ.get("CHAOS_MODES", ",".join(MODES)).split(","))
