@@ -14,7 +14,7 @@ from app.connections import ClientTasks, Connections
 from app.http.agui.door import agui
 from app.http.conversations import conversations
 from app.http.errors import register_errors
-from app.http.front import RefuseCompression
+from app.http.front import LogFailures, RefuseCompression
 from app.http.health import health
 from app.http.pages import add_security_headers, pages
 from app.http.protocol import protocol
@@ -64,6 +64,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     origins = Origins(settings.cors_allowed_origins)
     app.wsgi_app = OtherOrigins(app.wsgi_app, origins)  # type: ignore[method-assign]
     app.wsgi_app = LocalGuard(app.wsgi_app, settings.allowed_hosts, origins)  # type: ignore[method-assign]
+    app.wsgi_app = LogFailures(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 
