@@ -113,7 +113,7 @@ def test_half_a_handshake_and_half_a_frame(server: ColloquyServer, raw: Callable
         ({"Sec-WebSocket-Version": "8", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}, 400),
         ({"Sec-WebSocket-Version": "13"}, 400),
         ({"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "short"}, 400),
-        ({"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Connection": "close"}, 404),
+        ({"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Connection": "close"}, 426),
     ],
 )
 @pytest.mark.parametrize("path", DOORS)
