@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     conversation_linger_s: float = Field(
         600.0, ge=0, description="how long an ended conversation that nobody watches keeps its log, in seconds"
     )
+    max_checkpoint_bytes: int = Field(
+        16_777_216,
+        ge=1024,
+        description="a team's state after a turn; a larger one is not kept, and its run is resumed from the messages",
+    )
     max_log_entries: int = Field(20_000, ge=10, description="entries that one conversation's log keeps for replay")
     max_log_bytes: int = Field(4_194_304, ge=10_000, description="bytes that one conversation's log keeps for replay")
 
@@ -190,7 +195,7 @@ class Settings(BaseSettings):
                 raise ValueError("a key has ASCII characters only")
         return value or None
 
-    @field_validator("openai_base_url", "azure_openai_endpoint")
+    @field_validator("openai_base_url", "azure_openai_endpoint", "colloquy_url")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None:
@@ -215,8 +220,10 @@ class Settings(BaseSettings):
     @field_validator("on_abandoned")
     @classmethod
     def _abandoned_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            parse_on_abandoned(entry)
+        teams = [parse_on_abandoned(entry)[0] for entry in value]
+        for team in teams:
+            if teams.count(team) > 1:
+                raise ValueError(f"there are two rules for {team}")
         return value
 
     @model_validator(mode="after")
@@ -225,6 +232,13 @@ class Settings(BaseSettings):
             raise ValueError("STREAM_LOW_WATER must be below STREAM_HIGH_WATER")
         if self.max_content_bytes >= self.max_frame_bytes:
             raise ValueError("MAX_CONTENT_BYTES must be below MAX_FRAME_BYTES: content travels inside a frame")
+        if self.max_content_bytes >= self.max_history_bytes:
+            raise ValueError("MAX_CONTENT_BYTES must be below MAX_HISTORY_BYTES: content travels in a thread")
+        if self.max_log_bytes > self.max_total_log_bytes:
+            raise ValueError("MAX_LOG_BYTES must not exceed MAX_TOTAL_LOG_BYTES: one log is a part of all")
+        for most in ("unacked_window_bytes", "client_queue_bytes"):
+            if self.catch_up_batch_bytes > getattr(self, most):
+                raise ValueError(f"CATCH_UP_BATCH_BYTES must not exceed {most.upper()}: a batch has to fit into it")
         if self.ping_interval_s + self.ping_timeout_s > self.slow_client_timeout_s:
             raise ValueError("PING_INTERVAL_S and PING_TIMEOUT_S together must not exceed SLOW_CLIENT_TIMEOUT_S")
         exposed = self.host not in LOOPBACK_HOSTS

@@ -73,7 +73,7 @@ def _parts(settings: Settings, version: str) -> Services:
     supervisor = Supervisor(mode, settings.runners)
     models = ModelDirectory(settings, mode)
     teams = TeamDirectory(settings.teams, settings.abandoned_rules())
-    store = MemoryStore(settings.max_messages_per_conversation)
+    store = MemoryStore(settings.max_messages_per_conversation, settings.max_conversation_chars)
     manager = StreamingManager(
         config=StreamingConfig(
             buffer_tokens=settings.stream_buffer_tokens,

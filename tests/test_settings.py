@@ -130,6 +130,9 @@ def test_several_mistakes_are_told_at_once() -> None:
         ("local_model_slots", "17"),
         ("model_context_tokens", "100"),
         ("websocket_compression", "perhaps"),
+        ("max_checkpoint_bytes", "1000"),
+        ("colloquy_url", "nonsense"),
+        ("on_abandoned", "debate=stop:60,debate=pause:5"),
         ("teams", "no-function"),
         ("teams", "=a:b"),
     ],
@@ -145,6 +148,10 @@ def test_values_out_of_range_are_refused(name: str, value: str, monkeypatch: pyt
     [
         ({"stream_low_water": 0.8}, "STREAM_LOW_WATER"),
         ({"stream_high_water": 0.2}, "STREAM_LOW_WATER"),
+        ({"max_content_bytes": 100_000, "max_history_bytes": 90_000}, "MAX_HISTORY_BYTES"),
+        ({"max_log_bytes": 2_000_000, "max_total_log_bytes": 1_000_000}, "MAX_TOTAL_LOG_BYTES"),
+        ({"catch_up_batch_bytes": 300_000}, "UNACKED_WINDOW_BYTES"),
+        ({"catch_up_batch_bytes": 100_000, "client_queue_bytes": 70_000}, "CLIENT_QUEUE_BYTES"),
         ({"azure_openai_endpoint": "https://x.openai.azure.com"}, "AZURE_OPENAI_DEPLOYMENT"),
         (
             {"azure_openai_endpoint": "https://x.openai.azure.com", "azure_openai_deployment": "d"},

@@ -13,11 +13,11 @@ class CommandBudget:
     :param now: the monotonic clock's reading, in seconds.
     """
 
-    __slots__ = ("_level", "_per_s", "_refused", "_then")
+    __slots__ = ("_burst", "_level", "_per_s", "_refused", "_then")
 
     def __init__(self, per_s: float, now: float) -> None:
         self._per_s = per_s
-        self._level = per_s * _BURST
+        self._level = self._burst = max(1.0, per_s * _BURST)
         self._refused = 0
         self._then = now
 
@@ -25,11 +25,10 @@ class CommandBudget:
         """Whether one more may pass now."""
         if not self._per_s:
             return True
-        burst = self._per_s * _BURST
         self._level += (now - self._then) * self._per_s
         self._then = now
-        if self._level >= burst:
-            self._level, self._refused = burst, 0
+        if self._level >= self._burst:
+            self._level, self._refused = self._burst, 0
         if self._level < cost:
             self._refused += 1
             return False
@@ -39,4 +38,4 @@ class CommandBudget:
     @property
     def is_flooded(self) -> bool:
         """Its client goes on and on, though nearly everything is refused."""
-        return self._refused > self._per_s * _BURST * _PATIENCE
+        return self._refused > self._burst * _PATIENCE

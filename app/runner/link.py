@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from app.protocol.common import Payload
 from app.protocol.events import MessageDelta
+from app.runner.wire import MAX_LINE_BYTES
 
 HIGH_WATER_BYTES = 256 * 1024
 LOW_WATER_BYTES = 64 * 1024
-MAX_LINE_BYTES = 256 * 1024 * 1024
 
 
 class _Delta:

@@ -64,9 +64,15 @@ class Run:
         self._link.send_delta(self._start.session, message_id, agent, text, tokens, demo=self._demo)
 
     def checkpoint(self, state: dict[str, Any]) -> None:
-        if not self._silenced:
-            session = self._start.session
-            self._link.send(Checkpoint(session=session, state=state), session)
+        if self._silenced:
+            return
+        session = self._start.session
+        kept = Checkpoint(session=session, state=state)
+        size_bytes = len(kept.model_dump_json())
+        if size_bytes > self._start.limits.max_checkpoint_bytes:
+            log.warning("the state of session %s has %d bytes, more than MAX_CHECKPOINT_BYTES", session, size_bytes)
+            kept = Checkpoint(session=session, state={})
+        self._link.send(kept, session)
 
     def _send(self, event: Event) -> None:
         session = self._start.session

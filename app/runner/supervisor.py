@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from app.errors import RunnerLost
 from app.protocol.common import Usage
-from app.runner.wire import Control, Grant, Probe, ProviderSpec, StartRun
+from app.runner.wire import MAX_LINE_BYTES, Control, Grant, Probe, ProviderSpec, StartRun
 from app.streaming.ports import Concurrency, RunSink
 
 logger = logging.getLogger(__name__)
@@ -172,6 +172,7 @@ class RunnerProcess:
 
     def _read(self) -> None:
         rest: list[bytes] = []  # of a line whose end has not come; a whole message may be megabytes long
+        size_bytes = 0
         try:
             while True:
                 piece = self._socket.recv(_RECEIVE_BYTES)
@@ -179,10 +180,13 @@ class RunnerProcess:
                     break
                 first, *lines = piece.split(b"\n")
                 rest.append(first)
+                size_bytes += len(first)
                 if lines:
                     for line in (b"".join(rest), *lines[:-1]):
                         self._take(_parsed(line))
-                    rest = [lines[-1]]
+                    rest, size_bytes = [lines[-1]], len(lines[-1])
+                elif size_bytes > MAX_LINE_BYTES:
+                    raise ValueError("a line without end")
         except OSError:
             pass  # the same as the end
         except (ValueError, KeyError, TypeError):

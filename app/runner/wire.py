@@ -18,6 +18,9 @@ from pydantic import Field, TypeAdapter
 from app.protocol.commands import RunOptions
 from app.protocol.common import AgentCard, ContentType, Payload, Usage
 
+MAX_LINE_BYTES = 256 * 1024 * 1024
+"""A longer line ends the link, whichever side sends it: a whole message may be long, what never ends is nonsense."""
+
 
 class ProviderSpec(Payload):
     """One model that may answer, in order of preference. ``api_key`` never leaves the two processes."""
@@ -73,6 +76,7 @@ class Limits(Payload):
     word_delay_ms: float = 20.0
     demo_tokens_per_s: float = 25.0
     max_turns: int = 3
+    max_checkpoint_bytes: int = 16_777_216
 
 
 class StartRun(Payload):
@@ -145,7 +149,7 @@ class RunEvent(Payload):
 
 
 class Checkpoint(Payload):
-    """The run's state at a turn's end: resume from here. ``transcript_length`` messages had been finished."""
+    """The run's state at a turn's end: resume from here. Empty: it grew too large, resume from the messages."""
 
     op: Literal["checkpoint"] = "checkpoint"
     session: str

@@ -13,11 +13,15 @@ from app.store.base import ConversationRecord
 class MemoryStore:
     """Implements :class:`app.store.base.ConversationStore`.
 
-    Bounded from outside: the manager deletes conversations, and each keeps ``max_messages`` messages.
+    Bounded from outside: the manager deletes conversations. Each keeps its newest messages, and always the last one.
+
+    :param max_messages: of one conversation.
+    :param max_chars: their text.
     """
 
-    def __init__(self, max_messages: int = 500) -> None:
+    def __init__(self, max_messages: int = 500, max_chars: int = 8_000_000) -> None:
         self.max_messages = max_messages
+        self.max_chars = max_chars
         self._records: dict[str, ConversationRecord] = {}
         self._messages: dict[str, dict[str, MessageView]] = {}
         self._checkpoints: dict[str, dict[str, Any]] = {}
@@ -41,8 +45,9 @@ class MemoryStore:
         with self._lock:
             messages = self._messages.setdefault(conversation_id, {})
             messages[message.message_id] = message
-            while len(messages) > self.max_messages:
-                del messages[next(iter(messages))]
+            chars = sum(len(each.content) for each in messages.values())
+            while len(messages) > self.max_messages or (chars > self.max_chars and len(messages) > 1):
+                chars -= len(messages.pop(next(iter(messages))).content)
 
     def messages(self, conversation_id: str) -> list[MessageView]:
         with self._lock:

@@ -156,6 +156,11 @@ class ConversationFold:
         message = self._messages.get(message_id)
         return 0 if message is None or message.fields["state"] == "open" else len(message.text)
 
+    @property
+    def text_chars(self) -> int:
+        """Characters of its finished messages."""
+        return self._finished_chars
+
     def open_messages(self) -> list[MessageView]:
         """Messages whose deltas still come, oldest first."""
         return [message.view() for message in self._messages.values() if message.fields["state"] == "open"]

@@ -9,7 +9,8 @@ from app.protocol.common import Usage
 from app.protocol.events import AgentMessage, ConversationComplete, MessageDelta, MessageReset, MessageStart
 from app.runner.wire import StartRun, TranscriptMessage
 
-_MAX_TRANSCRIPT = 500  # finished messages that a run is resumed with
+_MAX_TRANSCRIPT = 500  # finished messages that a run is resumed with …
+_MAX_TRANSCRIPT_CHARS = 8_000_000  # … and their text; the last one always
 
 
 class RunHistory:
@@ -25,7 +26,8 @@ class RunHistory:
         self.outcome: Usage | None = None
         self.longest_open = 0  # characters of the longest open message
         self._lengths: dict[str, int] = {}
-        self._finished: deque[TranscriptMessage] = deque(maxlen=_MAX_TRANSCRIPT)
+        self._finished: deque[TranscriptMessage] = deque()
+        self._finished_chars = 0
 
     def note(self, name: str, payload: dict[str, Any]) -> None:
         """Take one event, before it is buffered."""
@@ -39,10 +41,17 @@ class RunHistory:
             self._close(payload["message_id"])
         elif name == AgentMessage.name:
             self._close(payload["message_id"])
-            said = TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"])
-            self._finished.append(said)
+            self._keep(TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"]))
         elif name == ConversationComplete.name:
             self.outcome = Usage(**payload["usage"])
+
+    def _keep(self, said: TranscriptMessage) -> None:
+        self._finished.append(said)
+        self._finished_chars += len(said.content)
+        while len(self._finished) > _MAX_TRANSCRIPT or (
+            self._finished_chars > _MAX_TRANSCRIPT_CHARS and len(self._finished) > 1
+        ):
+            self._finished_chars -= len(self._finished.popleft().content)
 
     def _close(self, message_id: str) -> None:
         self.open_messages.pop(message_id, None)
@@ -53,6 +62,7 @@ class RunHistory:
         """The order that makes another runner go on: from the last checkpoint, or from the transcript so far."""
         finished = tuple(self._finished)
         self._finished.clear()
+        self._finished_chars = 0
         said = [] if run.resumed else [TranscriptMessage(agent="user", role="user", content=run.content)]
         return run.model_copy(
             update={

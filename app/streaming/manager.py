@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from app.errors import (
     ColloquyError,
@@ -101,9 +102,10 @@ class StreamingManager:
         self._record = record
         self._conversations: dict[str, Conversation] = {}
         self._sessions: dict[str, StreamingSession] = {}  # conversation id → its latest session
-        self._taken: TakenRequests[StreamingSession] = TakenRequests()
+        self._taken: TakenRequests[StreamingSession] = TakenRequests(bounds.max_conversations)
         self._lock = threading.Lock()  # guards the three above; nothing is emitted while it is held
         self._closing = False
+        self.checkpoints_refused = 0
         self._last_heartbeat = clock.monotonic()
 
     # --- starting -----------------------------------------------------------------------------------------------------
@@ -173,12 +175,16 @@ class StreamingManager:
                 clock=self._clock,
                 max_restarts=self.bounds.runner_restarts,
                 max_message_chars=self.bounds.max_message_chars,
-                save_checkpoint=self._archive.save_checkpoint,
+                save_checkpoint=self._save_checkpoint,
             )
             self._conversations[conversation.id] = conversation
             self._sessions[conversation.id] = session
             self._taken.put(owner, conversation_id, client_id, session)
         return session
+
+    def _save_checkpoint(self, conversation_id: str, state: dict[str, Any]) -> None:
+        self.checkpoints_refused += not state  # the runner found it too large
+        self._archive.save_checkpoint(conversation_id, state)
 
     def begin(self, session: StreamingSession) -> None:
         """Log the session's beginning and start its run in the background, after the ack was sent; once is enough."""
@@ -245,16 +251,20 @@ class StreamingManager:
         return conversation
 
     def _forget_oldest(self) -> None:
-        for conversation in self._conversations.values():
-            session = self._sessions.get(conversation.id)
-            if not conversation.watchers and (session is None or session.ended):
-                del self._conversations[conversation.id]
-                self._sessions.pop(conversation.id, None)
-                self._archive.delete(conversation.id)
-                self._taken.forget(session)
-                conversation.dismiss()
-                return
-        raise LimitExceeded(f"{self.bounds.max_conversations} conversations are running or watched; try again later")
+        oldest = next((each for each in self._conversations.values() if self._may_go(each)), None)
+        if oldest is None:
+            raise LimitExceeded(
+                f"{self.bounds.max_conversations} conversations are running or watched; try again later"
+            )
+        del self._conversations[oldest.id]
+        self._sessions.pop(oldest.id, None)
+        self._archive.delete(oldest.id)
+        self._taken.forget(lambda session: session.conversation is oldest)
+        oldest.dismiss()
+
+    def _may_go(self, conversation: Conversation) -> bool:
+        session = self._sessions.get(conversation.id)
+        return not conversation.watchers and (session is None or session.ended)
 
     # --- finding ------------------------------------------------------------------------------------------------------
 
@@ -396,6 +406,9 @@ class StreamingManager:
             "log_bytes": sum(each.log.size_bytes for each in conversations),
             "log_entries": sum(len(each.log) for each in conversations),
             "log_entries_dropped": sum(each.log.dropped_entries for each in conversations),
+            "conversations": len(conversations),
+            "text_chars": sum(each.fold.text_chars for each in conversations),
+            "checkpoints_refused": self.checkpoints_refused,
             "readers": sum(each.watchers for each in conversations),
             "readers_lagging": sum(each.readers.lagging() for each in conversations),
             "readers_lagged": sum(each.readers.lagged for each in conversations),

@@ -28,6 +28,9 @@ DELIVERY_FIGURES: dict[str, str] = {
     "log_bytes": "size of all logs, roughly; bounded by `MAX_TOTAL_LOG_BYTES`",
     "log_entries": "entries that all logs keep for replay",
     "log_entries_dropped": "entries that logs no longer keep: who still lacks one gets a snapshot",
+    "conversations": "conversations in memory; bounded by `MAX_CONVERSATIONS`",
+    "text_chars": "text of their messages, of each at most `MAX_CONVERSATION_CHARS`",
+    "checkpoints_refused": "states of teams that were larger than `MAX_CHECKPOINT_BYTES`",
     "readers": "readers of conversations, through whatever door",
     "readers_lagging": "Socket.IO readers that are behind, and catch up from the log",
     "readers_lagged": "how often a Socket.IO reader fell behind",
@@ -62,6 +65,8 @@ class SessionMetrics:
         self.frames += frames
         self._latencies_s.append(latency_s)
         self._recent.append((now, tokens))
+        while self._recent[0][0] < now - _WINDOW_S:
+            self._recent.popleft()
 
     def tokens_per_s(self, now: float) -> float:
         """Delivery rate over the last 10 seconds."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
-
-_MOST = 1000
 
 Result = TypeVar("Result")
 
@@ -16,7 +15,7 @@ class TakenRequests(Generic[Result]):
     :param most: how many; the oldest is forgotten first.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
+    def __init__(self, most: int = 1000) -> None:
         self._most = most
         self._results: OrderedDict[tuple[str, str | None, str], Result] = OrderedDict()
 
@@ -31,7 +30,7 @@ class TakenRequests(Generic[Result]):
             if len(self._results) > self._most:
                 self._results.popitem(last=False)
 
-    def forget(self, result: Result | None) -> None:
-        """Remember nothing that led to this."""
-        for key in [key for key, kept in self._results.items() if kept is result]:
+    def forget(self, gone: Callable[[Result], bool]) -> None:
+        """Remember nothing that led to what is gone."""
+        for key in [key for key, result in self._results.items() if gone(result)]:
             del self._results[key]

@@ -12,6 +12,12 @@ def test_twice_a_seconds_worth_passes_at_once_and_then_so_many_in_a_second() -> 
     assert sum(budget.take(0.5) for _ in range(50)) == 5
 
 
+def test_less_than_one_in_a_second_is_possible() -> None:
+    """One command every ten seconds, the first at once."""
+    budget = CommandBudget(0.1, 0.0)
+    assert [budget.take(now) for now in (0.0, 0.0, 9.0, 10.0)] == [True, False, False, True]
+
+
 def test_zero_is_unlimited() -> None:
     """As the setting says."""
     budget = CommandBudget(0, 0.0)

@@ -221,6 +221,14 @@ async def test_another_process_goes_on_from_the_checkpoint(model: ModelServer) -
         assert "word30" in asked
 
 
+async def test_a_state_that_is_too_large_is_not_kept(model: ModelServer, runner: RunnerProcess) -> None:
+    """An empty one comes in its place: whoever resumes begins with the messages."""
+    limits = Limits(max_checkpoint_bytes=100)
+    runner.say(start_run(provider(model.url, SHORT)).model_copy(update={"limits": limits}))
+    assert (await runner.ended()).outcome == "completed"
+    assert [checkpoint.state for checkpoint in runner.checkpoints()] == [{}] * len(AGENTS)
+
+
 async def test_the_next_user_turn_knows_the_history(model: ModelServer, runner: RunnerProcess) -> None:
     """A checkpoint with new content is another user turn: the first agent begins, with all that was said before."""
     runner.say(start_run(provider(model.url, SHORT), content="My first question."))

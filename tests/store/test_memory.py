@@ -79,6 +79,18 @@ def test_messages_are_bounded(store: MemoryStore) -> None:
     assert [each.message_id for each in store.messages("c1")] == ["7", "8", "9"]
 
 
+def test_their_text_is_bounded_too() -> None:
+    """The oldest go, also when one grows that is there already; the last one is always kept."""
+    store = MemoryStore(max_messages=3, max_chars=10)
+    for number in range(3):
+        store.add_message("c1", a_message(str(number), "five5"))
+    assert [each.message_id for each in store.messages("c1")] == ["1", "2"]
+    store.add_message("c1", a_message("2", "sixsix"))
+    assert [each.message_id for each in store.messages("c1")] == ["2"]
+    store.add_message("c1", a_message("3", "much longer than ten"))
+    assert [each.message_id for each in store.messages("c1")] == ["3"]
+
+
 def test_only_the_newest_checkpoint_counts(store: MemoryStore) -> None:
     """Of each conversation."""
     assert store.checkpoint("c1") is None

@@ -482,6 +482,29 @@ def test_defaults_of_the_bounds_are_the_settings() -> None:
         assert Settings.model_fields[name].default == figure, name
 
 
+def test_nothing_of_a_forgotten_conversation_is_kept() -> None:
+    """Not even what earlier sessions were asked for: the request of one that is sent again starts a new one."""
+    house = House(max_conversations=1)
+    first = house.run(client_id="a")
+    house.complete(first)
+    house.complete(house.run(conversation_id=first.conversation.id, client_id="b"))
+    house.complete(house.run())
+    again = house.start(client_id="a")
+    assert (again.id, again.conversation.id) != (first.id, first.conversation.id)
+    assert house.manager.get(again.conversation.id) is again.conversation
+
+
+def test_states_of_teams_that_are_too_large_are_counted(house: House) -> None:
+    """The runner sends an empty one; the next turn begins with the messages."""
+    session = house.run()
+    house.runners.last.checkpoint({"turn": 1})
+    house.runners.last.checkpoint({})
+    house.complete(session)
+    house.run(conversation_id=session.conversation.id)
+    assert not house.runners.last.request.checkpoint
+    assert house.manager.figures()["checkpoints_refused"] == 1
+
+
 def test_all_logs_together_are_bounded() -> None:
     """Logs of ended, unwatched conversations go first; who lacks something gets a snapshot."""
     house = House(max_total_log_bytes=6_000)

@@ -28,6 +28,14 @@ def test_delivery_rate_looks_ten_seconds_back() -> None:
     assert metrics.tokens_per_s(200) == 0
 
 
+def test_a_rate_keeps_nothing_older_than_its_window() -> None:
+    """What thousands of ended sessions hold is small."""
+    metrics = SessionMetrics(started_at=0)
+    for second in range(100):
+        metrics.delivered(1, 1, 0.0, second)
+    assert len(metrics._recent) == 11
+
+
 def test_latencies_are_those_of_the_last_frames() -> None:
     """In milliseconds; old ones are forgotten, so memory stays flat."""
     metrics = SessionMetrics(started_at=0)

@@ -20,5 +20,5 @@ def test_it_is_bounded_and_forgets() -> None:
     for name in "abc":
         taken.put("local", None, name, name)
     assert [taken.get("local", None, name) for name in "abc"] == [None, "b", "c"]
-    taken.forget(taken.get("local", None, "b"))
-    assert taken.get("local", None, "b") is None
+    taken.forget(lambda result: result == "b")
+    assert [taken.get("local", None, name) for name in "bc"] == [None, "c"]
