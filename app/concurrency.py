@@ -212,10 +212,13 @@ def end_without_response(environ: dict[str, Any]) -> list[bytes]:
     return []
 
 
-def serve(mode: str, listener: socket.socket, app: Any) -> None:
+def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> None:
     """Serve a WSGI application on a listening socket until the process ends.
 
-    It finds each request's connection by :func:`socket_of`.
+    It finds each request's connection by :func:`socket_of`, and may lift its limit of silence.
+
+    :param silence_s: a connection that says nothing for so long, where a request or more of one is due, is closed. So
+        it is with one that takes nothing of an answer.
     """
     gc.collect()
     gc.freeze()  # what exists now lives as long as the process: keep it out of every later collection
@@ -236,11 +239,24 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
                 finally:
                     self.rfile.close()  # left open, with the whole connection, where the last flush has failed
 
-        eventlet.wsgi.server(listener, app, log_output=False, max_size=_MAX_CONNECTIONS, debug=False, protocol=Protocol)
+        eventlet.wsgi.server(
+            listener,
+            app,
+            log_output=False,
+            max_size=_MAX_CONNECTIONS,
+            debug=False,
+            protocol=Protocol,
+            keepalive=silence_s,
+            socket_timeout=silence_s,
+        )
     elif mode == "gevent":
         from gevent.pywsgi import WSGIHandler, WSGIServer
 
         class GeventHandler(WSGIHandler):  # type: ignore[misc]  # gevent's types are not complete
+            def handle_one_request(self) -> Any:
+                self.socket.settimeout(silence_s)
+                return super().handle_one_request()
+
             def get_environ(self) -> dict[str, Any]:
                 environ: dict[str, Any] = super().get_environ()
                 return environ | {_SOCKET: self.socket, _HANDLER: self}
@@ -248,9 +264,8 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
             def read_request(self, raw_requestline: str) -> Any:
                 try:
                     return super().read_request(raw_requestline)
-                except (
-                    IndexError
-                ) as error:  # a version without a point; gevent shows a stack trace of all but ValueError
+                except (IndexError, TimeoutError) as error:
+                    # a version without a point, or half a head; gevent shows a stack trace of all but ValueError
                     raise ValueError(f"no HTTP request: {error}") from None
 
             def log_error(self, msg: str, *args: Any) -> None:
@@ -262,6 +277,8 @@ def serve(mode: str, listener: socket.socket, app: Any) -> None:
         from werkzeug.serving import WSGIRequestHandler, make_server
 
         class Handler(WSGIRequestHandler):
+            timeout = silence_s
+
             def make_environ(self) -> Any:
                 return super().make_environ() | {_SOCKET: self.connection}
 

@@ -57,7 +57,7 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
     parts.start()
     _end_on_signals(parts)
     _say(parts, *listener.getsockname()[:2])
-    serve(mode, listener, app)
+    serve(mode, listener, app, silence_s=settings.http_silence_s)
     return 0
 
 

@@ -126,6 +126,11 @@ class Settings(BaseSettings):
     )
     ping_interval_s: float = Field(20.0, gt=0, description="interval of Engine.IO's pings, in seconds")
     ping_timeout_s: float = Field(10.0, gt=0, description="a client that does not answer one in this time is gone")
+    http_silence_s: float = Field(
+        75.0,
+        gt=0,
+        description="an HTTP connection without a whole request is closed after so long, in seconds",
+    )
     idle_ping_s: float = Field(
         300.0, gt=0, description="a plain WebSocket client that has said nothing for so long is pinged, in seconds"
     )

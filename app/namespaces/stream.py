@@ -40,6 +40,7 @@ class Stream:
         if not isinstance(self._raw, ssl.SSLSocket):
             self.send_now = self._raw.send if self._raw is not self._green else self._send_at_once
         with contextlib.suppress(OSError):  # it may be gone already; its reader finds that out
+            self._green.settimeout(None)  # HTTP's; who says or takes nothing here is for others to judge
             self._raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if send_buffer_bytes:
                 self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)

@@ -22,6 +22,7 @@ SETTINGS = {
     "PING_TIMEOUT_S": "1.5",
     "SOCKET_SEND_BUFFER_BYTES": "8192",
     "MAX_COMMANDS_PER_S": "10",
+    "HTTP_SILENCE_S": "2",
 }
 
 
@@ -33,6 +34,7 @@ EVERY_MODE = {
     "test_resume_by_position",
     "test_resume_in_mid_sentence",
     "test_hostile_frames",
+    "test_connections_that_ask_nothing_are_closed",
     "test_stalled_readers_are_cut_off_and_nobody_else_waits",
 }
 """What depends on the async mode; the other tests run in the default mode, and in all with the marker ``matrix``."""
