@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -17,6 +18,8 @@ from app.services import Services
 from app.settings import Settings, SettingsError, load_settings
 
 logger = logging.getLogger("colloquy")
+
+_OTHER_FILES = 200  # runners, logs, requests, and what comes to be refused
 
 
 def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None = None) -> int:
@@ -54,11 +57,32 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
         parts = app.extensions["colloquy"]
         if parts.sockets.error is not None:
             mode = "threading" if mode == "gevent" else mode
+    limit = allow_descriptors(settings.max_connections + _OTHER_FILES)
+    if limit is not None:
+        logger.warning(
+            "the system allows %d open files, too few for MAX_CONNECTIONS=%d", limit, settings.max_connections
+        )
     parts.start()
     _end_on_signals(parts)
     _say(parts, *listener.getsockname()[:2])
     serve(mode, listener, app, silence_s=settings.http_silence_s)
     return 0
+
+
+def allow_descriptors(wanted: int) -> int | None:
+    """Raise this process's limit of open files, each connection being one, as far as the system lets us.
+
+    :returns: the limit, where it stays below ``wanted``; else None.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return None
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (OSError, ValueError):
+        most = soft
+    return most if most < wanted else None
 
 
 def _say(parts: Services, host: str, port: int) -> None:
