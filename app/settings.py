@@ -210,7 +210,7 @@ class Settings(BaseSettings):
             except ValueError:
                 good = False
             if not good:
-                raise ValueError("an address like http://127.0.0.1:11434/v1 is needed")
+                raise ValueError("an address that begins with http:// or https:// is needed")
         return value
 
     @field_validator("teams")

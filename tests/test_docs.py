@@ -85,3 +85,45 @@ def test_links_inside_the_protocol_lead_somewhere() -> None:
         for title in re.findall(r"^#+ (.*)$", PROTOCOL, re.MULTILINE)
     }
     assert set(re.findall(r"\]\(#([\w-]+)\)", PROTOCOL)) <= headings
+
+
+# --- all documents ----------------------------------------------------------------------------------------------------
+
+ROOT = DOCS.parent
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+
+
+def anchors_of(document: Path) -> set[str]:
+    """The anchors of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", each)).lower() for each in headings]
+    return {each.strip().replace(" ", "-") for each in plain}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Files and chapters of our own; other people's pages are their affair."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        goal = (document.parent / path).resolve() if path else document
+        assert goal.exists(), target
+        assert not anchor or anchor in anchors_of(goal) or f'name="{anchor}"' in goal.read_text(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_is_named_is_there(document: Path) -> None:
+    """Modules and folders of this project, as `app/…`, `tests/…`, `tools/…` or `docs/…`."""
+    named = re.findall(r"`((?:app|tests|tools|docs|static)/[\w./-]*)`", document.read_text())
+    assert not [each for each in named if not (ROOT / each).exists()]
+
+
+def test_every_bound_stands_among_the_limits() -> None:
+    """Each setting that bounds something, and no setting that does not exist."""
+    limits = OPERATIONS.partition("\n## Limits\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([A-Z][A-Z_]+)`", limits))
+    known = {name for name, _, _ in describe_settings()}
+    assert not [name for name in known if name.startswith("MAX_") and name not in named]
+    assert not named - known

@@ -50,7 +50,9 @@ class Check:
 @url_option
 @json_option
 def doctor(url: str, as_json: bool) -> None:
-    """Look at everything that Colloquy needs: each thing ok, warn or fail, with the command that mends it.
+    """Look at everything that Colloquy needs.
+
+    Each thing is ok, warn or fail, with the command that mends it.
 
     Exits with 1 when something fails.
     """

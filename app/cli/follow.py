@@ -90,7 +90,10 @@ def tail(
     as_json: bool,
     colour: bool | None,
 ) -> None:
-    """Follow a conversation: what was said so far, then every token, until the run ends."""
+    """Follow a conversation.
+
+    What was said so far, then every token, until the run ends.
+    """
     screen = JsonLines() if as_json else Screen(colour)
     wanted = Filter(types=types, roles=roles, agents=agents) if types or roles or agents else None
     with _client(url, screen) as client:
@@ -151,7 +154,10 @@ def start(
     as_json: bool,
     colour: bool | None,
 ) -> None:
-    """Start a conversation about CONTENT (-: from standard input) and follow it to its end."""
+    """Start a conversation and follow it to its end.
+
+    CONTENT is what it is about; -: read it from standard input.
+    """
     screen = JsonLines() if as_json else Screen(colour)
     if content == "-":
         content = sys.stdin.read()

@@ -124,7 +124,8 @@ class Screen:
             )
         uptime = figures["uptime_s"]
         lines = [
-            f"conversation {figures['conversation_id']} · {figures['status']} · {figures['title']!r}",
+            f"conversation {figures['conversation_id']} · {figures['status']}"
+            + (f" · {figures['title']!r}" if figures["title"] else ""),  # a reader that begins late is not told it
             f"messages {figures['messages']}, omitted {figures['omitted_messages']}"
             f" · tokens received {figures['tokens']} · errors {figures['errors']}",
             f"connection {figures['connection']}"

@@ -406,7 +406,6 @@ class StreamingManager:
             "log_bytes": sum(each.log.size_bytes for each in conversations),
             "log_entries": sum(len(each.log) for each in conversations),
             "log_entries_dropped": sum(each.log.dropped_entries for each in conversations),
-            "conversations": len(conversations),
             "text_chars": sum(each.fold.text_chars for each in conversations),
             "checkpoints_refused": self.checkpoints_refused,
             "readers": sum(each.watchers for each in conversations),
