@@ -132,9 +132,12 @@ class MergedBody(httpx2.AsyncByteStream):
             if not (exchange.aborted or exchange.error):
                 raise
         finally:
-            with suppress(httpx2.HTTPError, OSError):
-                await self._inner.aclose()
-            self._finish()
+            exchange.closing = True
+            try:
+                with suppress(httpx2.HTTPError, OSError):
+                    await self._inner.aclose()
+            finally:
+                self._finish()
 
     def _accept(self, events: list[SseEvent]) -> None:
         exchange = self._exchange

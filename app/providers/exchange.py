@@ -29,6 +29,7 @@ class Exchange:
     error: ModelError | None = None
     aborted: bool = False
     task: asyncio.Task[Any] | None = None
+    closing: bool = False  # its task is on the way out, and must come to its end
     heard_at: float = field(default_factory=time.monotonic)
     progressed_at: float = field(default_factory=time.monotonic)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,4 +76,8 @@ class Exchange:
     def _cancel(self) -> None:
         if self.task is not None and not self.task.done():
             # Not at once: a task that is cancelled before its first step never comes to its own clean-up.
-            self.task.get_loop().call_soon(self.task.cancel)
+            self.task.get_loop().call_soon(self._cancel_task, self.task)
+
+    def _cancel_task(self, task: asyncio.Task[Any]) -> None:
+        if not self.closing:  # else the connection would stay open, and nobody would hear of its end
+            task.cancel()

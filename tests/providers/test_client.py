@@ -224,6 +224,29 @@ async def test_abort_closes_what_is_open(parts: list[bytes]) -> None:
     assert caller.run.network.active_streams == 0
 
 
+async def test_abort_while_the_gate_is_closed_comes_to_its_end() -> None:
+    """The reader hears of the abort at the gate and closes its connection; it was cancelled in the middle of that, then
+    nobody heard of its end, and the stop was never answered."""
+
+    class SlowToClose(Body):
+        async def aclose(self) -> None:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            self.closed = True
+
+    body = SlowToClose([*sse("a", "b", "c", "d", finish=None, done=False), None])
+    caller = Caller(Script(body), allowed=1)
+    task = asyncio.create_task(caller.stream())
+    await until(lambda: body.taken >= 1 and not caller.run.gate.is_open)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await caller.run.abort_all()
+    assert body.closed
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_cancelling_the_caller_closes_its_request() -> None:
     """As a team does whose task is cancelled."""
     body = Body([None])
