@@ -84,7 +84,7 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
         if len(self.sockets) >= self.max_connections + _SPARE:
             self.delivery.connections_refused += 1
             return {
-                "status": "503 SERVICE UNAVAILABLE",
+                "status": "429 TOO MANY REQUESTS",
                 "headers": [("Content-Type", "application/json"), ("Retry-After", "10")],
                 "response": encode({"code": "limit_exceeded", "message": "too many connections"}),
             }

@@ -89,8 +89,7 @@ class SocketDoors:
             return _answer(start_response, refused.status, "text/plain; charset=utf-8", refused.body)
         except ColloquyError as error:
             body = json.dumps({"error": error.to_payload()}).encode()
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-            return _answer(start_response, status, "application/json", body)
+            return _answer(start_response, HTTPStatus(error.http_status), "application/json", body)
         except Closed:
             return end_without_response(environ)
         self._serve(kind, websocket, environ, bearer_token(environ, in_query), query, values.get("key", ""))

@@ -87,7 +87,7 @@ def test_a_full_house(choosy: ColloquyServer, url: str) -> None:
     with connect(url + "/ws/stream", proxy=None), connect(url + DOORS[1], proxy=None), Watcher(choosy.url):
         headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
         answer = httpx.get(choosy.url + "/ws/stream", headers=headers, trust_env=False)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "limit_exceeded")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "limit_exceeded")
         assert choosy.get("/api/websocket/status")["doors"]["refused"] == 1
         late = Watcher(choosy.url)
         with pytest.raises(Refused, match="failed to connect"):
