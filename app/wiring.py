@@ -28,8 +28,9 @@ from app.services import Services
 from app.settings import Settings, load_settings
 from app.store.memory import MemoryStore
 from app.store.recorder import Recorder
+from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
-from app.streaming.manager import Bounds, StreamingManager
+from app.streaming.manager import StreamingManager
 from app.teams.directory import TeamDirectory
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Creates, finds, lists, times out and cleans up conversations and their sessions."""
+"""Creates, finds, steers and forgets conversations and their sessions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,52 +20,23 @@ from app.errors import (
     InvalidState,
     LimitExceeded,
     RunError,
-    SessionTimeout,
 )
 from app.protocol.commands import ControlAck, JoinAck, RunOptions, StopAck
-from app.protocol.common import ContentType, Position, Status
+from app.protocol.common import ContentType, Position
 from app.runner.wire import Limits, StartRun, TranscriptMessage
+from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import EVERYTHING, Conversation, Recorder, new_conversation
+from app.streaming.housekeeping import Housekeeping
 from app.streaming.log import ConversationLog
 from app.streaming.ports import Archive, Clock, Concurrency, Models, Runners, Teams, Transport
-from app.streaming.readers import CatchUp, ReaderOptions
+from app.streaming.readers import ReaderOptions
 from app.streaming.session import StreamingSession
-from app.streaming.states import RUNNING
 from app.streaming.taken import TakenRequests
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What one process takes on at most. Units as in the names; see the settings of the same names."""
-
-    max_content_bytes: int = 65_536
-    max_running_sessions: int = 200
-    max_conversations: int = 1000
-    max_messages_per_conversation: int = 500
-    max_message_chars: int = 67_108_864
-    max_conversation_chars: int = 8_000_000
-    max_log_entries: int = 20_000
-    max_log_bytes: int = 4_194_304
-    max_total_log_bytes: int = 536_870_912
-    conversation_linger_s: float = 600.0
-    pause_timeout_s: float = 3600.0
-    runner_restarts: int = 2
-    catch_up_batch_bytes: int = 65_536
-    catch_up_interval_s: float = 0.25
-    unacked_window_bytes: int = 262_144
-    slow_client_timeout_s: float = 30.0
-
-    @property
-    def catch_up(self) -> CatchUp:
-        """How readers that lag are served."""
-        return CatchUp(
-            self.catch_up_batch_bytes, self.catch_up_interval_s, self.unacked_window_bytes, self.slow_client_timeout_s
-        )
 
 
 class StreamingManager:
@@ -106,7 +77,9 @@ class StreamingManager:
         self._lock = threading.Lock()  # guards the three above; nothing is emitted while it is held
         self._closing = False
         self.checkpoints_refused = 0
-        self._last_heartbeat = clock.monotonic()
+        self._housekeeping = Housekeeping(
+            config, bounds, concurrency, clock, conversations=self.conversations, sessions=self.sessions
+        )
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
@@ -370,34 +343,8 @@ class StreamingManager:
                 logger.exception("housekeeping failed")
 
     def tick(self) -> None:
-        """One round: timeouts, heartbeats, presence, and the release of what nobody needs."""
-        now = self._clock.monotonic()
-        beat = now - self._last_heartbeat >= self.config.heartbeat_s
-        if beat:
-            self._last_heartbeat = now
-        for session in self.sessions():
-            try:
-                if not session.ended:
-                    self._look_after(session, now)
-                self._keep_house(session, now, beat)
-            except Exception:  # the next one needs it, too
-                logger.exception("housekeeping of conversation %s failed", session.conversation.id)
-
-        self._bound_logs()
-
-    def _bound_logs(self) -> None:
-        """Drop whole logs while all together are too large; their readers get a snapshot where they lack something."""
-        conversations = self.conversations()
-        surplus = sum(each.log.size_bytes for each in conversations) - self.bounds.max_total_log_bytes
-        if surplus <= 0:
-            return
-        for each in sorted(
-            conversations, key=lambda each: (each.status in RUNNING, each.watchers > 0, each.log.offset)
-        ):
-            surplus -= each.log.size_bytes
-            each.release()
-            if surplus <= 0:
-                return
+        """One round; see :class:`Housekeeping`."""
+        self._housekeeping.tick()
 
     def figures(self) -> dict[str, int]:
         """What delivery holds, under the names in ``DELIVERY_FIGURES``."""
@@ -412,37 +359,6 @@ class StreamingManager:
             "readers_lagging": sum(each.readers.lagging() for each in conversations),
             "readers_lagged": sum(each.readers.lagged for each in conversations),
         }
-
-    def _look_after(self, session: StreamingSession, now: float) -> None:
-        limit = self.bounds.pause_timeout_s if session.status is Status.PAUSED else self.config.session_timeout_s
-        if now - session.last_event_at > limit:
-            timeout = SessionTimeout(f"nothing has happened for {limit:g} seconds")
-            session.touch()
-            self._concurrency.spawn(session.abort, timeout)
-        else:
-            session.say_still_working(now)
-            self._mind_absence(session, now)
-
-    def _mind_absence(self, session: StreamingSession, now: float) -> None:
-        """What the team's rule says of a run that nobody watches; without a rule it goes on."""
-        rule, conversation = session.run_request.team.on_abandoned, session.conversation
-        if rule is None:
-            return
-        if conversation.watchers:
-            if session.paused_for_absence:
-                self._concurrency.spawn(session.return_from_absence)
-        elif now - max(conversation.unwatched_since, session.started_at) > rule.after_s:
-            self._concurrency.spawn(session.abandon, rule)
-
-    def _keep_house(self, session: StreamingSession, now: float, beat: bool) -> None:
-        conversation = session.conversation
-        conversation.look_after_readers(now)
-        conversation.announce_presence()
-        if beat and conversation.watchers:
-            conversation.announce_heartbeat()
-        idle_s = now - max(conversation.unwatched_since, session.last_event_at)
-        if session.ended and not conversation.watchers and idle_s > self.bounds.conversation_linger_s:
-            conversation.release()
 
     def check_log(self) -> str | None:
         """Append to a log and read it back; what went wrong, or None."""

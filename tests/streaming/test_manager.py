@@ -23,8 +23,9 @@ from app.protocol.common import ContentType, Position, Status
 from app.protocol.events import ConversationError, ConversationStatus, Heartbeat, Presence, StillWorking
 from app.protocol.snapshot import MessageView
 from app.runner.wire import Limits
+from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
-from app.streaming.manager import Bounds, StreamingManager
+from app.streaming.manager import StreamingManager
 from app.streaming.session import StreamingSession
 from tests.streaming.fakes import FakeArchive, FakeModels, FakeRunners, FakeTeams, RecordingTransport, a_reader
 from tests.streaming.simulation import Simulation
