@@ -107,7 +107,9 @@ class Settings(BaseSettings):
         50.0, ge=0, description="commands of one connection per second, twice as many in a burst; 0: unlimited"
     )
     client_queue_bytes: int = Field(
-        1_048_576, ge=65_536, description="bytes that may wait for one connection; a client that leaves more is cut off"
+        1_048_576,
+        ge=65_536,
+        description="bytes that may wait for one connection beside one packet; who leaves more is cut off",
     )
     socket_send_buffer_bytes: int = Field(
         131_072,

@@ -143,8 +143,12 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
             self._writer = self.server.start_background_task(self._write_rest)
 
     def _fits(self) -> bool:
-        """One packet of any size may wait; whoever leaves more than the limit and gets more is cut off."""
-        if self.waiting_bytes <= self.server.queue_bytes:
+        """One packet of any size may wait, and others behind it; whoever leaves more beside it is cut off."""
+        limit: int = self.server.queue_bytes
+        if self.waiting_bytes <= limit:
+            return True
+        largest = max((len(each.text) if isinstance(each, Packet) else len(each)) for each in self.waiting)
+        if self.waiting_bytes - largest <= limit:  # else an ack behind a long message would end a good connection
             return True
         self._cut(Cut.QUEUE_FULL)
         return False

@@ -67,11 +67,24 @@ def test_several_packets_leave_in_one_write() -> None:
     assert kernel.taken == packet(1).frame + packet(2).frame
 
 
-def test_one_packet_of_any_size_may_wait_and_the_next_one_is_too_much() -> None:
+def test_one_packet_of_any_size_may_wait_and_small_ones_behind_it() -> None:
+    """An ack or a ping behind a long message once ended a good connection: its stop was never answered."""
+    server, kernel = Server(), Kernel(room=0)
+    connection = connected(server, kernel)
+    connection.hand(packet(1))
+    connection.hand(packet(2, QUEUE_BYTES * 5))
+    for number in range(10):
+        connection.hand(packet(number))
+    assert not connection.closed
+    assert server.delivery.cut_off == {}
+
+
+def test_who_leaves_more_than_the_limit_beside_one_packet_is_cut_off() -> None:
     """Then what waits is dropped at once, and the session ends."""
     server, kernel = Server(), Kernel(room=0)
     connection = connected(server, kernel)
-    connection.hand(packet(1, QUEUE_BYTES * 5))
+    for _ in range(2):
+        connection.hand(packet(1, QUEUE_BYTES * 5))
     assert not connection.closed
     connection.hand(packet(2))
     assert connection.closed
