@@ -17,11 +17,13 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from app.streaming.metrics import percentile
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _MAX_CONNECTIONS = 65_536
 _LATENESS_INTERVAL_S = 0.01
@@ -41,7 +43,7 @@ def patch(mode: str) -> None:
         with warnings.catch_warnings(record=True):  # eventlet advises against itself; this project's owner knows
             import eventlet
 
-        eventlet.monkey_patch()
+        eventlet.monkey_patch(psycopg=False)  # the database's driver blocks native threads, not the hub
     elif mode == "gevent":
         from gevent import monkey
 
@@ -108,6 +110,24 @@ class AsyncMode:
             gevent.sleep(seconds)
         else:
             time.sleep(seconds)
+
+    def native(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Call a function that blocks in C (a database, a password hash) in a thread of the operating system.
+
+        The caller waits for the result, or the exception; in the greenlet modes everybody else goes on. There, no
+        patched lock may ever be waited for inside: a lock that two native threads contend for hangs both. So the
+        function takes no lock that others use, and does not log.
+        """
+        if self.name == "eventlet":
+            from eventlet import tpool
+
+            tpool.QUIET = True
+            return tpool.execute(lambda: (function(*args),))[0]  # type: ignore[no-any-return]
+        if self.name == "gevent":
+            import gevent
+
+            return gevent.get_hub().threadpool.apply(function, args)  # type: ignore[no-any-return]
+        return function(*args)
 
     def condition(self) -> threading.Condition:
         return threading.Condition()

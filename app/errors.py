@@ -8,10 +8,15 @@ ColloquyError
 │   ├── ContentTooLarge      content_too_large
 │   ├── TeamUnknown          team_unknown
 │   ├── ConversationUnknown  conversation_unknown
+│   ├── MessageUnknown       message_unknown
+│   ├── NotFound             not_found           (a token, a link, a provider, …)
 │   ├── Unauthenticated      unauthenticated
+│   │   └── TokenExpired     token_expired       (come back with a fresh one)
 │   ├── NotPermitted         not_permitted
+│   │   └── CsrfFailed       csrf_failed
 │   ├── InvalidState         invalid_state
 │   └── LimitExceeded        limit_exceeded      (retryable)
+├── StoreUnavailable         store_unavailable   (retryable: the database does not answer)
 ├── SocketsUnavailable       sockets_unavailable (only HTTP is served)
 ├── ModelError               a model or its connection failed
 │   ├── ModelUnavailable     model_unreachable, model_stalled, model_broken, … (another provider may answer)
@@ -36,20 +41,25 @@ class ColloquyError(Exception):
 
     :param message: a sentence for a person; never a secret, never a stack trace.
     :param code: overrides the class's stable code where one class covers several.
+    :param retry_after_s: when it is worth trying again, in seconds, where that is known.
     """
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
     http_status: ClassVar[int] = 500
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.retry_after_s = retry_after_s
         self.error_code = code or self.code
 
     def to_payload(self) -> dict[str, Any]:
-        """The one JSON shape of an error: ``{code, message, retryable}``."""
-        return {"code": self.error_code, "message": self.message, "retryable": self.retryable}
+        """The one JSON shape of an error: ``{code, message, retryable}``, and ``retry_after_s`` where it is known."""
+        payload: dict[str, Any] = {"code": self.error_code, "message": self.message, "retryable": self.retryable}
+        if self.retry_after_s is not None:
+            payload["retry_after_s"] = round(self.retry_after_s, 3)
+        return payload
 
 
 class RequestError(ColloquyError):
@@ -86,14 +96,38 @@ class ConversationUnknown(RequestError):
     http_status = 404
 
 
+class MessageUnknown(RequestError):
+    code = "message_unknown"
+    http_status = 404
+
+
+class NotFound(RequestError):
+    """What an address names is not there, or not for this caller: a token, a link, a provider."""
+
+    code = "not_found"
+    http_status = 404
+
+
 class Unauthenticated(RequestError):
     code = "unauthenticated"
     http_status = 401
 
 
+class TokenExpired(Unauthenticated):
+    """The token was good once. A fresh one is needed."""
+
+    code = "token_expired"
+
+
 class NotPermitted(RequestError):
     code = "not_permitted"
     http_status = 403
+
+
+class CsrfFailed(NotPermitted):
+    """A request that changes something came with a sign-in's cookie, but without the page's own proof."""
+
+    code = "csrf_failed"
 
 
 class InvalidState(RequestError):
@@ -105,6 +139,14 @@ class LimitExceeded(RequestError):
     code = "limit_exceeded"
     retryable = True
     http_status = 429
+
+
+class StoreUnavailable(ColloquyError):
+    """The database does not answer, or refuses. Streaming goes on; what cannot be written waits."""
+
+    code = "store_unavailable"
+    retryable = True
+    http_status = 503
 
 
 class SocketsUnavailable(ColloquyError):

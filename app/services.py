@@ -8,13 +8,14 @@ from typing import cast
 
 from flask import current_app
 
+from app.auth.gatekeeper import Gatekeeper
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
 from app.namespaces.layer import SocketLayer
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
 from app.settings import Settings
-from app.store.base import ConversationStore
+from app.store.memory import MemoryStore
 from app.streaming.manager import StreamingManager
 from app.teams.directory import TeamDirectory
 
@@ -31,7 +32,8 @@ class Services:
     supervisor: Supervisor
     models: ModelDirectory
     teams: TeamDirectory
-    store: ConversationStore
+    store: MemoryStore  # soon a ConversationStore
+    gate: Gatekeeper
     mode: AsyncMode
     clock: SystemClock
     lateness: LatenessMonitor

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     )
 
     # --- the server
-    host: str = Field("127.0.0.1", description="address to listen on; only loopback until people can sign in")
+    host: str = Field("127.0.0.1", description="address to listen on; another one than loopback needs SECRET_KEY")
     port: int = Field(5000, ge=0, le=65535, description="port to listen on; 0: any free one")
     colloquy_env: Literal["development", "production"] = Field(
         "development", description="`production` refuses to start without SECRET_KEY and with `*` origins"
@@ -59,6 +59,80 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("instance"), description="folder for what the server writes")
     websocket_compression: bool = Field(
         False, description="accept permessage-deflate: half again the CPU, 90 kB more memory per connection"
+    )
+
+    # --- the store
+    database_url: SecretStr | None = Field(
+        None,
+        description="`sqlite:///path` or `postgresql://user:password@host/name`; default: colloquy.sqlite3 in DATA_DIR",
+    )
+    max_unsaved_bytes: int = Field(
+        268_435_456,
+        ge=1_000_000,
+        description="what may wait in memory while the database is away, in bytes; beyond, the oldest is lost",
+    )
+    retention_days: float = Field(
+        0.0, ge=0, description="ended conversations that nobody has changed for so long are deleted, in days; 0: never"
+    )
+    retention_conversations: int = Field(
+        0, ge=0, description="ended conversations kept of each owner; the oldest beyond are deleted; 0: all are kept"
+    )
+    resume_after_crash: bool = Field(
+        True, description="runs that the server died under go on from their last finished turn when it starts again"
+    )
+
+    # --- people
+    guest_access: bool = Field(
+        True,
+        description="who comes from this machine and has not signed in is the guest; development on loopback only",
+    )
+    registration: Literal["open", "closed", "auto"] = Field(
+        "auto", description="who may register: everybody, nobody; `auto`: open in development, closed in production"
+    )
+    sign_in_hours: float = Field(336.0, gt=0, description="how long a sign-in lasts, in hours")
+    admin_users: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="ids or logins of people who are administrators, separated by commas"
+    )
+    jwt_secret: SecretStr | None = Field(None, description="secret of HS256 tokens, of at least 32 bytes")
+    jwt_jwks_url: str | None = Field(None, description="where the public keys of RS256 and ES256 tokens lie (JWKS)")
+    jwt_issuer: str | None = Field(None, description="the `iss` that a token must carry; needed with JWT_JWKS_URL")
+    jwt_audience: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="the `aud` that a token must carry, one of these; default: it is not looked at"
+    )
+    jwt_authorized_parties: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="the origins (`azp`) whose tokens are taken, separated by commas; default: all"
+    )
+    jwt_tenant_claim: str = Field(
+        "enterprise_id", description="the claim that carries a tenant; a dot leads into an object, as in Clerk's `o.id`"
+    )
+    jwt_leeway_s: float = Field(5.0, ge=0, le=60, description="tolerance for clocks that differ, in seconds")
+    auth_expiring_s: float = Field(
+        60.0, gt=0, description="a live connection is told so long before its sign-in ends, in seconds"
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="proxies in front of this server whose X-Forwarded-* headers are believed"
+    )
+    azure_key_vault_url: str | None = Field(
+        None, description="an Azure Key Vault from which provider keys may be taken, https://NAME.vault.azure.net"
+    )
+
+    # --- limits of a person and an address; the guest of this machine has none of them
+    max_connections_per_user: int = Field(200, ge=0, description="connections of one person at once; 0: unlimited")
+    max_connections_per_address: int = Field(
+        500, ge=0, description="connections from one address at once, loopback excepted; 0: unlimited"
+    )
+    max_running_per_user: int = Field(20, ge=0, description="runs of one person at once; 0: unlimited")
+    max_tokens_per_day: int = Field(
+        0, ge=0, description="tokens that one person's runs may spend on a day (UTC); 0: unlimited"
+    )
+    max_requests_per_minute: int = Field(
+        1200, ge=0, description="HTTP requests of one person, or one address, in a minute; 0: unlimited"
+    )
+    max_sign_ins_per_minute: int = Field(
+        10, ge=1, description="attempts to sign in or register, from one address or for one login, in a minute"
+    )
+    max_bad_tokens_per_minute: int = Field(
+        100, ge=1, description="tokens that are no good, from one address in a minute; further ones are not looked at"
     )
 
     # --- limits
@@ -188,7 +262,16 @@ class Settings(BaseSettings):
     word_delay_ms: float = Field(20.0, ge=0, description="delay between the words of a reply that came whole, in ms")
     demo_tokens_per_s: float = Field(25.0, gt=0, description="pace of demo scripts, in words/s")
 
-    @field_validator("cors_allowed_origins", "allowed_hosts", "teams", "on_abandoned", mode="before")
+    @field_validator(
+        "cors_allowed_origins",
+        "allowed_hosts",
+        "teams",
+        "on_abandoned",
+        "admin_users",
+        "jwt_audience",
+        "jwt_authorized_parties",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -202,7 +285,7 @@ class Settings(BaseSettings):
                 raise ValueError("a key has ASCII characters only")
         return value or None
 
-    @field_validator("openai_base_url", "azure_openai_endpoint", "colloquy_url")
+    @field_validator("openai_base_url", "azure_openai_endpoint", "colloquy_url", "jwt_jwks_url", "azure_key_vault_url")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None:
@@ -248,6 +331,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"CATCH_UP_BATCH_BYTES must not exceed {most.upper()}: a batch has to fit into it")
         if self.ping_interval_s + self.ping_timeout_s > self.slow_client_timeout_s:
             raise ValueError("PING_INTERVAL_S and PING_TIMEOUT_S together must not exceed SLOW_CLIENT_TIMEOUT_S")
+        if self.jwt_secret is not None and len(self.jwt_secret.get_secret_value().encode()) < 32:
+            raise ValueError("JWT_SECRET needs at least 32 bytes")
+        if self.jwt_jwks_url is not None and self.jwt_issuer is None:
+            raise ValueError("JWT_JWKS_URL needs JWT_ISSUER beside it: a token of anybody else's must not be taken")
         exposed = self.host not in LOOPBACK_HOSTS
         if exposed or self.colloquy_env == "production":
             why = f"HOST is {self.host}" if exposed else "COLLOQUY_ENV is production"
@@ -260,6 +347,22 @@ class Settings(BaseSettings):
         if self.azure_openai_endpoint and not (self.azure_openai_deployment and self.azure_openai_api_key):
             raise ValueError("AZURE_OPENAI_ENDPOINT needs AZURE_OPENAI_DEPLOYMENT and AZURE_OPENAI_API_KEY beside it")
         return self
+
+    def database_address(self) -> str:
+        """DATABASE_URL, or the file in DATA_DIR."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.resolve() / 'colloquy.sqlite3'}"
+
+    def guests_welcome(self) -> bool:
+        """Whether somebody on this machine who has not signed in is the guest."""
+        return self.guest_access and self.colloquy_env == "development" and self.host in LOOPBACK_HOSTS
+
+    def may_register(self) -> bool:
+        """Whether people may make accounts by themselves."""
+        if self.registration == "auto":
+            return self.colloquy_env == "development"
+        return self.registration == "open"
 
     def signing_key(self) -> str:
         """SECRET_KEY, or a new random one for this process."""

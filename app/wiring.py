@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flask import Flask
 
+from app.auth.gatekeeper import Gatekeeper
 from app.auth.guard import LocalGuard
 from app.auth.origins import Origins, OtherOrigins
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
@@ -103,6 +104,7 @@ def _parts(settings: Settings, version: str) -> Services:
         models=models,
         teams=teams,
         store=store,
+        gate=Gatekeeper(),
         mode=mode,
         clock=clock,
         lateness=LatenessMonitor(mode),
@@ -124,7 +126,7 @@ def _open_sockets(app: Flask, parts: Services) -> None:
 
     settings = parts.settings
     namespace = ConversationsNamespace(
-        parts.manager, parts.clock, parts.version, max_followed=settings.max_followed_conversations
+        parts.manager, parts.gate, parts.clock, parts.version, max_followed=settings.max_followed_conversations
     )
     socketio = SocketIO()
     socketio.init_app(app, settings=settings, mode=parts.mode, namespace=namespace)

@@ -117,6 +117,6 @@ run | dev)
 esac
 if [ "$1" = dev ]; then
     install_dev_packages
-    # libatomic1: the Node.js inside playwright links to it, and a minimal Debian lacks it
-    [ "$(uname)" = Darwin ] || sh tools/debian.sh chromium libatomic1
+    # postgresql: started by the tests on a free port. libatomic1: the Node.js inside playwright links to it, and a minimal Debian lacks it
+    [ "$(uname)" = Darwin ] || sh tools/debian.sh chromium libatomic1 postgresql
 fi

@@ -128,6 +128,9 @@ COMMAND_ERRORS: dict[str, tuple[str, ...]] = {
     "resume_stream": ("conversation_unknown", "invalid_state", "runner_lost"),
     "stop_stream": ("conversation_unknown", "invalid_state", "runner_lost"),
     "send_message": ("content_empty", "content_too_large", "conversation_unknown", "invalid_state"),
+    "continue_stream": ("conversation_unknown", "invalid_state", "limit_exceeded"),
+    "feedback": ("conversation_unknown", "message_unknown"),
+    "authenticate": ("unauthenticated", "token_expired", "not_permitted"),
     "ping": (),
 }
 
@@ -141,6 +144,11 @@ ERROR_MEANINGS = {
     "content_too_large": "the content is longer than the server takes (`MAX_CONTENT_BYTES`)",
     "team_unknown": "there is no such team",
     "conversation_unknown": "there is no such conversation, or it is no longer kept",
+    "message_unknown": "there is no such message in the conversation",
+    "not_found": "what the address names is not there, or not for you: a token, a link, a provider",
+    "token_expired": "the token was good once: a fresh one is needed",
+    "csrf_failed": "a change was asked for with a sign-in's cookie, but without the page's own proof",
+    "store_unavailable": "the database does not answer; streaming goes on, and what cannot be written waits",
     "unauthenticated": "who you are is not known, or no longer",
     "not_permitted": "you may not do this to this conversation",
     "invalid_state": "not in the conversation's present state (resume of a run that has ended, a second start)",

@@ -1,42 +1,51 @@
-"""Who is asking. Until people exist, everybody on this machine is the one user ``local``."""
+"""Who is asking."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from app.errors import Unauthenticated
+GUEST_ID = "local"
+
+Kind = Literal["guest", "user", "token", "jwt", "link"]
+Scope = Literal["read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+"""Of an API token. `read`: lists and watches; `write`: starts, steers, edits; `admin`: what administrators may."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who acts. ``id`` owns conversations."""
+    """Somebody who acts.
+
+    :param id: owns conversations; empty for somebody who only holds links.
+    :param kind: how they were recognised: the guest of this machine, a sign-in's cookie, an API token, a JWT, a link.
+    :param name: for people to read.
+    :param admin: whether they may operate the server.
+    :param scopes: what their credential allows; a sign-in, a JWT and the guest allow everything that its person may.
+    :param credential: what ends with its revocation: `sign_in:<id>`, `token:<id>`, or None.
+    :param expires_at: when the credential ends, in seconds of the Unix epoch; None: not by itself.
+    :param links: ids of the share links that they hold.
+    """
 
     id: str
+    kind: Kind = "guest"
+    name: str = ""
+    tenant: str | None = None
+    admin: bool = False
+    scopes: frozenset[Scope] = frozenset(SCOPES)
+    credential: str | None = None
+    expires_at: float | None = None
+    links: frozenset[str] = frozenset()
 
 
-LOCAL = Principal("local")
+GUEST = Principal(GUEST_ID, "guest", "Guest", admin=True)
+"""Everybody on this machine who has not signed in, in development."""
+
+NOBODY = Principal("", "link")
 
 
 def bearer_token(environ: Mapping[str, Any], elsewhere: str | None = None) -> str | None:
     """The token that a request carries in its ``Authorization`` header; else the one that was found ``elsewhere``."""
     scheme, _, token = str(environ.get("HTTP_AUTHORIZATION") or elsewhere or "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else scheme or None
-
-
-def identify(environ: Mapping[str, Any], token: str | None = None) -> Principal:
-    """The principal of a request, from its WSGI environment.
-
-    :param token: see :func:`bearer_token`; until people can sign in, any one and none are the same.
-    :raises Unauthenticated: when the request does not come from this machine.
-    """
-    address = str(environ.get("REMOTE_ADDR", ""))
-    try:
-        loopback = ipaddress.ip_address(address.split("%")[0]).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise Unauthenticated("only requests from this machine are served until people can sign in")
-    return LOCAL

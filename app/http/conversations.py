@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Blueprint, request
 
-from app.auth.identity import identify
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action
 from app.errors import ConversationUnknown, InvalidPayload
 from app.http.answers import ConversationList, ListQuery, MessageList, SinceQuery, TeamList
+from app.http.caller import caller, permit
 from app.http.contract import contract
 from app.http.message_view import shape, stored
 from app.http.reading import find_conversation, wish_of
@@ -26,8 +26,7 @@ _MOST = 200
 @contract(ConversationList, query=ListQuery, errors=(InvalidPayload,))
 def list_conversations() -> dict[str, Any]:
     """The caller's conversations, the last changed first; ``?limit=`` at most 200, default 50."""
-    principal = identify(request.environ)
-    authorise(principal, Action.LIST)
+    principal = permit(Action.LIST)
     try:
         limit = min(_MOST, max(1, int(request.args.get("limit", 50))))
     except ValueError:
@@ -42,7 +41,7 @@ def list_conversations() -> dict[str, Any]:
 def show_conversation(conversation_id: str) -> dict[str, Any]:
     """One conversation as it stands: the same snapshot that a join answers."""
     conversation = services().manager.get(conversation_id)
-    authorise(identify(request.environ), Action.WATCH, conversation)
+    permit(Action.WATCH, conversation)
     return conversation.snapshot()
 
 
@@ -50,7 +49,7 @@ def show_conversation(conversation_id: str) -> dict[str, Any]:
 @contract(MessageList, query=SinceQuery, errors=(InvalidPayload, ConversationUnknown))
 def show_messages(key: str) -> dict[str, Any]:
     """A conversation's messages (by its id or its name), oldest first; ``?since=`` leaves out what has not changed."""
-    conversation = find_conversation(services().manager, identify(request.environ), key, Action.WATCH)
+    conversation = find_conversation(services().manager, caller(), key, Action.WATCH)
     snapshot = conversation.snapshot()
     found = [shape(view).model_dump() for view in stored(snapshot, wish_of(request.args).since)]
     place = {name: snapshot[name] for name in ("conversation_id", "epoch", "offset", "omitted_messages")}
@@ -61,7 +60,7 @@ def show_messages(key: str) -> dict[str, Any]:
 @contract(TeamList)
 def list_teams() -> dict[str, Any]:
     """The teams that may be started, with their agents."""
-    authorise(identify(request.environ), Action.LIST)
+    permit(Action.LIST)
     registry = services().teams
     found = [
         {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint
 
-from app.auth.identity import identify
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action
 from app.errors import RunnerLost
 from app.http.answers import Alive, Readiness
+from app.http.caller import permit
 from app.http.contract import contract
 from app.services import Services, services
 
@@ -22,7 +22,7 @@ _PROBE_TIMEOUT_S = 2.0
 @contract(Alive)
 def alive() -> dict[str, Any]:
     """The process answers."""
-    authorise(identify(request.environ), Action.CONNECT)
+    permit(Action.CONNECT)
     return {"status": "healthy", "timestamp": services().clock.now_iso()}
 
 
@@ -34,7 +34,7 @@ def ready() -> tuple[dict[str, Any], int]:
     ``ready``: all is well. ``degraded`` (still 200): no model answers, so conversations are demos.
     ``not_ready`` (503): no runner, no sockets, or the log does not take an entry.
     """
-    authorise(identify(request.environ), Action.CONNECT)
+    permit(Action.CONNECT)
     parts = services()
     runner, models = _ask_models(parts)
     log = parts.manager.check_log()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
-from app.auth.identity import identify
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action
+from app.http.caller import permit
 from app.http.contract import HTML, contract
 from app.services import services
 
@@ -47,7 +47,7 @@ def favicon() -> Response:
 
 def _page(template: str, **variables: object) -> str:
     parts = services()
-    authorise(identify(request.environ), Action.CONNECT)
+    permit(Action.CONNECT)
     return render_template(
         template,
         version=parts.version,

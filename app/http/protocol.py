@@ -9,8 +9,8 @@ from typing import Any
 from flask import Blueprint, Response, current_app, redirect, render_template, request
 from markupsafe import escape
 
-from app.auth.identity import identify
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action
+from app.http.caller import permit
 from app.http.contract import HTML, JSON, contract
 from app.http.openapi import openapi_document
 from app.http.reference import Chapter, http_chapters, shapes_of, socket_chapters, words
@@ -85,7 +85,7 @@ def sockets_reference() -> Response:
 
 
 def _published(media: str, make: Callable[[], str]) -> Response:
-    authorise(identify(request.environ), Action.CONNECT)
+    permit(Action.CONNECT)
     made: dict[str, str] = current_app.extensions.setdefault(_MADE, {})
     text = made.get(request.path) or made.setdefault(request.path, make())
     host = str(escape(request.host)) if media == HTML else json.dumps(request.host)[1:-1]

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 from flask import Blueprint, Response, request
 
-from app.auth.identity import identify
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action
 from app.connections import Connection, Outlet
 from app.errors import ConversationUnknown, InvalidPayload, LimitExceeded
 from app.http.answers import ComesBack, StreamQuery
+from app.http.caller import permit
 from app.http.contract import EVENT_STREAM, contract
 from app.http.reading import Wish, wish_of
 from app.namespaces.stream import Stream
@@ -43,7 +43,7 @@ def stream(conversation_id: str) -> Response:
     """A conversation as Server-Sent Events; resumes after ``Last-Event-ID``; ``?until=end`` ends with the run."""
     parts = services()
     conversation = parts.manager.get(conversation_id)
-    authorise(identify(request.environ), Action.WATCH, conversation)
+    permit(Action.WATCH, conversation)
     wish = wish_of(request.args, request.headers.get("Last-Event-ID"))
     if request.method == "HEAD":
         return answer(())

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from flask import Blueprint, request
 from pydantic import Field
 
-from app.auth.identity import identify
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action
 from app.errors import InvalidPayload, SocketsUnavailable
 from app.http.answers import (
     BroadcastAnswer,
@@ -21,6 +20,7 @@ from app.http.answers import (
     StatusQuery,
 )
 from app.http.body import parse_body
+from app.http.caller import permit
 from app.http.contract import contract
 from app.protocol import NAMESPACE, PROTOCOL_VERSION
 from app.protocol.common import Payload
@@ -41,7 +41,7 @@ class BroadcastRequest(Payload):
 @contract(SocketStatus, query=StatusQuery, errors=(InvalidPayload,))
 def status() -> dict[str, Any]:
     """What the socket layer is doing; ``?lateness_s=`` looks at the event loop over less than 60 s."""
-    authorise(identify(request.environ), Action.OPERATE)
+    permit(Action.OPERATE)
     try:
         lateness_s = float(request.args.get("lateness_s", 60))
     except ValueError:
@@ -80,7 +80,7 @@ def status() -> dict[str, Any]:
 @contract(SessionList, query=SessionsQuery)
 def sessions() -> dict[str, Any]:
     """The latest session of each conversation, with its figures; ``?running=true`` for those that have not ended."""
-    authorise(identify(request.environ), Action.OPERATE)
+    permit(Action.OPERATE)
     parts = services()
     now = parts.clock.monotonic()
     running = request.args.get("running", "").lower() in ("1", "true", "yes")
@@ -92,7 +92,7 @@ def sessions() -> dict[str, Any]:
 @contract(BroadcastAnswer, body=BroadcastRequest, errors=(InvalidPayload, SocketsUnavailable))
 def broadcast() -> dict[str, Any]:
     """Send a word to every connection. Body: ``{"message", "level"?}``."""
-    authorise(identify(request.environ), Action.BROADCAST)
+    permit(Action.BROADCAST)
     parts = services()
     if parts.sockets.error is not None:
         raise SocketsUnavailable(f"the socket layer could not start: {parts.sockets.error}")
@@ -107,7 +107,7 @@ def broadcast() -> dict[str, Any]:
 @contract(ShortStatus)
 def ws_status() -> dict[str, Any]:
     """A short form for monitoring."""
-    authorise(identify(request.environ), Action.OPERATE)
+    permit(Action.OPERATE)
     parts = services()
     return {
         "active_connections": parts.active_connections(),

@@ -10,7 +10,8 @@ import socketio
 from flask_socketio import Namespace
 from pydantic import ValidationError
 
-from app.auth.identity import Principal, identify
+from app.auth.gatekeeper import Gatekeeper
+from app.auth.identity import Principal
 from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, InvalidPayload, InvalidState, LimitExceeded, UnknownCommand
 from app.namespaces.server import Answer, refuse
@@ -51,10 +52,13 @@ _MAX_ECHO = 200
 class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO has no types
     """Parses, authorises, hands on to the manager, and answers. Holds nothing but who is connected and follows what."""
 
-    def __init__(self, manager: StreamingManager, clock: Clock, version: str, *, max_followed: int) -> None:
+    def __init__(
+        self, manager: StreamingManager, gate: Gatekeeper, clock: Clock, version: str, *, max_followed: int
+    ) -> None:
         super().__init__(NAMESPACE)
         self._max_followed = max_followed
         self._manager = manager
+        self._gate = gate
         self._clock = clock
         self._version = version
         self._principals: dict[str, Principal] = {}
@@ -107,7 +111,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
 
     def _connect(self, sid: str, environ: dict[str, Any]) -> bool:
         try:
-            principal = identify(environ)
+            principal = self._gate.identify(environ)
             authorise(principal, Action.CONNECT)
             if len(self._principals) + self._elsewhere() >= self._max_connections:
                 self._transport.count_refusal()
@@ -175,6 +179,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             content=command.content,
             content_type=command.content_type,
             owner=principal.id,
+            tenant=principal.tenant,
             conversation_id=command.conversation_id,
             options=command.options,
             client_id=command.client_id,

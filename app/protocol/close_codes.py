@@ -23,7 +23,12 @@ class CloseCode(IntEnum):
     """A ping was not answered."""
     FLOODING = 4002
     """More commands than MAX_COMMANDS_PER_S, again and again."""
+    TOKEN_EXPIRED = 4401
+    """The token has run out: come back with a fresh one, and your position."""
     UNAUTHENTICATED = 4501
+    """No token, or one that is no good."""
+    SIGNED_OUT = 4502
+    """The sign-in was ended, or the token revoked: sign in again."""
     NOT_PERMITTED = 4503
     CONVERSATION_UNKNOWN = 4504
 

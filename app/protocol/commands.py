@@ -186,6 +186,47 @@ class SendMessage(Command):
     ] = None
 
 
+class ContinueStream(Command):
+    """Go on with a conversation that was stopped or broke off: from its team's last finished turn, with nothing new."""
+
+    name = "continue_stream"
+    ack = SendMessageAck
+    conversation_id: ConversationId
+    client_id: Annotated[
+        str | None,
+        Field(min_length=1, max_length=64, description="the client's own id of this wish, for sending it again"),
+    ] = None
+
+
+class FeedbackAck(Ack):
+    conversation_id: str
+    message_id: str
+    value: Annotated[Literal["up", "down"] | None, Field(description="what you think of it")]
+
+
+class GiveFeedback(Command):
+    """Say what you think of a message; null takes it back. All who watch get `message_updated`."""
+
+    name = "feedback"
+    ack = FeedbackAck
+    conversation_id: ConversationId
+    message_id: Annotated[str, Field(min_length=1, max_length=64)]
+    value: Annotated[Literal["up", "down"] | None, Field(description="what you think of it")]
+
+
+class AuthenticateAck(Ack):
+    user: str
+    expires_at: Annotated[str | None, Field(description="UTC, ISO 8601; null: the sign-in does not end by itself")]
+
+
+class Authenticate(Command):
+    """Bring a fresh token of the same person: the connection goes on with it."""
+
+    name = "authenticate"
+    ack = AuthenticateAck
+    token: Annotated[str, Field(min_length=1, max_length=8192, repr=False, description="without the word Bearer")]
+
+
 class PingAck(Ack):
     timestamp: str
     echo: float | int | str | None = None
@@ -203,6 +244,9 @@ class ErrorBody(Payload):
     code: str
     message: str
     retryable: bool
+    retry_after_s: Annotated[
+        float | None, Field(description="when to try again, where that is known", exclude_if=lambda v: v is None)
+    ] = None
 
 
 class ErrorAck(Payload):
@@ -219,6 +263,9 @@ COMMANDS: tuple[type[Command], ...] = (
     ResumeStream,
     StopStream,
     SendMessage,
+    ContinueStream,
+    GiveFeedback,
+    Authenticate,
     Ping,
 )
 COMMANDS_BY_NAME: dict[str, type[Command]] = {command.name: command for command in COMMANDS}

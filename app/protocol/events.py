@@ -218,6 +218,14 @@ class InputResolved(Event):
     by: Annotated[str | None, Field(description="who answered")] = None
 
 
+class ConversationUpdated(Event):
+    """The conversation itself was changed by somebody: `changes` holds the changed fields of its snapshot."""
+
+    name = "conversation_updated"
+    changes: Annotated[dict[str, Any], Field(description="field name → new value; so far `title`")]
+    updated_by: Annotated[str | None, Field(description="who changed it")] = None
+
+
 # --- transient --------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +301,48 @@ class AuthExpiring(Transient):
     expires_at: str
 
 
+class SignedOut(Transient):
+    """This connection's sign-in has ended, and the connection ends with it."""
+
+    name = "signed_out"
+    code: Annotated[
+        Literal["token_expired", "revoked", "signed_out"],
+        Field(description="it ran out · it was revoked · its owner has logged out"),
+    ]
+    message: Annotated[str, Field(description="a sentence for a person")]
+    action: Annotated[
+        Literal["refresh", "sign_in"],
+        Field(description="what helps: connect again with a fresh token, or sign in again"),
+    ]
+
+
+class AccessEnded(Transient):
+    """You may no longer watch this conversation: a share was withdrawn or has run out. Nothing more of it follows."""
+
+    name = "access_ended"
+    conversation_id: str
+    message: Annotated[str, Field(description="a sentence for a person")]
+
+
+class ConversationDeleted(Transient):
+    """The conversation is no more. Nothing of it follows."""
+
+    name = "conversation_deleted"
+    conversation_id: str
+
+
+class Storage(Transient):
+    """Whether what you see is being kept. Sent when that changes, and after `connected` where it is not."""
+
+    name = "storage"
+    state: Annotated[
+        Literal["ok", "unavailable"],
+        Field(description="`unavailable`: nothing can be written now; it waits in memory, and streaming goes on"),
+    ]
+    message: Annotated[str | None, Field(description="why, for a person")] = None
+    waiting: Annotated[int, Field(description="conversations with something that is not written yet")] = 0
+
+
 class Broadcast(Transient):
     """A word from the operator to everybody."""
 
@@ -318,6 +368,7 @@ LOGGED: tuple[type[Event], ...] = (
     ChartGenerated,
     InputRequest,
     InputResolved,
+    ConversationUpdated,
 )
 TRANSIENT: tuple[type[Event], ...] = (
     Connected,
@@ -327,6 +378,10 @@ TRANSIENT: tuple[type[Event], ...] = (
     Resync,
     Batch,
     AuthExpiring,
+    SignedOut,
+    AccessEnded,
+    ConversationDeleted,
+    Storage,
     Broadcast,
 )
 LOGGED_BY_NAME: dict[str, type[Event]] = {event.name: event for event in LOGGED}

@@ -14,7 +14,10 @@ from app.protocol.snapshot import Snapshot
 
 
 class AlwaysSent(GenerateJsonSchema):
-    """What the server sends has all its fields, also those with a default: so they are required."""
+    """What the server sends has all its fields, also those with a default: so they are required.
+
+    Left out of an answer, and so not required, is only what says `exclude_if`.
+    """
 
     def field_is_required(
         self,
@@ -22,7 +25,7 @@ class AlwaysSent(GenerateJsonSchema):
         total: bool,
     ) -> bool:
         if self.mode == "serialization":
-            return not field.get("serialization_exclude")
+            return not (field.get("serialization_exclude") or field.get("serialization_exclude_if"))
         return super().field_is_required(field, total)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from app.protocol.common import Usage
 from app.protocol.events import AgentMessage, ConversationStatus, FallbackMode
 from app.protocol.snapshot import MessageView
-from app.store.base import ConversationRecord, ConversationStore
+from app.store.base import ConversationRecord
+from app.store.memory import MemoryStore
 from app.streaming.conversation import Conversation
 from app.streaming.log import LogEntry
 
@@ -13,7 +14,7 @@ from app.streaming.log import LogEntry
 class Recorder:
     """Called for each log entry, in its conversation's task. Deltas are not stored: their message is."""
 
-    def __init__(self, store: ConversationStore) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
     def __call__(self, conversation: Conversation, entry: LogEntry) -> None:

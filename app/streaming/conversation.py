@@ -11,6 +11,7 @@ from app.errors import InvalidState
 from app.protocol.commands import JoinAck
 from app.protocol.common import ContentType, Position, Status
 from app.protocol.events import ConversationStatus, Event, Heartbeat, Presence
+from app.streaming.access import Access
 from app.streaming.cursor import Cursor, Portion
 from app.streaming.fold import ConversationFold
 from app.streaming.follower import Follower
@@ -45,7 +46,7 @@ class Conversation:
         log: ConversationLog,
         fold: ConversationFold,
         *,
-        owner: str,
+        access: Access,
         transport: Transport,
         clock: Clock,
         concurrency: Concurrency,
@@ -53,7 +54,7 @@ class Conversation:
         record: Recorder | None = None,
     ) -> None:
         self.id = log.conversation_id
-        self.owner = owner
+        self.access = access
         self.presence_changed = False
         self._log = log
         self._fold = fold
@@ -76,6 +77,10 @@ class Conversation:
         self.unwatched_since = clock.monotonic()
 
     # --- reading ------------------------------------------------------------------------------------------------------
+
+    @property
+    def owner(self) -> str:
+        return self.access.owner
 
     @property
     def status(self) -> Status:
@@ -355,7 +360,7 @@ def new_conversation(
     *,
     title: str,
     content_type: ContentType,
-    owner: str,
+    access: Access,
     transport: Transport,
     clock: Clock,
     concurrency: Concurrency,
@@ -380,7 +385,7 @@ def new_conversation(
     return Conversation(
         log,
         fold,
-        owner=owner,
+        access=access,
         transport=transport,
         clock=clock,
         concurrency=concurrency,

@@ -14,6 +14,7 @@ from app.protocol.events import (
     ConversationComplete,
     ConversationError,
     ConversationStatus,
+    ConversationUpdated,
     FallbackMode,
     InputRequest,
     InputResolved,
@@ -316,6 +317,9 @@ class ConversationFold:
     def _on_input_resolved(self, payload: dict[str, Any]) -> None:
         self._inputs.pop(payload["request_id"], None)
 
+    def _on_conversation_updated(self, payload: dict[str, Any]) -> None:
+        self.title = str(payload["changes"].get("title", self.title))
+
     def _add(self, payload: dict[str, Any], *, state: str) -> _Message:
         message = _Message(
             {
@@ -367,4 +371,5 @@ _HANDLERS: dict[str, Callable[[ConversationFold, dict[str, Any]], None]] = {
     ChartGenerated.name: ConversationFold._on_chart,
     InputRequest.name: ConversationFold._on_input_request,
     InputResolved.name: ConversationFold._on_input_resolved,
+    ConversationUpdated.name: ConversationFold._on_conversation_updated,
 }

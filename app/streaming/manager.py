@@ -24,6 +24,7 @@ from app.errors import (
 from app.protocol.commands import ControlAck, JoinAck, RunOptions, StopAck
 from app.protocol.common import ContentType, Position
 from app.runner.wire import Limits, StartRun, TranscriptMessage
+from app.streaming.access import Access
 from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import EVERYTHING, Conversation, Recorder, new_conversation
@@ -90,6 +91,7 @@ class StreamingManager:
         content: str,
         content_type: ContentType = ContentType.TEXT,
         owner: str,
+        tenant: str | None = None,
         conversation_id: str | None = None,
         options: RunOptions | None = None,
         client_id: str | None = None,
@@ -113,7 +115,7 @@ class StreamingManager:
             if sum(not session.ended for session in self._sessions.values()) >= self.bounds.max_running_sessions:
                 raise LimitExceeded(f"{self.bounds.max_running_sessions} conversations are running; try again later")
             if conversation_id is None:
-                conversation = self._new_conversation(content, content_type, owner)
+                conversation = self._new_conversation(content, content_type, Access(owner, tenant))
             else:
                 conversation = self._get(conversation_id)
                 running = self._sessions.get(conversation_id)
@@ -189,6 +191,7 @@ class StreamingManager:
             content=content,
             content_type=content_type,
             owner=conversation.owner,
+            tenant=conversation.access.tenant,
             conversation_id=conversation_id,
             client_id=client_id,
         )
@@ -203,14 +206,14 @@ class StreamingManager:
         if size > limit:
             raise ContentTooLarge(f"the content has {size} bytes; at most {limit} are taken")
 
-    def _new_conversation(self, content: str, content_type: ContentType, owner: str) -> Conversation:
+    def _new_conversation(self, content: str, content_type: ContentType, access: Access) -> Conversation:
         if len(self._conversations) >= self.bounds.max_conversations:
             self._forget_oldest()
         conversation = new_conversation(
             _new_id(),
             title=_title(content),
             content_type=content_type,
-            owner=owner,
+            access=access,
             transport=self._transport,
             clock=self._clock,
             concurrency=self._concurrency,

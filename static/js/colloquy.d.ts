@@ -180,6 +180,7 @@ export interface EventPayloads {
     resolution: "answered" | "granted" | "denied" | "timeout" | "cancelled";
     by: string | null;
   };
+  conversation_updated: Envelope & { changes: { title?: string }; updated_by: string | null };
   connected: Stamped & { sid: string; protocol: number; server: string; user: string; heartbeat_s: number };
   presence: Stamped & { conversation_id: string; watchers: number };
   heartbeat: Stamped & Position & { conversation_id: string; status: Status };
@@ -189,6 +190,16 @@ export interface EventPayloads {
     Position & { conversation_id: string; prev_offset: number; entries: { name: LoggedEventName; payload: Envelope }[] };
   /** the client asks its `auth` function for a new token by itself */
   auth_expiring: Stamped & { expires_at: string };
+  /** the connection ends with this; with `refresh`, the client comes back by itself with a fresh token */
+  signed_out: Stamped & {
+    code: "token_expired" | "revoked" | "signed_out";
+    message: string;
+    action: "refresh" | "sign_in";
+  };
+  /** nothing more of this conversation follows */
+  access_ended: Stamped & { conversation_id: string; message: string };
+  conversation_deleted: Stamped & { conversation_id: string };
+  storage: Stamped & { state: "ok" | "unavailable"; message: string | null; waiting: number };
   broadcast: Stamped & { message: string; level: "info" | "warning" | "error" };
 }
 
@@ -208,7 +219,8 @@ export type LoggedEventName =
   | "tool_result"
   | "chart_generated"
   | "input_request"
-  | "input_resolved";
+  | "input_resolved"
+  | "conversation_updated";
 
 /** A message that a person has typed, and that waits to be sent. */
 export interface QueuedMessage {

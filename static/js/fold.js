@@ -192,6 +192,8 @@ const CHANGES = {
     ...state,
     pending_inputs: state.pending_inputs.filter((each) => each.request_id !== request_id),
   }),
+
+  [EVENTS.CONVERSATION_UPDATED]: (state, { changes }) => ({ ...state, title: changes.title ?? state.title }),
 };
 
 /** @returns {MessageView} */

@@ -17,6 +17,9 @@ export const COMMANDS = Object.freeze({
   "RESUME_STREAM": "resume_stream",
   "STOP_STREAM": "stop_stream",
   "SEND_MESSAGE": "send_message",
+  "CONTINUE_STREAM": "continue_stream",
+  "FEEDBACK": "feedback",
+  "AUTHENTICATE": "authenticate",
   "PING": "ping"
 });
 
@@ -38,12 +41,17 @@ export const EVENTS = Object.freeze({
   "CHART_GENERATED": "chart_generated",
   "INPUT_REQUEST": "input_request",
   "INPUT_RESOLVED": "input_resolved",
+  "CONVERSATION_UPDATED": "conversation_updated",
   "CONNECTED": "connected",
   "PRESENCE": "presence",
   "HEARTBEAT": "heartbeat",
   "RESYNC": "resync",
   "BATCH": "batch",
   "AUTH_EXPIRING": "auth_expiring",
+  "SIGNED_OUT": "signed_out",
+  "ACCESS_ENDED": "access_ended",
+  "CONVERSATION_DELETED": "conversation_deleted",
+  "STORAGE": "storage",
   "BROADCAST": "broadcast"
 });
 
@@ -64,7 +72,8 @@ export const LOGGED_EVENTS = Object.freeze([
   "tool_result",
   "chart_generated",
   "input_request",
-  "input_resolved"
+  "input_resolved",
+  "conversation_updated"
 ]);
 
 /** What a conversation is doing. */
@@ -526,6 +535,99 @@ export const COMMAND_SCHEMAS = Object.freeze({
       "content"
     ],
     "title": "SendMessage",
+    "type": "object"
+  },
+  "continue_stream": {
+    "additionalProperties": false,
+    "description": "Go on with a conversation that was stopped or broke off: from its team's last finished turn, with nothing new.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      },
+      "client_id": {
+        "anyOf": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "the client's own id of this wish, for sending it again",
+        "title": "Client Id"
+      }
+    },
+    "required": [
+      "conversation_id"
+    ],
+    "title": "ContinueStream",
+    "type": "object"
+  },
+  "feedback": {
+    "additionalProperties": false,
+    "description": "Say what you think of a message; null takes it back. All who watch get `message_updated`.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      },
+      "message_id": {
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Message Id",
+        "type": "string"
+      },
+      "value": {
+        "anyOf": [
+          {
+            "enum": [
+              "up",
+              "down"
+            ],
+            "type": "string"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "description": "what you think of it",
+        "title": "Value"
+      }
+    },
+    "required": [
+      "conversation_id",
+      "message_id",
+      "value"
+    ],
+    "title": "GiveFeedback",
+    "type": "object"
+  },
+  "authenticate": {
+    "additionalProperties": false,
+    "description": "Bring a fresh token of the same person: the connection goes on with it.",
+    "properties": {
+      "token": {
+        "description": "without the word Bearer",
+        "maxLength": 8192,
+        "minLength": 1,
+        "title": "Token",
+        "type": "string"
+      }
+    },
+    "required": [
+      "token"
+    ],
+    "title": "Authenticate",
     "type": "object"
   },
   "ping": {

@@ -2,41 +2,96 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from app.auth.identity import LOCAL, Principal
+from app.auth.identity import GUEST, Principal
 from app.auth.permissions import Action, authorise
-from app.errors import ColloquyError, ConversationUnknown, NotPermitted
+from app.errors import ColloquyError, ConversationUnknown, NotPermitted, Unauthenticated
+from app.streaming.access import Access, LinkGrant, Role
+
+ROLES = {
+    Action.WATCH: Role.VIEWER,
+    Action.RATE: Role.VIEWER,
+    Action.STEER: Role.EDITOR,
+    Action.EDIT: Role.EDITOR,
+    Action.MANAGE: Role.OWNER,
+}
+ALICE, BOB, MALLORY = (Principal(name, "user") for name in ("alice", "bob", "mallory"))
 
 
 @dataclass
-class Owned:
+class Thing:
     """Stands in for a conversation."""
 
-    owner: str
+    access: Access
+
+
+def refused(principal: Principal, action: Action, thing: Thing | None) -> type[ColloquyError] | None:
+    """What somebody gets, if not the permission."""
+    try:
+        authorise(principal, action, thing)
+    except ColloquyError as error:
+        return type(error)
+    return None
 
 
 @pytest.mark.parametrize("action", Action)
-def test_the_local_user_may_do_everything_with_what_is_its_own(action: Action) -> None:
-    """Until people exist."""
-    authorise(LOCAL, action)
-    authorise(LOCAL, action, Owned("local"))
+def test_the_guest_may_do_everything_with_what_is_its_own(action: Action) -> None:
+    """In development, on this machine."""
+    authorise(GUEST, action, Thing(Access("local")))
 
 
-@pytest.mark.parametrize("action", Action)
-def test_somebody_elses_conversation_does_not_exist(action: Action) -> None:
-    """The same answer as for an unknown id, to the letter."""
-    with pytest.raises(ConversationUnknown) as caught:
-        authorise(LOCAL, action, Owned("somebody"))
-    assert caught.value.to_payload() == ConversationUnknown("there is no such conversation").to_payload()
+@pytest.mark.parametrize("action", ROLES)
+@pytest.mark.parametrize("role", Role)
+def test_a_role_reaches_as_far_as_the_table_says(action: Action, role: Role) -> None:
+    """By the owner, by a share, and by a link."""
+    expected = None if role.covers(ROLES[action]) else NotPermitted
+    owner = "bob" if role is Role.OWNER else "alice"
+    assert refused(BOB, action, Thing(Access(owner, users={"bob": role}))) is expected
+    held = replace(BOB, id="", kind="link", links=frozenset({"l1"}))
+    assert refused(held, action, Thing(Access("alice", links={"l1": LinkGrant(role)}))) is expected
 
 
-@pytest.mark.parametrize("action", Action)
-@pytest.mark.parametrize("owner", [None, "local", "mallory", ""])
-def test_unknown_principals_may_do_nothing(action: Action, owner: str | None) -> None:
-    """Not even with what they are said to own."""
-    with pytest.raises(ColloquyError) as caught:
-        authorise(Principal("mallory"), action, None if owner is None else Owned(owner))
-    assert isinstance(caught.value, NotPermitted)
+@pytest.mark.parametrize("action", ROLES)
+def test_a_stranger_is_told_nothing(action: Action) -> None:
+    """Somebody else, somebody of another tenant, the holder of another link or of one that has run out."""
+    shared = Access("alice", "acme", users={"bob": Role.EDITOR}, links={"l1": LinkGrant(Role.EDITOR, "2020-01-01")})
+    for stranger in (
+        MALLORY,
+        ALICE,
+        BOB,
+        replace(MALLORY, tenant="acme"),
+        replace(BOB, tenant="other"),
+        replace(MALLORY, links=frozenset({"l1", "l2"})),
+        replace(MALLORY, admin=True),
+    ):
+        assert refused(stranger, action, Thing(shared)) is ConversationUnknown
+        assert refused(stranger, action, None) is ConversationUnknown
+    assert refused(replace(ALICE, tenant="acme"), action, Thing(shared)) is None
+
+
+def test_operation_is_for_administrators() -> None:
+    """And for those of their tokens that say so."""
+    for action in (Action.OPERATE, Action.BROADCAST):
+        assert refused(ALICE, action, None) is NotPermitted
+        assert refused(replace(ALICE, admin=True, scopes=frozenset({"read", "write"})), action, None) is NotPermitted
+        assert refused(replace(ALICE, admin=True), action, None) is None
+
+
+def test_a_token_reaches_as_far_as_its_scopes() -> None:
+    """Whatever its owner may."""
+    reads = replace(ALICE, kind="token", scopes=frozenset({"read"}))
+    mine = Thing(Access("alice"))
+    assert refused(reads, Action.WATCH, mine) is None
+    assert refused(reads, Action.STEER, mine) is NotPermitted
+    assert refused(reads, Action.START, None) is NotPermitted
+    assert refused(replace(reads, scopes=frozenset()), Action.LIST, None) is NotPermitted
+
+
+def test_who_only_holds_a_link_starts_nothing() -> None:
+    """They have no name that could own it."""
+    held = Principal("", "link", links=frozenset({"l1"}))
+    for action in (Action.START, Action.LIST, Action.ACCOUNT):
+        assert refused(held, action, None) is Unauthenticated

@@ -24,6 +24,9 @@ NAMES = {*EVENT_NAMES, *COMMANDS_BY_NAME}
 
 ALLOWED = {
     ("auth/permissions.py", "broadcast"): "the action of that name, which is asked of the gate",
+    ("http/message_view.py", "feedback"): "the field of MessageView",
+    ("store/tables.py", "feedback"): "the table and the column of that name",
+    ("store/migrations/versions/0001_the_first_schema.py", "feedback"): "the same",
     ("client/wire.py", "connected"): "a state of python-engineio's client",
     ("http/health.py", "connected"): "FEATURES D5: the state of the model in /api/v1/health/ready",
     ("http/answers.py", "connected"): "the same",

@@ -12,6 +12,7 @@ from app.protocol.common import AgentCard, ContentType, Usage
 from app.protocol.events import AgentMessage, ConversationComplete, ConversationError, MessageDelta, MessageStart
 from app.protocol.snapshot import MessageView
 from app.runner.wire import ProviderSpec, StartRun, TeamSpec
+from app.streaming.access import Access
 from app.streaming.conversation import DEFAULT_CATCH_UP, Conversation, Recorder, new_conversation
 from app.streaming.ports import RunSink
 from app.streaming.readers import CatchUp
@@ -324,7 +325,7 @@ def a_conversation(
         "c1",
         title="A question",
         content_type=ContentType.TEXT,
-        owner="local",
+        access=Access("local"),
         transport=transport,
         clock=simulation,
         concurrency=simulation,

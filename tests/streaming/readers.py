@@ -97,6 +97,8 @@ def fold_event(state: dict[str, Any], name: str, payload: dict[str, Any]) -> Non
             state["charts"].append(body)
         case "input_request":
             state["pending_inputs"].append(body)
+        case "conversation_updated":
+            state.update(body["changes"])
         case "input_resolved":
             waiting = state["pending_inputs"]
             state["pending_inputs"] = [each for each in waiting if each["request_id"] != body["request_id"]]

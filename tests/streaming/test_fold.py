@@ -16,6 +16,7 @@ from app.protocol.events import (
     ConversationComplete,
     ConversationError,
     ConversationStatus,
+    ConversationUpdated,
     Event,
     FallbackMode,
     InputRequest,
@@ -67,6 +68,7 @@ EVERYTHING: list[Event] = [
     ConversationStatus(
         status=Status.ERROR, session_id="s2", team="chat", code="x", usage=Usage(completion_tokens=2, estimated=True)
     ),
+    ConversationUpdated(changes={"title": "Another title"}, updated_by="local"),
 ]
 
 
@@ -182,6 +184,13 @@ def test_a_new_session_clears_what_belonged_to_the_last_one() -> None:
     assert (now.outcome, now.error, now.fallback, now.model, now.progress) == (None, None, None, None, ProgressView())
     assert len(now.messages) == count
     assert now.agents == (AgentCard(name="Ann"),)
+
+
+def test_a_conversation_can_be_renamed() -> None:
+    """Everything else stays."""
+    before = Folded().add(*EVERYTHING[:-1]).now
+    after = Folded().add(*EVERYTHING).now
+    assert after == before.model_copy(update={"title": "Another title", "offset": before.offset + 1})
 
 
 def test_an_unknown_event_only_moves_the_offset() -> None:

@@ -9,8 +9,7 @@ from ag_ui.encoder import EventEncoder
 from flask import Blueprint, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
 
-from app.auth.identity import identify
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action
 from app.connections import Outlet
 from app.errors import (
     ContentEmpty,
@@ -28,6 +27,7 @@ from app.http.agui.threads import Threads
 from app.http.agui.translator import RunTranslator
 from app.http.answers import ComesBack
 from app.http.body import parse_body
+from app.http.caller import permit
 from app.http.contract import EVENT_STREAM, contract
 from app.http.reading import Wish, wish_of
 from app.http.sse import EventStream, answer, outlet
@@ -64,8 +64,7 @@ def _remember_threads(state: BlueprintSetupState) -> None:
 def run_agent(team: str) -> Response:
     """AG-UI 1.0: start a thread, continue it, or come back to its run; answers the run's events as SSE."""
     parts = services()
-    principal = identify(request.environ)
-    authorise(principal, Action.CONNECT)
+    principal = permit(Action.CONNECT)
     request.max_content_length = parts.settings.max_history_bytes
     body = parse_body(RunAgentInput)
     parts.connections.check_room()  # before anything is started

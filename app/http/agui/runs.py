@@ -125,6 +125,7 @@ def _start(manager: StreamingManager, principal: Principal, thread: Thread, team
         content=_content(last),
         content_type=asked.wishes.content_type,
         owner=principal.id,
+        tenant=principal.tenant,
         options=asked.wishes.options,
     )
     conversation = session.conversation

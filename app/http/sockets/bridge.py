@@ -57,6 +57,7 @@ class Bridge(Door):
             content=command.content,
             content_type=command.content_type,
             owner=self.principal.id,
+            tenant=self.principal.tenant,
             conversation_id=known.id if known is not None else None,
             client_id=command.client_id,
         )

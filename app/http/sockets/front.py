@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
-from app.auth.identity import Principal, bearer_token, identify
+from app.auth.identity import NOBODY, Principal, bearer_token
 from app.auth.permissions import Action, authorise
 from app.concurrency import end_without_response
 from app.errors import ColloquyError
@@ -117,7 +117,7 @@ class SocketDoors:
     ) -> None:
         door = None
         try:
-            principal, refusal = _who(environ, token)
+            principal, refusal = self._who(environ, token)
             door = kind.door(self._parts, websocket, principal, query, key)
             self._parts.connections.enter(door)
             door.run(refusal)
@@ -131,16 +131,14 @@ class SocketDoors:
             if door is not None:
                 self._parts.connections.leave(door)
 
-
-def _who(environ: dict[str, Any], token: str | None) -> tuple[Principal, ColloquyError | None]:
-    """Who connects; and why they may not, which their door shall tell them."""
-    nobody = Principal("")
-    try:
-        principal = identify(environ, token)
-        authorise(principal, Action.CONNECT)
-    except ColloquyError as error:
-        return nobody, error
-    return principal, None
+    def _who(self, environ: dict[str, Any], token: str | None) -> tuple[Principal, ColloquyError | None]:
+        """Who connects; and why they may not, which their door shall tell them."""
+        try:
+            principal = self._parts.gate.identify(environ, token)
+            authorise(principal, Action.CONNECT)
+        except ColloquyError as error:
+            return NOBODY, error
+        return principal, None
 
 
 def _answer(start_response: Callable[..., Any], status: HTTPStatus, kind: str, body: bytes) -> Iterable[bytes]:

@@ -78,6 +78,7 @@ class TaskDoor(Door):
             content=command.message,
             content_type=command.content_type,
             owner=self.principal.id,
+            tenant=self.principal.tenant,
             conversation_id=known.id if known is not None else None,
         )
         if session.conversation is not self.conversation:

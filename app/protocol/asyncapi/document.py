@@ -10,20 +10,34 @@ from app.protocol.asyncapi.messages import GOES, Catalogue, Message, of_command,
 from app.protocol.commands import COMMANDS, Ack, ErrorAck
 from app.protocol.events import (
     LOGGED,
+    AccessEnded,
     AuthExpiring,
     Batch,
     Broadcast,
     Connected,
+    ConversationDeleted,
     Event,
     Heartbeat,
     Presence,
     Resync,
+    SignedOut,
     StillWorking,
+    Storage,
 )
 
 _CONNECTION = "connection"
 _ROOM = "room"
-_TO_ONE: tuple[type[Event], ...] = (Connected, Resync, Batch, AuthExpiring, Broadcast)
+_TO_ONE: tuple[type[Event], ...] = (
+    Connected,
+    Resync,
+    Batch,
+    AuthExpiring,
+    SignedOut,
+    AccessEnded,
+    ConversationDeleted,
+    Storage,
+    Broadcast,
+)
 _TO_ROOM: tuple[type[Event], ...] = (*LOGGED, StillWorking, Presence, Heartbeat)
 _ERROR = Message("ErrorAck", "ack", text_of(ErrorAck) or "The command was refused.", ErrorAck, GOES)
 

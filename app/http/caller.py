@@ -1,0 +1,28 @@
+"""Who is asking, of the present request."""
+
+from __future__ import annotations
+
+from flask import g, request
+
+from app.auth.identity import Principal
+from app.auth.permissions import Action, authorise
+from app.services import services
+from app.streaming.conversation import Conversation
+
+
+def caller() -> Principal:
+    """The principal of the present request.
+
+    :raises Unauthenticated:
+    """
+    found: Principal | None = g.get("principal")
+    if found is None:
+        found = g.principal = services().gate.identify(request.environ)
+    return found
+
+
+def permit(action: Action, conversation: Conversation | None = None) -> Principal:
+    """The principal of the present request, if the action is for them; see :func:`authorise` for what is raised."""
+    principal = caller()
+    authorise(principal, action, conversation)
+    return principal

@@ -1,0 +1,172 @@
+"""The database: its engines, its threads, its errors. Everything that speaks SQL goes through here."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from app.concurrency import AsyncMode
+from app.errors import StoreUnavailable
+
+Result = TypeVar("Result")
+Work = Callable[[Connection], Result]
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_READERS = 3
+_BUSY_S = 5.0
+_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON")
+
+
+class Database:
+    """Runs work on connections, in native threads: whatever the database does, the event loop goes on.
+
+    Work comes in *lanes*, each with an engine of its own, so that no two native threads ever wait for one lock of
+    SQLAlchemy's (see :meth:`AsyncMode.native`). One lane writes, a few read; whoever finds none free waits for one,
+    cooperatively. Connections are not pooled (NullPool).
+
+    :param url: ``sqlite:///path`` or ``postgresql://user:password@host/name``.
+    :raises ValueError: for another kind of database, or no address at all.
+    """
+
+    def __init__(self, url: str, mode: AsyncMode, *, busy_timeout_s: float = _BUSY_S) -> None:
+        self.url = _checked(url)
+        self._mode = mode
+        self._busy_timeout_s = busy_timeout_s
+        self._writers: queue.Queue[Engine] = queue.Queue()
+        self._readers: queue.Queue[Engine] = queue.Queue()
+        self._writers.put(self._engine(writes=True))
+        for _ in range(_READERS):
+            self._readers.put(self._engine(writes=False))
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    def read(self, work: Work[Result]) -> Result:
+        """Run work that only reads; return what it returns. It runs in a native thread: it takes no lock, logs nothing.
+
+        :raises StoreUnavailable: when the database does not answer, or refuses.
+        """
+        return self._run(self._readers, work)
+
+    def write(self, work: Work[Result]) -> Result:
+        """Run work in one transaction of its own: all of it is kept, or nothing. Writers come one after the other.
+
+        :raises StoreUnavailable: nothing was kept.
+        """
+        return self._run(self._writers, work)
+
+    def _run(self, lanes: queue.Queue[Engine], work: Work[Result]) -> Result:
+        engine = lanes.get()
+        try:
+            result: Result = self._mode.native(_in_transaction, engine, work)
+            return result
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreUnavailable(_sentence(error)) from error
+        finally:
+            lanes.put(engine)
+
+    def prepare(self) -> None:
+        """Bring the schema up to date: SQLite at once; PostgreSQL is only looked at. Call it before serving.
+
+        :raises StoreUnavailable: when the database cannot be had, or its schema is another one.
+        """
+        engine = self._writers.get()
+        try:
+            if self.is_sqlite:
+                _prepare_file(self.url)
+            from app.store.migration import migrate, problem_of
+
+            if self.is_sqlite:
+                migrate(engine)
+            elif (problem := problem_of(engine)) is not None:
+                raise StoreUnavailable(problem)
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreUnavailable(_sentence(error)) from error
+        finally:
+            self._writers.put(engine)
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, whatever the database is; for the command line.
+
+        :raises StoreUnavailable:
+        """
+        from app.store.migration import migrate
+
+        engine = self._writers.get()
+        try:
+            if self.is_sqlite:
+                _prepare_file(self.url)
+            migrate(engine)
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreUnavailable(_sentence(error)) from error
+        finally:
+            self._writers.put(engine)
+
+    def ping(self) -> None:
+        """:raises StoreUnavailable: when the database does not answer."""
+        self.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
+
+    def _engine(self, *, writes: bool) -> Engine:
+        if not self.is_sqlite:
+            arguments: dict[str, Any] = {
+                "connect_timeout": 5,
+                "options": f"-c statement_timeout={int(self._busy_timeout_s * 2000)}",
+                "application_name": "colloquy",
+                "tcp_user_timeout": int(self._busy_timeout_s * 2000),
+            }
+            return create_engine(self.url, poolclass=NullPool, connect_args=arguments)
+        arguments = {"timeout": self._busy_timeout_s, "check_same_thread": False, "isolation_level": None}
+        engine = create_engine(self.url, poolclass=NullPool, connect_args=arguments)
+
+        def on_connect(connection: Any, _record: Any) -> None:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+
+        def on_begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        event.listen(engine, "connect", on_connect)
+        event.listen(engine, "begin", on_begin)
+        return engine
+
+
+def _in_transaction(engine: Engine, work: Work[Result]) -> Result:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+def _checked(given: str) -> URL:
+    try:
+        url = make_url(given)
+    except ArgumentError:
+        raise ValueError("not the address of a database: sqlite:///path or postgresql://user@host/name") from None
+    if url.drivername in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg2")
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("SQLite needs a file: sqlite:///path")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError("only SQLite and PostgreSQL are supported")
+    return url
+
+
+def _prepare_file(url: URL) -> None:
+    """Make the file, for this user alone."""
+    path = Path(url.database or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, without the statement, its values or the address: they may be secrets."""
+    cause = getattr(error, "orig", None) or error
+    first = str(cause).strip().splitlines()
+    return f"the database failed: {first[0][:200] if first else type(cause).__name__}"

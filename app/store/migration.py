@@ -1,0 +1,49 @@
+"""Brings a database's schema up to date, by Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+_FOLDER = Path(__file__).parent / "migrations"
+
+
+def config() -> Config:
+    """Alembic's configuration, without a file: what it needs stands here."""
+    made = Config()
+    made.set_main_option("script_location", str(_FOLDER))
+    return made
+
+
+def head() -> str:
+    """The revision that this version of Colloquy needs."""
+    return str(ScriptDirectory.from_config(config()).get_current_head())
+
+
+def current(engine: Engine) -> str | None:
+    """The revision of a database; None for an empty one."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def migrate(engine: Engine) -> None:
+    """Bring a database to the newest revision, in one transaction."""
+    if current(engine) == head():
+        return
+    made = config()
+    with engine.begin() as connection:
+        made.attributes["connection"] = connection
+        command.upgrade(made, "head")
+
+
+def problem_of(engine: Engine) -> str | None:
+    """Why a database cannot be used as it is; None if it can."""
+    found, needed = current(engine), head()
+    if found == needed:
+        return None
+    return f"the database's schema is {found or 'empty'}, not {needed}: run `flask colloquy migrate` first"
