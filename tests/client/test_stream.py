@@ -32,6 +32,7 @@ from tests.client.forwarder import Forwarder
 from tests.support.http import http_json
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 
 Connect = Callable[..., Client]
 
@@ -370,13 +371,3 @@ def test_a_killed_server_leaves_the_text_marked_interrupted(model: ModelServer, 
 def user_messages(server: ColloquyServer, conversation_id: str | None) -> list[str]:
     snapshot = server.get(f"/api/conversations/{conversation_id}")
     return [each["content"] for each in snapshot["messages"] if each["role"] == "user"]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Ask again until it is so."""
-    never = threading.Event()
-    for _ in range(int(TIMEOUT_S / 0.02)):
-        if condition():
-            return
-        never.wait(0.02)
-    raise TimeoutError("it never came to that")

@@ -14,6 +14,7 @@ from tests.integration.conftest import TEXT
 from tests.support.model_server import ModelServer
 from tests.support.raw_client import EVENT, PollingClient, RawClient
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 from tests.support.watcher import Watcher, check_chain, logged
 
 SLOW_S = 4.0
@@ -49,7 +50,7 @@ def server(request: pytest.FixtureRequest, model: ModelServer) -> Iterator[Collo
 def nothing_is_left(server: ColloquyServer) -> Iterator[None]:
     """No stack trace is logged, and no connection left behind."""
     yield
-    until(lambda: delivery(server)["connections"] == 0, "connections are left")
+    wait_until(lambda: delivery(server)["connections"] == 0, "the leaving of all", 20)
     assert "Traceback" not in server.output()
 
 
@@ -57,14 +58,6 @@ def delivery(server: ColloquyServer) -> dict[str, Any]:
     """The figures of delivery."""
     figures: dict[str, Any] = server.get("/api/websocket/status")["delivery"]
     return figures
-
-
-def until(condition: Any, otherwise: str) -> None:
-    """Wait for a condition of the server's."""
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.02)
 
 
 def slow_client(server: ColloquyServer) -> RawClient:
@@ -102,7 +95,7 @@ def test_a_client_that_pauses_its_reading_misses_nothing(server: ColloquyServer,
         ack = slow.command("start_stream", LONG)
         one = {"conversation_id": ack["conversation_id"]}
         seen = healthy.must("join", one)
-        until(lambda: delivery(server)["lagging"] == 1, "it does not lag")
+        wait_until(lambda: delivery(server)["lagging"] == 1, "its lag", 20)
         slow.send(EVENT + '7["ping",{"echo":7}]')
         events, acks = [], 0
         while not events or events[-1][1].get("status") != "completed":
@@ -137,9 +130,9 @@ def test_a_stalled_client_is_cut_off_and_may_come_back(server: ColloquyServer, m
         seen = healthy.must("join", {"conversation_id": ack["conversation_id"]})
         if blind:
             with Blind(stalled):
-                until(lambda: delivery(server)["connections"] == 1, "it was not cut off")
+                wait_until(lambda: delivery(server)["connections"] == 1, "the cut", 20)
         else:
-            until(lambda: delivery(server)["connections"] == 1, "it was not cut off")
+            wait_until(lambda: delivery(server)["connections"] == 1, "the cut", 20)
         figures = delivery(server)
         reasons = ("stalled",) if blind else ("stalled", "silent")  # whichever is found out first
         assert sum(figures["cut_off"].get(each, 0) - before.get(each, 0) for each in reasons) == 1
@@ -179,7 +172,7 @@ def test_whoever_does_not_take_its_answers_gets_no_further_ones(server: Colloquy
         peak = delivery(server)["queued_bytes_peak"]
         for number in range(18):
             greedy.send(f'{EVENT}{number}["join",{{"conversation_id":"{ack["conversation_id"]}"}}]')
-        until(lambda: delivery(server)["queued_bytes"] > 10_000, "nothing waits")
+        wait_until(lambda: delivery(server)["queued_bytes"] > 10_000, "something that waits", 20)
         answered = 0
         while answered < 18:
             packet = greedy.packet()
@@ -248,7 +241,7 @@ def test_one_connection_too_many_is_told_why(server: ColloquyServer) -> None:
         assert late.is_closed_within(WAIT_S)
     assert delivery(server)["connections_refused"] >= 1
     clients.pop().__exit__(None, None, None)
-    until(lambda: delivery(server)["connections"] < CONNECTIONS, "nobody has left")
+    wait_until(lambda: delivery(server)["connections"] < CONNECTIONS, "that somebody leaves", 20)
     with RawClient(server.port, timeout_s=WAIT_S).connect() as late:
         assert late.command("ping", {"echo": 1})["ok"]
     for client in clients:
@@ -269,5 +262,5 @@ def test_a_connection_may_follow_so_many_conversations(server: ColloquyServer, m
 def test_a_session_that_never_joins_a_namespace_is_ended(server: ColloquyServer) -> None:
     """It answers pings, and holds a place for nothing."""
     with RawClient(server.port, timeout_s=WAIT_S) as client, Blind(client):
-        until(lambda: delivery(server)["cut_off"].get("nameless"), "it stays")
+        wait_until(lambda: delivery(server)["cut_off"].get("nameless"), "the cut", 20)
         assert client.is_closed_within(WAIT_S)

@@ -21,6 +21,7 @@ from tests.conftest import TIMEOUT_SCALE
 from tests.runner.harness import RunnerProcess, check_messages, provider, start_run
 from tests.support.model_server import ModelServer
 from tests.support.processes import ROOT
+from tests.support.waiting import wait_until
 
 SHORT = "scripted?tokens=6&token_delay_ms=1"
 LONG = "scripted?tokens=2000&token_delay_ms=10&markers=1"
@@ -314,7 +315,7 @@ def test_kill_9_of_the_parent_leaves_nothing(tmp_path: Path) -> None:
         wait_until(lambda: bool(mark.read_text()))
         grandchild = int(mark.read_text())
         parent.kill()
-    wait_until(lambda: not (lives(runner_pid) or lives(grandchild)), wait_s=3.0)
+    wait_until(lambda: not (lives(runner_pid) or lives(grandchild)), within_s=3.0)
 
 
 def lives(pid: int) -> bool:
@@ -322,10 +323,3 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def wait_until(condition: Any, wait_s: float = 10.0) -> None:
-    deadline = time.monotonic() + wait_s * TIMEOUT_SCALE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -7,8 +7,7 @@ import contextlib
 import json
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -145,16 +144,6 @@ class Stalled:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """Ask until it is true; its value."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come")
-        time.sleep(0.02)
-    return value
 
 
 def check_chain(payloads: list[dict[str, Any]], start: int) -> int:

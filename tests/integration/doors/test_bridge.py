@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.doors.clients import TERMINAL, Socket, check_chain, texts_of, wait_until
+from tests.integration.doors.clients import TERMINAL, Socket, check_chain, texts_of
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 
 Connect = Callable[..., Socket]
 Look = Callable[[str], dict[str, Any]]
@@ -142,5 +143,5 @@ def test_a_lost_socket_ends_nothing(
     bridge.send({"type": "start_conversation", "data": {"content": "Talk", "team": "chat"}})
     conversation_id = bridge.wait_for("message_delta")["data"]["conversation_id"]
     bridge.abort()
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
     assert snapshot(conversation_id)["status"] == "completed"

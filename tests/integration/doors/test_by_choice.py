@@ -11,9 +11,10 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from tests.integration.doors.clients import TIMEOUT_S, Socket, Stalled, wait_until
+from tests.integration.doors.clients import TIMEOUT_S, Socket, Stalled
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 from tests.support.watcher import Watcher
 
 SETTINGS = {
@@ -37,7 +38,7 @@ def choosy(model: ModelServer) -> Iterator[ColloquyServer]:
 @pytest.fixture
 def url(choosy: ColloquyServer) -> str:
     """Where its doors are, once the test before has left them."""
-    wait_until(lambda: choosy.get("/ws/status")["active_connections"] == 0, "an empty house")
+    wait_until(lambda: choosy.get("/ws/status")["active_connections"] == 0, "an empty house", 20)
     return f"ws://127.0.0.1:{choosy.port}"
 
 

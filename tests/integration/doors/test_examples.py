@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.doors.clients import TERMINAL, TIMEOUT_S, wait_until
+from tests.integration.doors.clients import TERMINAL, TIMEOUT_S
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "docs" / "doors" / f"{name}.md" for name in ("sse", "websocket", "tasks", "messages")]
@@ -46,7 +47,7 @@ def test_an_example_runs(
     """With another port, and nothing else changed; it ends by itself and prints what its fence says."""
     model.control(tokens=30, token_delay_ms=3)
     conversation_id = start()  # the newest one, for those that ask for it
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
     assert ADDRESS in code
     command = RUN[language](code.replace(ADDRESS, f"127.0.0.1:{server.port}"))
     ended = subprocess.run(

@@ -10,8 +10,9 @@ import httpx
 import pytest
 import websocket
 
-from tests.integration.doors.clients import TIMEOUT_S, Socket, wait_until
+from tests.integration.doors.clients import TIMEOUT_S, Socket
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 
 Connect = Callable[..., Socket]
 DOORS = ("/ws/stream", "/api/conversations/new/stream")
@@ -104,7 +105,7 @@ def test_half_a_handshake_and_half_a_frame(server: ColloquyServer, raw: Callable
     client = raw()
     client.sock.sendall(frame(0x81, b"half", length=1000))
     client.sock.shutdown(sockets.SHUT_RDWR)
-    wait_until(lambda: "tasks" not in server.get("/api/websocket/status")["connections"], "the release")
+    wait_until(lambda: "tasks" not in server.get("/api/websocket/status")["connections"], "the release", 20)
 
 
 @pytest.mark.parametrize(

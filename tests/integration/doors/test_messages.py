@@ -10,10 +10,11 @@ from urllib.parse import quote
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.doors.clients import TERMINAL, Socket, wait_until
+from tests.integration.doors.clients import TERMINAL, Socket
 from tests.support.http import http_json
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 
 Connect = Callable[..., Socket]
 Look = Callable[[str], dict[str, Any]]
@@ -113,7 +114,7 @@ def test_by_name_with_a_token(server: ColloquyServer, socket: Connect, start: St
     """The conversation's name serves as its id; the token is taken from the header or the address, and is in no log."""
     name = f"Rates & risks, {server.port}"
     conversation_id = start(name)
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
     by_query = socket(path_of(name, authorization=quote("Bearer s3cret-in-query")))
     assert by_query.receive()["data"]["conversation_id"] == conversation_id
     by_header = socket(path_of(name), additional_headers={"Authorization": "Bearer s3cret-in-header"})
@@ -147,7 +148,7 @@ def test_malformed_messages(socket: Connect, start: Start) -> None:
 def test_filters(socket: Connect, start: Start, snapshot: Look) -> None:
     """By type of message, by role, by agent."""
     conversation_id = start(team="debate")
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
 
     def roles(**query: str) -> list[str]:
         reader = socket(path_of(conversation_id, **query))
@@ -164,7 +165,7 @@ def test_since(socket: Connect, model: ModelServer, start: Start, snapshot: Look
     """Replay from a timestamp: what has changed from then on."""
     model.control(tokens=3)
     conversation_id = start()
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
     stored = snapshot(conversation_id)["messages"]
     reader = socket(path_of(conversation_id, since=quote(stored[-1]["timestamp"])))
     reader.wait_for("heartbeat")

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.integration.doors.clients import TERMINAL, Socket, wait_until
+from tests.integration.doors.clients import TERMINAL, Socket
 from tests.support.http import http_json
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 
 Connect = Callable[..., Socket]
 Look = Callable[[str], dict[str, Any]]
@@ -110,7 +111,7 @@ def test_resume_by_position(socket: Connect, model: ModelServer, snapshot: Look,
     task.send(chat(team="debate"))
     last = task.wait_for("agent_step")
     task.abort()
-    wait_until(lambda: snapshot(last["conversation_id"])["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(last["conversation_id"])["status"] in TERMINAL, "the end", 20)
     if by == "address":
         place = "&".join(f"{name}={last[name]}" for name in ("conversation_id", "epoch", "offset"))
         back = socket(f"/ws/stream?{place}")
@@ -129,7 +130,7 @@ def test_resume_without_a_position(
     """An ended task: its result and its end."""
     model.control(tokens=3)
     conversation_id = start()
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
     back = socket(f"/ws/stream?conversation_id={conversation_id}")
     back.wait_for("status", status="completed")
     assert [each["type"] for each in back.came] == ["progress", "result", "status"]
