@@ -17,6 +17,7 @@ from app.protocol.events import (
     ConversationComplete,
     ConversationError,
     ConversationStatus,
+    ConversationUpdated,
     Event,
     FallbackMode,
     InputRequest,
@@ -114,6 +115,10 @@ class AnyEvent:
 
     def _InputResolved(self) -> Event:  # noqa: N802
         return InputResolved(request_id=self._id("r"), resolution="granted")
+
+    def _ConversationUpdated(self) -> Event:  # noqa: N802
+        changes = self._one({"title": "another"}, {"title": ""}, {"unheard_of": 1}, {})
+        return ConversationUpdated(changes=changes, updated_by=self._one(None, "ann"))
 
 
 def folded(rng: random.Random) -> tuple[dict[str, Any], list[dict[str, Any]]]:
