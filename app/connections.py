@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -54,18 +55,18 @@ class Outlet:
         self.stream.reset()
 
 
-class Connection:
+class Connection(ABC):
     """What the registry holds: one client of one door."""
 
     def __init__(self, door: str, outlet: Outlet) -> None:
         self.door = door
         self.outlet = outlet
 
+    @abstractmethod
     def tell(self, name: str, payload: dict[str, Any]) -> bool:
         """Pass a transient event on, without waiting; False if this door has no way to say it."""
-        raise NotImplementedError
 
-    def gone(self) -> None:
+    def gone(self) -> None:  # noqa: B027  # most doors need not be told: their reader finds out
         """The client has left, as the kernel knows: end what works for it."""
 
     def close(self) -> None:

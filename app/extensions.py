@@ -31,7 +31,7 @@ class SocketIO(flask_socketio.SocketIO):  # type: ignore[misc]  # Flask-SocketIO
     def init_app(self, app: Flask, *, settings: Settings, mode: AsyncMode, namespace: ConversationsNamespace) -> None:
         """Bind to an application."""
         delivery = Delivery()
-        self.rooms = RoomManager(delivery)
+        self.rooms = RoomManager()
         super().init_app(
             app,
             client_manager=self.rooms,

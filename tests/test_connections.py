@@ -13,7 +13,7 @@ from app.concurrency import AsyncMode
 from app.connections import ClientTasks, Connection, Connections, Outlet
 from app.errors import LimitExceeded
 from app.namespaces.stream import Stream
-from tests.http.sockets.test_limit import HandClock
+from tests.support.clock import HandClock
 
 
 class Client(Connection):

@@ -16,7 +16,6 @@ SOCKET_FIGURES: dict[str, str] = {
     "queued_bytes": "bytes that wait for a slow client now, all connections together",
     "queued_bytes_peak": "the most that has waited so far; looked at once a second",
     "lagging": "connections that do not take all they are sent now",
-    "lagging_total": "how often a connection left its room because it did not take all of an event",
     "cut_off": "connections that the server closed, by reason: `stalled`, `silent`, `queue_full`, `flooding`, "
     "`malformed`, `nameless`, `reader` (it acknowledged nothing)",
 }
@@ -49,7 +48,6 @@ class Delivery:
     connections_refused: int = 0
     commands_refused: int = 0
     packets_refused: int = 0
-    lagging_total: int = 0
     queued_bytes_peak: int = 0
     cut_off: Counter[str] = field(default_factory=Counter)
 
@@ -70,6 +68,5 @@ class Delivery:
             "queued_bytes": self.look(open_now),
             "queued_bytes_peak": self.queued_bytes_peak,
             "lagging": sum(connection.behind for connection in open_now),
-            "lagging_total": self.lagging_total,
             "cut_off": dict(self.cut_off),
         }

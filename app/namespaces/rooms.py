@@ -9,19 +9,14 @@ from typing import Any
 import socketio
 
 from app.namespaces.connection import Connection
-from app.namespaces.delivery import Delivery
 from app.namespaces.frames import Packet
 
 
 class RoomManager(socketio.Manager):  # type: ignore[misc]  # python-socketio has no types
-    """Keeps, beside the library's tables, each room's connections, so that an emit looks nothing up.
+    """Keeps, beside the library's tables, each room's connections, so that an emit looks nothing up."""
 
-    :param delivery: counts who lagged.
-    """
-
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._delivery = delivery
         self._connections: dict[tuple[str, str], Connection] = {}
         self._members: dict[tuple[str, str], dict[str, Connection]] = {}
         self._rooms_of: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
@@ -59,7 +54,6 @@ class RoomManager(socketio.Manager):  # type: ignore[misc]  # python-socketio ha
                 behind.append(sid)
         for sid in behind:
             self.basic_leave_room(sid, namespace, room)
-        self._delivery.lagging_total += len(behind)
         return behind
 
     # --- the tables ---------------------------------------------------------------------------------------------------

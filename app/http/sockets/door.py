@@ -14,8 +14,8 @@ from app.auth.identity import Principal
 from app.connections import Connection
 from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, LimitExceeded, NotPermitted, Unauthenticated
 from app.http.sockets.idle import Idle, IdleWatch
-from app.http.sockets.limit import CommandLimit
 from app.http.sockets.websocket import GOODBYE_S, Closed, WebSocket
+from app.namespaces.budget import CommandBudget
 from app.protocol.close_codes import CloseCode
 from app.services import Services
 from app.streaming.conversation import Conversation
@@ -64,7 +64,8 @@ class Door(Connection, ABC):
         now, settings = parts.clock.monotonic(), parts.settings
         self._idle = IdleWatch(now, idle_ping_s=settings.idle_ping_s, ping_timeout_s=settings.ping_timeout_s)
         self._beat_at = now + settings.heartbeat_s
-        self.limit = CommandLimit(parts.settings.max_commands_per_s, parts.clock)
+        self._commands_per_s = settings.max_commands_per_s
+        self._budget = CommandBudget(self._commands_per_s, now)
 
     # --- what a dialect is --------------------------------------------------------------------------------------------
 
@@ -116,6 +117,12 @@ class Door(Connection, ABC):
         if before is not None:
             before[0].close()
         self._stirred.set()
+
+    def limit_commands(self, per_s: float) -> None:
+        """Allow fewer commands than the setting, never more; 0: as many as the setting."""
+        if per_s > 0 and (not self._commands_per_s or per_s < self._commands_per_s):
+            self._commands_per_s = per_s
+            self._budget = CommandBudget(per_s, self.parts.clock.monotonic())
 
     def read_offset(self) -> int:
         """Everything up to here has been read, and sent."""
@@ -191,13 +198,13 @@ class Door(Connection, ABC):
             self.show_error(_FAILED)
 
     def _check_limit(self) -> None:
-        try:
-            self.limit.take()
-        except LimitExceeded as error:
-            if self.limit.hopeless:
-                self.websocket.close(CloseCode.FLOODING, error.message)
-                raise Closed from None
-            raise
+        if self._budget.take(self.parts.clock.monotonic()):
+            return
+        why = f"more than {self._commands_per_s:g} commands in a second"
+        if self._budget.is_flooded:
+            self.websocket.close(CloseCode.FLOODING, why)
+            raise Closed
+        raise LimitExceeded(why)
 
     # --- the writer ---------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class MessageDoor(Door):
         self._wanted = wish.view.filter or Filter()
         self._delta = switched_on(query, "delta")
         self._update_s = milliseconds(query, "batch_ms", default=_UPDATE_EVERY_MS) / 1000
-        self.limit.lower(_number(query, "max_commands_per_s"))
+        self.limit_commands(_number(query, "max_commands_per_s"))
         conversation = find_conversation(self.parts.manager, self.principal, self.key, Action.WATCH)
         ack, follower = conversation.follow()
         try:
