@@ -2,10 +2,12 @@
 #
 #   ARGS          passed to run.py or the benchmark:  make run ARGS="--port 5050"
 #   PYTEST_ARGS   passed to pytest:                   make test PYTEST_ARGS="tests/streaming -x"
+#   WORKERS       test processes at once; 0: all in one:  make test WORKERS=0
 #   PYTHON        the Python that makes .venv:        make run PYTHON=python3.12
 
 ARGS ?=
 PYTEST_ARGS ?=
+WORKERS ?= 2
 export PYTHON
 
 # .venv/bin first, for tools and, on a machine without Node.js, for node; the project itself is importable
@@ -21,12 +23,12 @@ run: env  ## install what is missing and start the server
 	@exec .venv/bin/python run.py $(ARGS)
 
 test: env-dev test-js  ## all tests but the other async modes
-	@$(IN_VENV) python -m pytest -m "not matrix" $(PYTEST_ARGS)
+	@$(IN_VENV) python -m pytest -n $(WORKERS) --dist loadfile -m "not matrix" $(PYTEST_ARGS)
 
 test-all: test test-matrix  ## all tests
 
 test-matrix: env-dev
-	@$(IN_VENV) python -m pytest -m matrix $(PYTEST_ARGS)
+	@$(IN_VENV) python -m pytest -n $(WORKERS) --dist loadfile -m matrix $(PYTEST_ARGS)
 
 chaos: env-dev  ## the long chaos suite: 1,000 runs with random faults, 100,000 hostile frames
 	@$(IN_VENV) python -m tests.chaos

@@ -20,10 +20,10 @@ from tests.integration.doors.clients import (
     payload_of,
     texts_of,
     until_end,
-    wait_until,
 )
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 
 Look = Callable[[str], dict[str, Any]]
 Start = Callable[..., str]
@@ -37,7 +37,7 @@ def test_a_snapshot_and_then_the_tail(server: ColloquyServer, model: ModelServer
     """A reader in mid-sentence gets the text so far, then every event after it: together, the server's text."""
     model.control(tokens=150, token_delay_ms=4)
     conversation_id = start()
-    wait_until(lambda: snapshot(conversation_id)["offset"] > 20, "some tokens")
+    wait_until(lambda: snapshot(conversation_id)["offset"] > 20, "some tokens", 20)
     with Events(url_of(server, conversation_id)) as events:
         first = next(events)
         assert first.event == "snapshot"
@@ -80,7 +80,7 @@ def test_resume_while_tokens_arrive(server: ColloquyServer, model: ModelServer, 
 def test_a_lost_position_is_told(server: ColloquyServer, start: Start, snapshot: Look) -> None:
     """Another epoch: `resync` with a snapshot, as the first event; so with a position that makes no sense."""
     conversation_id = start()
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
     for header in ("feedbeef:3", f"{snapshot(conversation_id)['epoch']}:999999"):
         with Events(url_of(server, conversation_id), last_event_id=header) as events:
             first = next(events)
@@ -118,7 +118,7 @@ def test_another_client(server: ColloquyServer, start: Start) -> None:
 def test_heartbeats(server: ColloquyServer, start: Start, snapshot: Look) -> None:
     """A silent conversation shows that it lives; a heartbeat moves no position."""
     conversation_id = start()
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
     with Events(url_of(server, conversation_id)) as events:
         first, beat, again = next(events), next(events), next(events)
     assert (beat.event, again.event) == ("heartbeat", "heartbeat")
@@ -129,7 +129,7 @@ def test_heartbeats(server: ColloquyServer, start: Start, snapshot: Look) -> Non
 def test_filters_and_changes_only(server: ColloquyServer, start: Start, snapshot: Look) -> None:
     """E7 on this door: by type, by role, and only what changed; the chain of positions has no hole all the same."""
     conversation_id = start()
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end")
+    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
     begin = {"epoch": snapshot(conversation_id)["epoch"], "offset": 0, "until": "end"}
     with Events(url_of(server, conversation_id), types="agent_message", roles="user", **begin) as events:
         came = list(events)
@@ -168,11 +168,11 @@ def test_a_reader_that_leaves_is_noticed(server: ColloquyServer, model: ModelSer
         listed = server.get("/api/conversations?limit=200")["conversations"]
         return int(next(each["watchers"] for each in listed if each["conversation_id"] == conversation_id))
 
-    wait_until(lambda: watchers() == 0, "the starter's leaving")
+    wait_until(lambda: watchers() == 0, "the starter's leaving", 20)
     with Events(url_of(server, conversation_id)) as events:
         next(events)
         assert watchers() == 1
         assert server.get("/api/websocket/status")["connections"]["sse"] >= 1
-    wait_until(lambda: watchers() == 0, "the reader's leaving")
+    wait_until(lambda: watchers() == 0, "the reader's leaving", 20)
     httpx.head(url_of(server, conversation_id), trust_env=False)
     assert watchers() == 0
