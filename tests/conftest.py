@@ -176,8 +176,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         except ProcessLookupError:
             continue
     _left_behind.update(left)
-    if left and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:  # one of several test processes: the first one counts it as failed
+        output["left_behind"] = {str(pid): command for pid, command in left.items()}
+    if _left_behind and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of several test processes (pytest-xdist) has ended; called before :func:`pytest_sessionfinish` here."""
+    left = getattr(node, "workeroutput", {}).get("left_behind", {})
+    _left_behind.update({int(pid): command for pid, command in left.items()})
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
