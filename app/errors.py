@@ -17,6 +17,7 @@ ColloquyError
 │   ├── InvalidState         invalid_state
 │   └── LimitExceeded        limit_exceeded      (retryable)
 ├── StoreUnavailable         store_unavailable   (retryable: the database does not answer)
+├── KeysUnavailable          keys_unavailable    (retryable: nobody can say whether a token is good)
 ├── SocketsUnavailable       sockets_unavailable (only HTTP is served)
 ├── ModelError               a model or its connection failed
 │   ├── ModelUnavailable     model_unreachable, model_stalled, model_broken, … (another provider may answer)
@@ -145,6 +146,14 @@ class StoreUnavailable(ColloquyError):
     """The database does not answer, or refuses. Streaming goes on; what cannot be written waits."""
 
     code = "store_unavailable"
+    retryable = True
+    http_status = 503
+
+
+class KeysUnavailable(ColloquyError):
+    """The public keys of the tokens' issuer cannot be had: nobody can say whether a token is good."""
+
+    code = "keys_unavailable"
     retryable = True
     http_status = 503
 

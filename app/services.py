@@ -9,12 +9,14 @@ from typing import cast
 from flask import current_app
 
 from app.auth.gatekeeper import Gatekeeper
+from app.auth.people import People
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
 from app.namespaces.layer import SocketLayer
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
 from app.settings import Settings
+from app.store.database import Database
 from app.store.memory import MemoryStore
 from app.streaming.manager import StreamingManager
 from app.teams.directory import TeamDirectory
@@ -33,6 +35,8 @@ class Services:
     models: ModelDirectory
     teams: TeamDirectory
     store: MemoryStore  # soon a ConversationStore
+    database: Database
+    people: People
     gate: Gatekeeper
     mode: AsyncMode
     clock: SystemClock
@@ -44,8 +48,10 @@ class Services:
 
     def start(self) -> None:
         """Start what works in the background: housekeeping, the runners, the bundled model."""
+        self.database.prepare()
         self.mode.spawn(self.manager.run_ticker)
         self.mode.spawn(self.lateness.run)
+        self.mode.spawn(self.gate.watch_endings)
         self.models.start()
         self.supervisor.warm_up()
 

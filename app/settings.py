@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,7 +39,7 @@ class Settings(BaseSettings):
         "development", description="`production` refuses to start without SECRET_KEY and with `*` origins"
     )
     secret_key: SecretStr | None = Field(
-        None, description="signs session cookies; without one, a new one is made at each start (development only)"
+        None, description="signs session cookies; in development one is made where there is none, and kept in DATA_DIR"
     )
     async_mode: Literal["eventlet", "gevent", "threading"] = Field(
         "eventlet", description="how the server runs many connections at once"
@@ -335,6 +334,9 @@ class Settings(BaseSettings):
             raise ValueError("JWT_SECRET needs at least 32 bytes")
         if self.jwt_jwks_url is not None and self.jwt_issuer is None:
             raise ValueError("JWT_JWKS_URL needs JWT_ISSUER beside it: a token of anybody else's must not be taken")
+        keys = urlsplit(self.jwt_jwks_url or "")
+        if keys.scheme == "http" and keys.hostname not in LOOPBACK_HOSTS:
+            raise ValueError("JWT_JWKS_URL needs https: whoever could change the keys on their way could be anybody")
         exposed = self.host not in LOOPBACK_HOSTS
         if exposed or self.colloquy_env == "production":
             why = f"HOST is {self.host}" if exposed else "COLLOQUY_ENV is production"
@@ -356,17 +358,14 @@ class Settings(BaseSettings):
 
     def guests_welcome(self) -> bool:
         """Whether somebody on this machine who has not signed in is the guest."""
-        return self.guest_access and self.colloquy_env == "development" and self.host in LOOPBACK_HOSTS
+        alone = self.host in LOOPBACK_HOSTS and not self.trusted_proxies  # behind a proxy, everybody is near
+        return self.guest_access and self.colloquy_env == "development" and alone
 
     def may_register(self) -> bool:
         """Whether people may make accounts by themselves."""
         if self.registration == "auto":
             return self.colloquy_env == "development"
         return self.registration == "open"
-
-    def signing_key(self) -> str:
-        """SECRET_KEY, or a new random one for this process."""
-        return self.secret_key.get_secret_value() if self.secret_key else secrets.token_urlsafe(32)
 
     def configured_providers(self) -> tuple[ProviderSpec, ...]:
         """The providers that the operator configured, in order of preference; empty when there is none."""

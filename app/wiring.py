@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.auth.gatekeeper import Gatekeeper
+from app.auth.cookies import prepare_sessions, session_in
 from app.auth.guard import LocalGuard
 from app.auth.origins import Origins, OtherOrigins
+from app.auth.people import gate_of, people_of
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
 from app.http.agui.door import agui
@@ -27,6 +30,7 @@ from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
 from app.services import Services
 from app.settings import Settings, load_settings
+from app.store.database import Database
 from app.store.memory import MemoryStore
 from app.store.recorder import Recorder
 from app.streaming.bounds import Bounds
@@ -43,13 +47,9 @@ def wire(settings: Settings | None, version: str) -> Flask:
     """See :func:`app.create_app`."""
     settings = settings or load_settings()
     app = Flask("colloquy", root_path=str(_PROJECT), static_folder="static", template_folder="templates")
-    app.config.update(
-        SECRET_KEY=settings.signing_key(),
-        MAX_CONTENT_LENGTH=settings.max_frame_bytes,
-        SESSION_COOKIE_SAMESITE="Strict",
-        SESSION_COOKIE_HTTPONLY=True,
-    )
-    parts = _parts(settings, version)
+    app.config.update(MAX_CONTENT_LENGTH=settings.max_frame_bytes)
+    prepare_sessions(app, settings)
+    parts = _parts(app, settings, version)
     app.extensions["colloquy"] = parts
     for blueprint in (pages, conversations, sse, websocket, health, protocol, agui):
         app.register_blueprint(blueprint)
@@ -65,13 +65,17 @@ def wire(settings: Settings | None, version: str) -> Flask:
         app.wsgi_app = RefuseCompression(app.wsgi_app)  # type: ignore[method-assign]
     origins = Origins(settings.cors_allowed_origins)
     app.wsgi_app = OtherOrigins(app.wsgi_app, origins)  # type: ignore[method-assign]
-    app.wsgi_app = LocalGuard(app.wsgi_app, settings.allowed_hosts, origins)  # type: ignore[method-assign]
+    app.wsgi_app = LocalGuard.of(settings, app.wsgi_app, origins)  # type: ignore[method-assign]
+    if proxies := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, proxies, proxies, proxies, 0, 0)  # type: ignore[method-assign]
     app.wsgi_app = LogFailures(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 
-def _parts(settings: Settings, version: str) -> Services:
+def _parts(app: Flask, settings: Settings, version: str) -> Services:
     mode, clock, sockets = AsyncMode(settings.async_mode), SystemClock(), SocketLayer()
+    database = Database(settings.database_address(), mode)
+    people = people_of(settings, database, mode)
     supervisor = Supervisor(mode, settings.runners)
     models = ModelDirectory(settings, mode)
     teams = TeamDirectory(settings.teams, settings.abandoned_rules())
@@ -104,7 +108,9 @@ def _parts(settings: Settings, version: str) -> Services:
         models=models,
         teams=teams,
         store=store,
-        gate=Gatekeeper(),
+        database=database,
+        people=people,
+        gate=gate_of(settings, people, mode, partial(session_in, app)),
         mode=mode,
         clock=clock,
         lateness=LatenessMonitor(mode),

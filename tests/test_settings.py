@@ -173,15 +173,27 @@ def test_an_exposed_server_needs_a_key_and_named_origins(exposure: dict[str, Any
     assert "SECRET_KEY" in refusal(**exposure, secret_key="short")
     assert "CORS_ALLOWED_ORIGINS" in refusal(**exposure, secret_key=KEY, cors_allowed_origins="*")
     assert "CORS_ALLOWED_ORIGINS" in refusal(**exposure, secret_key=KEY, cors_allowed_origins="https://a.example,*")
-    assert load(**exposure, secret_key=KEY, cors_allowed_origins="https://a.example").signing_key() == KEY
+    assert load(**exposure, secret_key=KEY, cors_allowed_origins="https://a.example").secret_key is not None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_on_loopback_nothing_is_needed(host: str) -> None:
-    """Not even a key: each start makes one."""
-    settings = load(host=host, cors_allowed_origins="*")
-    assert len(settings.signing_key()) >= 32
-    assert settings.signing_key() != load(host=host).signing_key()
+    """Not even a key: the server makes one, and keeps it."""
+    assert load(host=host, cors_allowed_origins="*").secret_key is None
+
+
+def test_keys_travel_by_tls() -> None:
+    """But on this machine; and a token of anybody else's is never taken."""
+    assert "https" in refusal(jwt_jwks_url="http://keys.example/jwks.json", jwt_issuer="https://keys.example")
+    assert "JWT_ISSUER" in refusal(jwt_jwks_url="https://keys.example/jwks.json")
+    load(jwt_jwks_url="http://127.0.0.1:9/jwks.json", jwt_issuer="x")
+
+
+def test_nobody_is_the_guest_behind_a_proxy() -> None:
+    """There, everybody comes from this machine."""
+    assert load().guests_welcome()
+    assert not load(trusted_proxies=1).guests_welcome()
+    assert not load(guest_access=False).guests_welcome()
 
 
 def test_settings_cannot_be_changed() -> None:

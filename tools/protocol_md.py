@@ -148,6 +148,7 @@ ERROR_MEANINGS = {
     "not_found": "what the address names is not there, or not for you: a token, a link, a provider",
     "token_expired": "the token was good once: a fresh one is needed",
     "csrf_failed": "a change was asked for with a sign-in's cookie, but without the page's own proof",
+    "keys_unavailable": "the keys of the tokens' issuer cannot be had: nobody can say whether a token is good",
     "store_unavailable": "the database does not answer; streaming goes on, and what cannot be written waits",
     "unauthenticated": "who you are is not known, or no longer",
     "not_permitted": "you may not do this to this conversation",

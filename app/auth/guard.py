@@ -1,32 +1,74 @@
-"""Keeps other people's web pages away from a server without sign-in."""
+"""Keeps other people's web pages away from this server, whoever has signed in."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from app.auth.origins import Origins
 from app.errors import ColloquyError, NotPermitted
+from app.settings import LOOPBACK_HOSTS, Settings
 
-_FORWARDING = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
+_FORWARDING = (
+    "HTTP_FORWARDED",
+    "HTTP_X_FORWARDED",
+    "HTTP_X_REAL_IP",
+    "HTTP_X_CLIENT_IP",
+    "HTTP_X_CLUSTER_CLIENT_IP",
+    "HTTP_X_ORIGINAL",
+    "HTTP_TRUE_CLIENT_IP",
+    "HTTP_CF_CONNECTING_IP",
+    "HTTP_VIA",
+)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+def was_forwarded(environ: Mapping[str, Any]) -> bool:
+    """Whether a proxy says that it stands in between. Even an empty header was added by one."""
+    return any(name.startswith(_FORWARDING) for name in environ)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a request was meant for this machine by one of loopback's names, with or without a port."""
+    return _without_port(host.lower()) in _LOOPBACK
 
 
 class LocalGuard:
     """WSGI middleware in front of everything, the sockets included.
 
-    While everybody on this machine is the one user, any web page that this machine's browser shows could steer the
-    server. So a request must name a known host (else DNS can be made to point here), come from a known origin if it
-    names one, and must not have been forwarded by a proxy.
+    A request must name a known host: else DNS can be made to point here, and somebody else's page would be our own in
+    the browser's eyes (rebinding). And it must come from a known origin, if it names one.
 
     :param allowed_hosts: host names beside loopback's, without port.
+    :param any_address: whether an IP address passes as a host, which no DNS can be made to point anywhere.
     """
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], allowed_hosts: tuple[str, ...], origins: Origins) -> None:
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        allowed_hosts: tuple[str, ...],
+        origins: Origins,
+        *,
+        any_address: bool = False,
+    ) -> None:
         self._app = app
         self._hosts = _LOOPBACK | {host.lower() for host in allowed_hosts}
         self._origins = origins
+        self._any_address = any_address
+
+    @staticmethod
+    def of(settings: Settings, app: Callable[..., Iterable[bytes]], origins: Origins) -> LocalGuard:
+        """A guard as the settings have it.
+
+        On an address beside loopback, where nobody is the guest, this machine's own name and every IP address pass, so
+        that the server can be used under what people type; each other name must stand in ALLOWED_HOSTS.
+        """
+        exposed = settings.host not in LOOPBACK_HOSTS
+        own = (settings.host, socket.gethostname()) if exposed else ()
+        return LocalGuard(app, (*settings.allowed_hosts, *own), origins, any_address=exposed)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
@@ -36,10 +78,8 @@ class LocalGuard:
         return self._app(environ, start_response)
 
     def _check(self, environ: dict[str, Any]) -> None:
-        if any(name in environ for name in _FORWARDING):  # even an empty one was added by a proxy
-            raise NotPermitted("a forwarded request is not served until people can sign in")
-        host = str(environ.get("HTTP_HOST", "")).lower()
-        if _without_port(host) not in self._hosts:
+        host = _without_port(str(environ.get("HTTP_HOST", "")).lower())
+        if host not in self._hosts and not (self._any_address and _is_address(host)):
             raise NotPermitted("this server is not known under that host name (ALLOWED_HOSTS)")
         if not self._origins.allowed(environ.get("HTTP_ORIGIN"), environ):
             raise NotPermitted("that origin may not use this server (CORS_ALLOWED_ORIGINS)")
@@ -49,6 +89,14 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse(error: ColloquyError, start_response: Callable[..., Any]) -> Iterable[bytes]:

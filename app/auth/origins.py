@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 _ALLOW_ORIGIN = "Access-Control-Allow-Origin"
 _PREFLIGHT = [
-    ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
-    ("Access-Control-Allow-Headers", "authorization, content-type, last-event-id"),
+    ("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS"),
+    ("Access-Control-Allow-Headers", "authorization, content-type, last-event-id, x-csrftoken"),
     ("Access-Control-Max-Age", "600"),
     ("Content-Length", "0"),
 ]

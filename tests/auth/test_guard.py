@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from app.auth.gatekeeper import Gatekeeper
 from app.auth.guard import LocalGuard
+from app.auth.identity import GUEST
 from app.auth.origins import Origins
+from app.errors import Unauthenticated
+from app.settings import load_settings
 
 
 def ask(
@@ -96,11 +100,34 @@ def test_allowed_origins_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP"]
+    "header", ["HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP", "HTTP_VIA"]
 )
 @pytest.mark.parametrize("value", ["203.0.113.9", "127.0.0.1", ""])
-def test_forwarded_requests_are_refused(header: str, value: str) -> None:
+def test_forwarded_requests_pass_but_never_as_the_guest(header: str, value: str) -> None:
     """Behind a proxy everybody comes from 127.0.0.1; what the header says does not matter, that it is there does."""
-    passed, error = ask(allowed_origins=("*",), **{header: value})
-    assert not passed
-    assert "forwarded" in error["message"]
+    assert ask(**{header: value})[0]
+    environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "127.0.0.1:5000"}
+    assert Gatekeeper().identify(environ) is GUEST
+    with pytest.raises(Unauthenticated):
+        Gatekeeper().identify({**environ, header: value})
+
+
+def test_the_guest_is_who_asked_for_this_machine() -> None:
+    """Under another name, perhaps a proxy that does not say so has asked."""
+    with pytest.raises(Unauthenticated):
+        Gatekeeper().identify({"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "colloquy.example"})
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1:5000", "[2001:db8::1]:5000", "10.0.0.7", "0.0.0.0:5000"])
+def test_an_exposed_server_is_known_by_its_addresses(host: str) -> None:
+    """No DNS can be made to point an address anywhere; on loopback, where there is a guest, only loopback's pass."""
+    assert asked(host, host="0.0.0.0", secret_key="k" * 32)
+    assert not asked(host)
+    assert not asked("evil.example", host="0.0.0.0", secret_key="k" * 32)
+    assert asked("my.example", host="0.0.0.0", secret_key="k" * 32, allowed_hosts="my.example")
+
+
+def asked(name: str, **settings: Any) -> bool:
+    """Whether a server with these settings answers under a name."""
+    guard = LocalGuard.of(load_settings(None, **settings), lambda environ, start: [b"reached"], Origins(()))
+    return b"".join(guard({"HTTP_HOST": name}, lambda *_: None)) == b"reached"

@@ -121,13 +121,11 @@ def test_a_wrong_method_and_a_huge_body(server: ColloquyServer) -> None:
         {"Host": "evil.example"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
-        {"X-Forwarded-For": "10.0.0.1"},
-        {"Forwarded": "for=10.0.0.1"},
     ],
 )
 @pytest.mark.parametrize("path", ["/", "/api/websocket/status", "/socket.io/?EIO=4&transport=polling"])
 def test_other_peoples_pages_are_kept_out(server: ColloquyServer, headers: dict[str, str], path: str) -> None:
-    """Host, Origin and forwarding headers are checked before anything else, the sockets included."""
+    """Host and Origin are checked before anything else, the sockets included."""
     status, body, _ = ask(server, "GET", path, headers=headers)
     assert (status, body["error"]["code"]) == (403, "not_permitted")
 
