@@ -16,8 +16,9 @@ from app.namespaces.layer import SocketLayer
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
 from app.settings import Settings
+from app.store.base import ConversationStore
 from app.store.database import Database
-from app.store.memory import MemoryStore
+from app.store.recorder import Recorder
 from app.streaming.manager import StreamingManager
 from app.teams.directory import TeamDirectory
 
@@ -34,8 +35,9 @@ class Services:
     supervisor: Supervisor
     models: ModelDirectory
     teams: TeamDirectory
-    store: MemoryStore  # soon a ConversationStore
     database: Database
+    store: ConversationStore
+    recorder: Recorder
     people: People
     gate: Gatekeeper
     mode: AsyncMode
@@ -46,9 +48,16 @@ class Services:
     clients: ClientTasks
     started_at: float = field(default_factory=time.monotonic)
 
+    def prepare_store(self) -> None:
+        """Make the database ready, before serving. One that cannot be had now is tried again in the background.
+
+        :raises SchemaDiffers: when somebody has to migrate it first.
+        """
+        self.recorder.prepare()
+
     def start(self) -> None:
         """Start what works in the background: housekeeping, the runners, the bundled model."""
-        self.database.prepare()
+        self.mode.spawn(self.recorder.run)
         self.mode.spawn(self.manager.run_ticker)
         self.mode.spawn(self.lateness.run)
         self.mode.spawn(self.gate.watch_endings)
@@ -65,6 +74,7 @@ class Services:
         self.manager.shutdown(deadline)
         self.sockets.disconnect_everybody()
         self.connections.close_all()
+        self.recorder.flush_all(deadline)
         self.supervisor.close(deadline)
         self.models.close(deadline)
 

@@ -16,6 +16,7 @@ from app import create_app
 from app.concurrency import listen, serve
 from app.services import Services
 from app.settings import Settings, SettingsError, load_settings
+from app.store.database import SchemaDiffers
 
 logger = logging.getLogger("colloquy")
 
@@ -27,13 +28,13 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
 
     :param overrides: settings from the command line.
     :param patch_error: why the async mode's library could not be used: HTTP is then served by threads, without sockets.
-    :returns: the exit status: 0 after a signal, 2 for a wrong setting, 1 for an address that cannot be had.
+    :returns: the exit status: 0 after a signal, 1 for an address that cannot be had, 2 for a wrong setting, or a
+        database that has to be migrated first.
     """
     try:
         settings = load_settings(project / ".env", **overrides)
     except SettingsError as error:
-        print(f"colloquy: {str(error).replace(chr(10), chr(10) + 'colloquy: ')}", file=sys.stderr)
-        return 2
+        return _refuse(error)
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
@@ -47,16 +48,18 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
     mode: str = settings.async_mode
     if patch_error is not None:
         settings = settings.model_copy(update={"async_mode": "threading"})
-        app = create_app(settings)
         mode = "threading"
+    try:
+        app = create_app(settings)
         parts: Services = app.extensions["colloquy"]
+        parts.prepare_store()
+    except (SettingsError, SchemaDiffers) as error:
+        return _refuse(error)
+    if patch_error is not None:
         parts.sockets.failed(patch_error)
         logger.error("the socket layer could not start (%s); only HTTP is served", parts.sockets.error)
-    else:
-        app = create_app(settings)
-        parts = app.extensions["colloquy"]
-        if parts.sockets.error is not None:
-            mode = "threading" if mode == "gevent" else mode
+    elif parts.sockets.error is not None:
+        mode = "threading" if mode == "gevent" else mode
     limit = allow_descriptors(settings.max_connections + _OTHER_FILES)
     if limit is not None:
         logger.warning(
@@ -67,6 +70,11 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
     _say(parts, *listener.getsockname()[:2])
     serve(mode, listener, app, silence_s=settings.http_silence_s)
     return 0
+
+
+def _refuse(error: Exception) -> int:
+    print(f"colloquy: {str(error).replace(chr(10), chr(10) + 'colloquy: ')}", file=sys.stderr)
+    return 2
 
 
 def allow_descriptors(wanted: int) -> int | None:
@@ -91,8 +99,9 @@ def _say(parts: Services, host: str, port: int) -> None:
     lines = [
         f"model: {parts.models.label()}",
         f"missing: {parts.models.problem()}" if parts.models.problem() else None,
-        f"data: in memory only; what the server writes lies in {parts.settings.data_dir.resolve()}",
+        f"data: {parts.database.place()}",
         f"sockets: unavailable, only HTTP is served: {parts.sockets.error}" if parts.sockets.error else None,
+        f"storage: unavailable, and tried again: {trouble}" if (trouble := parts.recorder.state().message) else None,
         *(f"team {name}: {problem}" for name, problem in parts.teams.problems.items()),
         f"Colloquy {parts.version} is ready at http://{shown}:{port}",
     ]

@@ -26,13 +26,15 @@ from app.http.sockets.front import SocketDoors
 from app.http.sse import sse
 from app.http.websocket import websocket
 from app.namespaces.layer import SocketLayer
+from app.protocol.events import Storage
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
 from app.services import Services
-from app.settings import Settings, load_settings
+from app.settings import Settings, SettingsError, load_settings
+from app.store.archive import StoredArchive
 from app.store.database import Database
-from app.store.memory import MemoryStore
-from app.store.recorder import Recorder
+from app.store.recorder import Recorder, StoreState
+from app.store.sql import SqlStore
 from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
 from app.streaming.manager import StreamingManager
@@ -44,7 +46,10 @@ _PROJECT = Path(__file__).resolve().parents[1]
 
 
 def wire(settings: Settings | None, version: str) -> Flask:
-    """See :func:`app.create_app`."""
+    """See :func:`app.create_app`.
+
+    :raises SettingsError:
+    """
     settings = settings or load_settings()
     app = Flask("colloquy", root_path=str(_PROJECT), static_folder="static", template_folder="templates")
     app.config.update(MAX_CONTENT_LENGTH=settings.max_frame_bytes)
@@ -74,12 +79,40 @@ def wire(settings: Settings | None, version: str) -> Flask:
 
 def _parts(app: Flask, settings: Settings, version: str) -> Services:
     mode, clock, sockets = AsyncMode(settings.async_mode), SystemClock(), SocketLayer()
-    database = Database(settings.database_address(), mode)
+    database = _database(settings, mode)
     people = people_of(settings, database, mode)
     supervisor = Supervisor(mode, settings.runners)
     models = ModelDirectory(settings, mode)
     teams = TeamDirectory(settings.teams, settings.abandoned_rules())
-    store = MemoryStore(settings.max_messages_per_conversation, settings.max_conversation_chars)
+    store = SqlStore(database)
+    connections = Connections(
+        mode,
+        max_connections=settings.max_connections,
+        slow_client_timeout_s=settings.slow_client_timeout_s,
+        elsewhere=sockets.connections,
+    )
+
+    def tell_everybody(state: StoreState) -> None:
+        event, timestamp = storage_event(state), clock.now_iso()
+        sockets.broadcast(event, timestamp)
+        connections.broadcast(event.name, {**event.to_wire(), "timestamp": timestamp})
+
+    recorder = Recorder(
+        store,
+        mode,
+        clock,
+        max_unsaved_bytes=settings.max_unsaved_bytes,
+        prepare=database.prepare,
+        check=database.ping,
+        changed=tell_everybody,
+    )
+    archive = StoredArchive(
+        store,
+        recorder,
+        lambda conversation_id: manager.get(conversation_id).fold.team,
+        max_messages=settings.max_messages_per_conversation,
+        max_chars=settings.max_conversation_chars,
+    )
     manager = StreamingManager(
         config=StreamingConfig(
             buffer_tokens=settings.stream_buffer_tokens,
@@ -94,11 +127,11 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         runners=supervisor,
         models=models,
         teams=teams,
-        archive=store,
+        archive=archive,
         transport=sockets,
         concurrency=mode,
         clock=clock,
-        record=Recorder(store),
+        record=recorder,
     )
     return Services(
         settings=settings,
@@ -107,22 +140,30 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         supervisor=supervisor,
         models=models,
         teams=teams,
-        store=store,
         database=database,
+        store=store,
+        recorder=recorder,
         people=people,
         gate=gate_of(settings, people, mode, partial(session_in, app)),
         mode=mode,
         clock=clock,
         lateness=LatenessMonitor(mode),
         sockets=sockets,
-        connections=Connections(
-            mode,
-            max_connections=settings.max_connections,
-            slow_client_timeout_s=settings.slow_client_timeout_s,
-            elsewhere=sockets.connections,
-        ),
+        connections=connections,
         clients=ClientTasks(settings.max_conversations),
     )
+
+
+def _database(settings: Settings, mode: AsyncMode) -> Database:
+    try:
+        return Database(settings.database_address(), mode)
+    except ValueError as error:
+        raise SettingsError(f"DATABASE_URL: {error}") from None
+
+
+def storage_event(state: StoreState) -> Storage:
+    """What everybody is told when the store's state changes."""
+    return Storage(state="ok" if state.ok else "unavailable", message=state.message, waiting=state.waiting)
 
 
 def _open_sockets(app: Flask, parts: Services) -> None:

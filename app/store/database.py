@@ -9,19 +9,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from app.concurrency import AsyncMode
 from app.errors import StoreUnavailable
+from app.store.migration import migrate, problem_of
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _READERS = 3
 _BUSY_S = 5.0
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON")
+
+
+class Refused(StoreUnavailable):
+    """The database answers, and does not take what it was given: the same again would be refused again."""
+
+
+class SchemaDiffers(StoreUnavailable):
+    """The database's tables are not those of this version; the message names the command that helps."""
 
 
 class Database:
@@ -49,6 +57,12 @@ class Database:
     def is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"
 
+    def place(self) -> str:
+        """Where the data lies, for a person; never a password."""
+        if self.is_sqlite:
+            return f"SQLite, {self.url.database}"
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=True)
+
     def read(self, work: Work[Result]) -> Result:
         """Run work that only reads; return what it returns. It runs in a native thread: it takes no lock, logs nothing.
 
@@ -60,6 +74,7 @@ class Database:
         """Run work in one transaction of its own: all of it is kept, or nothing. Writers come one after the other.
 
         :raises StoreUnavailable: nothing was kept.
+        :raises Refused: because of what was to be written.
         """
         return self._run(self._writers, work)
 
@@ -68,43 +83,32 @@ class Database:
         try:
             result: Result = self._mode.native(_in_transaction, engine, work)
             return result
+        except (DataError, IntegrityError) as error:
+            raise Refused(_sentence(error)) from error
         except (SQLAlchemyError, OSError) as error:
             raise StoreUnavailable(_sentence(error)) from error
         finally:
             lanes.put(engine)
 
     def prepare(self) -> None:
-        """Bring the schema up to date: SQLite at once; PostgreSQL is only looked at. Call it before serving.
+        """Bring the schema up to date: SQLite at once; PostgreSQL is only looked at. Call it before the first work.
 
-        :raises StoreUnavailable: when the database cannot be had, or its schema is another one.
+        :raises SchemaDiffers: PostgreSQL: somebody has to migrate it.
+        :raises StoreUnavailable: when the database cannot be had.
         """
-        engine = self._writers.get()
-        try:
-            if self.is_sqlite:
-                _prepare_file(self.url)
-            from app.store.migration import migrate, problem_of
-
-            if self.is_sqlite:
-                migrate(engine)
-            elif (problem := problem_of(engine)) is not None:
-                raise StoreUnavailable(problem)
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreUnavailable(_sentence(error)) from error
-        finally:
-            self._writers.put(engine)
+        self._set_up(_make_ready if self.is_sqlite else _look_at)
 
     def migrate(self) -> None:
         """Bring the schema up to date, whatever the database is; for the command line.
 
         :raises StoreUnavailable:
         """
-        from app.store.migration import migrate
+        self._set_up(_make_ready)
 
+    def _set_up(self, work: Callable[[Engine], None]) -> None:
         engine = self._writers.get()
         try:
-            if self.is_sqlite:
-                _prepare_file(self.url)
-            migrate(engine)
+            self._mode.native(work, engine)
         except (SQLAlchemyError, OSError) as error:
             raise StoreUnavailable(_sentence(error)) from error
         finally:
@@ -136,6 +140,18 @@ class Database:
         event.listen(engine, "connect", on_connect)
         event.listen(engine, "begin", on_begin)
         return engine
+
+
+def _make_ready(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        _prepare_file(engine.url)
+    migrate(engine)
+
+
+def _look_at(engine: Engine) -> None:
+    problem = problem_of(engine)
+    if problem is not None:
+        raise SchemaDiffers(problem)
 
 
 def _in_transaction(engine: Engine, work: Work[Result]) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -9,6 +10,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
+
+for _name in ("alembic", "alembic.runtime.migration", "alembic.runtime.plugins"):
+    logging.getLogger(_name).disabled = True  # migrations run in a native thread, which must not take the log's lock
 
 _FOLDER = Path(__file__).parent / "migrations"
 

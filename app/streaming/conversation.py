@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from app.errors import InvalidState
 from app.protocol.commands import JoinAck
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_CATCH_UP = CatchUp()
 EVERYTHING = ReaderOptions()
 
+Result = TypeVar("Result")
 Recorder = Callable[["Conversation", LogEntry], None]
 
 
@@ -107,6 +108,10 @@ class Conversation:
     def snapshot(self) -> dict[str, object]:
         """The conversation as it stands, ready for the wire."""
         return self._serial.run(self._snapshot)
+
+    def read(self, look: Callable[[], Result]) -> Result:
+        """Look at the fold while nothing changes it; ``look`` must not wait."""
+        return self._serial.run(look)
 
     def _snapshot(self) -> dict[str, Any]:
         """Many ask between two appends when a server's clients come back all at once: it is made once."""

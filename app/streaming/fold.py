@@ -182,6 +182,34 @@ class ConversationFold:
         message = self._messages.get(message_id)
         return message.text if message is not None else None
 
+    def message(self, message_id: str) -> MessageView | None:
+        """A message as it stands; None where there is none of that id, or it is no longer kept."""
+        message = self._messages.get(message_id)
+        return message.view() if message is not None else None
+
+    def tool_call(self, call_id: str) -> ToolCallView | None:
+        """A call of the latest session, while it is kept."""
+        return self._tool_calls.get(call_id)
+
+    def chart(self, chart_id: str) -> ChartView | None:
+        """A chart, while it is kept."""
+        return self._charts.get(chart_id)
+
+    def standing(self) -> dict[str, Any]:
+        """How the latest session stands or ended, by the names of :class:`Snapshot`, JSON-ready."""
+        parts = {
+            "progress": self._progress,
+            "outcome": self._outcome,
+            "error": self._error,
+            "fallback": self._fallback,
+        }
+        return {
+            "session_id": self._session_id,
+            "agents": [agent if isinstance(agent, dict) else agent.model_dump() for agent in self._agents],
+            "model": self._model,
+            **{name: part and part.model_dump(mode="json", by_alias=True) for name, part in parts.items()},
+        }
+
     @property
     def session_id(self) -> str | None:
         """The latest session; None before the first."""
