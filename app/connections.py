@@ -73,6 +73,10 @@ class Connection(ABC):
         """The server ends: say goodbye, without waiting."""
         self.outlet.abort()
 
+    def abort(self) -> None:
+        """It was told that it ends, and had its time."""
+        self.outlet.abort()
+
 
 class Connections:
     """All of them. Safe to use from several threads or greenlets.

@@ -9,6 +9,7 @@ from typing import cast
 from flask import current_app
 
 from app.auth.gatekeeper import Gatekeeper
+from app.auth.live import Live
 from app.auth.people import People
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
@@ -40,6 +41,7 @@ class Services:
     recorder: Recorder
     people: People
     gate: Gatekeeper
+    live: Live
     mode: AsyncMode
     clock: SystemClock
     lateness: LatenessMonitor
@@ -61,6 +63,7 @@ class Services:
         self.mode.spawn(self.manager.run_ticker)
         self.mode.spawn(self.lateness.run)
         self.mode.spawn(self.gate.watch_endings)
+        self.mode.spawn(self.live.run, self.mode.sleep)
         self.models.start()
         self.supervisor.warm_up()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.auth.cookies import prepare_sessions, session_in
 from app.auth.guard import LocalGuard
+from app.auth.live import Live
 from app.auth.origins import Origins, OtherOrigins
 from app.auth.people import gate_of, people_of
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
@@ -56,6 +58,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     prepare_sessions(app, settings)
     parts = _parts(app, settings, version)
     app.extensions["colloquy"] = parts
+    parts.gate.on_ended(parts.live.ended)
     for blueprint in (pages, conversations, sse, websocket, health, protocol, agui):
         app.register_blueprint(blueprint)
     register_errors(app)
@@ -145,6 +148,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         recorder=recorder,
         people=people,
         gate=gate_of(settings, people, mode, partial(session_in, app)),
+        live=Live(clock, time.time, warn_s=settings.auth_expiring_s),
         mode=mode,
         clock=clock,
         lateness=LatenessMonitor(mode),
@@ -173,7 +177,12 @@ def _open_sockets(app: Flask, parts: Services) -> None:
 
     settings = parts.settings
     namespace = ConversationsNamespace(
-        parts.manager, parts.gate, parts.clock, parts.version, max_followed=settings.max_followed_conversations
+        parts.manager,
+        parts.gate,
+        parts.live,
+        parts.clock,
+        parts.version,
+        max_followed=settings.max_followed_conversations,
     )
     socketio = SocketIO()
     socketio.init_app(app, settings=settings, mode=parts.mode, namespace=namespace)

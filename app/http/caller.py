@@ -17,7 +17,15 @@ def caller() -> Principal:
     """
     found: Principal | None = g.get("principal")
     if found is None:
+        g.ticket = services().live.ticket()
         found = g.principal = services().gate.identify(request.environ)
+    return found
+
+
+def ticket() -> int:
+    """What had ended before the present request's principal was recognised; see :class:`app.auth.live.Live`."""
+    caller()
+    found: int = g.ticket
     return found
 
 

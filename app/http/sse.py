@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Self
 
 from flask import Blueprint, Response, request
 
+from app.auth.identity import Principal
+from app.auth.live import Watched
 from app.auth.permissions import Action
 from app.connections import Connection, Outlet
 from app.errors import ConversationUnknown, InvalidPayload, LimitExceeded
 from app.http.answers import ComesBack, StreamQuery
-from app.http.caller import permit
+from app.http.caller import permit, ticket
 from app.http.contract import EVENT_STREAM, contract
 from app.http.reading import Wish, wish_of
 from app.namespaces.stream import Stream
+from app.protocol.close_codes import CloseCode
 from app.protocol.common import Position
 from app.protocol.dialects import SNAPSHOT
 from app.protocol.events import ConversationStatus, Heartbeat, Resync
@@ -43,11 +47,12 @@ def stream(conversation_id: str) -> Response:
     """A conversation as Server-Sent Events; resumes after ``Last-Event-ID``; ``?until=end`` ends with the run."""
     parts = services()
     conversation = parts.manager.get(conversation_id)
-    permit(Action.WATCH, conversation)
+    principal = permit(Action.WATCH, conversation)
     wish = wish_of(request.args, request.headers.get("Last-Event-ID"))
     if request.method == "HEAD":
         return answer(())
-    return answer(EventStream(parts, outlet(parts), conversation, wish, until_end=request.args.get("until") == "end"))
+    until_end = request.args.get("until") == "end"
+    return answer(EventStream(parts, outlet(parts), principal, ticket(), conversation, wish, until_end=until_end))
 
 
 def outlet(parts: Services) -> Outlet:
@@ -65,6 +70,9 @@ def answer(body: Iterable[bytes]) -> Response:
 class EventStream(Connection):
     """The body of one response. Belongs to its request's task; the others only note something and wake it.
 
+    Implements :class:`app.auth.live.LiveConnection`, too.
+
+    :param ticket: of before the principal was recognised.
     :param door: its name in figures and logs. Another door's stream says by :meth:`_events` what it sends.
     """
 
@@ -72,6 +80,8 @@ class EventStream(Connection):
         self,
         parts: Services,
         outlet: Outlet,
+        principal: Principal,
+        ticket: int,
         conversation: Conversation,
         wish: Wish,
         *,
@@ -79,7 +89,10 @@ class EventStream(Connection):
         door: str = "sse",
     ) -> None:
         super().__init__(door, outlet)
+        self.principal = principal
         self._parts = parts
+        self._last_word: tuple[str, dict[str, Any]] | None = None
+        self._hurry = threading.Event()  # there is a last word to say: no more pauses
         self._conversation = conversation
         self._came_back = wish.position is not None
         self._batch_s = wish.batch_s
@@ -92,6 +105,7 @@ class EventStream(Connection):
         except BaseException:
             self._follower.close()
             raise
+        parts.live.enter(self, ticket)
 
     def tell(self, name: str, payload: dict[str, Any]) -> bool:
         self._notices.append((name, payload))
@@ -100,6 +114,17 @@ class EventStream(Connection):
 
     def gone(self) -> None:
         self._follower.close()
+
+    def dismiss(self, name: str, payload: dict[str, Any], code: CloseCode) -> None:
+        self._last_word = name, payload
+        self._hurry.set()
+        self._follower.wake()
+
+    def watched(self) -> Collection[Watched]:
+        return () if self._last_word is not None else (self._conversation,)
+
+    def end_access(self, conversation_id: str, name: str, payload: dict[str, Any]) -> None:
+        self.dismiss(name, payload, CloseCode.NOT_PERMITTED)
 
     # --- WSGI's side --------------------------------------------------------------------------------------------------
 
@@ -116,6 +141,7 @@ class EventStream(Connection):
     def close(self) -> None:
         """Called by the WSGI server when the response has ended, however; or by the registry, when we end."""
         self._parts.connections.leave(self)
+        self._parts.live.leave(self)
         self._follower.close()
 
     # --- what is sent -------------------------------------------------------------------------------------------------
@@ -139,6 +165,9 @@ class EventStream(Connection):
         clock, beat_s = self._parts.clock, self._parts.settings.heartbeat_s
         beat_at = clock.monotonic() + beat_s
         while not self._follower.closed:
+            if self._last_word is not None:
+                yield _event(*self._last_word)
+                return
             while self._notices:
                 yield _event(*self._notices.popleft())
             portion = self._follower.read(self._parts.settings.catch_up_batch_bytes)
@@ -147,7 +176,7 @@ class EventStream(Connection):
                 if self._until_end and _ends(portion):
                     return
                 if self._batch_s:
-                    self._parts.mode.sleep(self._batch_s)
+                    self._hurry.wait(self._batch_s)
             else:
                 self._follower.wait(max(0.0, beat_at - clock.monotonic()))
             if clock.monotonic() >= beat_at:

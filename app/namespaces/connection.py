@@ -488,6 +488,12 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
             else:
                 self.server.expect_end_of(self)
 
+    def end_now(self) -> None:
+        """A closed one was given its time: end its TCP connection, whatever still waits."""
+        self._drop()
+        if self.stream is not None:
+            self.stream.reset()
+
     def _bid_farewell(self) -> None:
         """Engine.IO's and the WebSocket's closing, behind whatever waits."""
         if self.stream is None or self._core is None:

@@ -12,8 +12,17 @@ from pydantic import ValidationError
 
 from app.auth.gatekeeper import Gatekeeper
 from app.auth.identity import Principal
+from app.auth.live import Live, iso_of
 from app.auth.permissions import Action, authorise
-from app.errors import ColloquyError, InvalidPayload, InvalidState, LimitExceeded, UnknownCommand
+from app.errors import (
+    ColloquyError,
+    InvalidPayload,
+    InvalidState,
+    LimitExceeded,
+    Unauthenticated,
+    UnknownCommand,
+)
+from app.namespaces.client import SocketClient
 from app.namespaces.server import Answer, refuse
 from app.namespaces.transport import SocketTransport
 from app.protocol import NAMESPACE, PROTOCOL_VERSION
@@ -22,6 +31,8 @@ from app.protocol.commands import (
     Ack,
     AckAck,
     Acknowledge,
+    Authenticate,
+    AuthenticateAck,
     Command,
     Join,
     Leave,
@@ -53,16 +64,23 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
     """Parses, authorises, hands on to the manager, and answers. Holds nothing but who is connected and follows what."""
 
     def __init__(
-        self, manager: StreamingManager, gate: Gatekeeper, clock: Clock, version: str, *, max_followed: int
+        self,
+        manager: StreamingManager,
+        gate: Gatekeeper,
+        live: Live,
+        clock: Clock,
+        version: str,
+        *,
+        max_followed: int,
     ) -> None:
         super().__init__(NAMESPACE)
         self._max_followed = max_followed
         self._manager = manager
         self._gate = gate
+        self._live = live
         self._clock = clock
         self._version = version
-        self._principals: dict[str, Principal] = {}
-        self._followed: dict[str, set[str]] = {}
+        self._clients: dict[str, SocketClient] = {}
         self._handlers: dict[str, Callable[[str, Principal, Any], Answer]] = {
             Join.name: self._join,
             Leave.name: self._leave,
@@ -72,6 +90,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             ResumeStream.name: self._resume,
             StopStream.name: self._stop,
             SendMessage.name: self._send_message,
+            Authenticate.name: self._authenticate,
             Ping.name: self._ping,
         }
 
@@ -88,7 +107,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         """Called by the library for each event of the namespace."""
         sid = args[0]
         if event == "connect":
-            return self._connect(sid, args[1])
+            return self._connect(sid, args[1], args[2] if len(args) > 2 else None)
         if event == "disconnect":
             return self._disconnect(sid)
         try:
@@ -96,51 +115,67 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             if handler is None:
                 raise UnknownCommand(f"there is no command {event[:100]!r}")
             command = _parse(COMMANDS_BY_NAME[event], args[1:])
-            return handler(sid, self._principals[sid], command)
+            client = self._clients.get(sid)
+            if client is None or client.ended:  # it came before the end, and is carried out no more
+                raise Unauthenticated("this connection has ended")
+            return handler(sid, client.principal, command)
         except ColloquyError as error:
             return refuse(error)
-        except KeyError:
-            if sid in self._principals:
-                logger.exception("command %s failed", event)
-            return refuse(ColloquyError("the command failed; the server's log says why"))
         except Exception:
             logger.exception("command %s failed", event)
             return refuse(ColloquyError("the command failed; the server's log says why"))
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
-    def _connect(self, sid: str, environ: dict[str, Any]) -> bool:
+    def _connect(self, sid: str, environ: dict[str, Any], brought: Any) -> bool:
+        ticket = self._live.ticket()
         try:
-            principal = self._gate.identify(environ)
+            principal = self._gate.identify(environ, _word(brought, "token"), _word(brought, "link"))
             authorise(principal, Action.CONNECT)
-            if len(self._principals) + self._elsewhere() >= self._max_connections:
+            if len(self._clients) + self._elsewhere() >= self._max_connections:
                 self._transport.count_refusal()
                 raise LimitExceeded(f"there are {self._max_connections} connections; try again later")
         except ColloquyError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.message, error.to_payload()) from None
-        self._principals[sid] = principal
-        self._followed[sid] = set()
+        self._clients[sid] = SocketClient(
+            sid,
+            principal,
+            str(environ.get("REMOTE_ADDR", "")),
+            way=self._transport,
+            find=self._manager.in_memory,
+            ticket=ticket,
+        )
         return True
 
     def greet(self, sid: str) -> None:
-        """Say `connected`, once the connection is."""
-        principal = self._principals.get(sid)
-        if principal is None:
+        """Say `connected`, once the connection is; from then on it ends with its sign-in."""
+        client = self._clients.get(sid)
+        if client is None:
             return
+        principal = client.principal
         greeting = Connected(
             sid=sid,
             protocol=PROTOCOL_VERSION,
             server=f"colloquy/{self._version}",
             user=principal.id,
+            user_name=principal.name,
+            kind=principal.kind,
+            expires_at=iso_of(principal.expires_at),
             heartbeat_s=self._manager.config.heartbeat_s,
         )
         stamped = {**greeting.to_wire(), "timestamp": self._clock.now_iso()}
         self._transport.emit_to_client(sid, (greeting.name, stamped))
+        self._live.enter(client, client.ticket)
+        if sid not in self._clients:  # it has left meanwhile
+            self._live.leave(client)
 
     def _disconnect(self, sid: str) -> None:
         """Leave everything. The conversations go on: disconnect, stop and pause are three different things."""
-        self._principals.pop(sid, None)
-        self._manager.gone(sid, self._followed.pop(sid, ()))
+        client = self._clients.pop(sid, None)
+        if client is not None:
+            if not client.ended:  # else it is watched until its time is up
+                self._live.leave(client)
+            self._manager.gone(sid, tuple(client.followed))
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -156,18 +191,18 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
     def _leave(self, sid: str, principal: Principal, command: Leave) -> Answer:
         authorise(principal, Action.WATCH, self._manager.get(command.conversation_id))
         self._manager.leave(sid, command.conversation_id)
-        self._followed.get(sid, set()).discard(command.conversation_id)
+        self._following(sid).discard(command.conversation_id)
         return Answer(_ok(LeaveAck(conversation_id=command.conversation_id)))
 
     def _acknowledge(self, sid: str, principal: Principal, command: Acknowledge) -> Answer:
-        if command.conversation_id not in self._followed.get(sid, ()):
+        if command.conversation_id not in self._following(sid):
             raise InvalidState("this connection does not follow that conversation")
         self._manager.acknowledge(sid, command.conversation_id, command.offset)
         return Answer(_ok(AckAck(conversation_id=command.conversation_id)))
 
     def drained(self, sid: str) -> None:
         """A connection takes more again. Does not block."""
-        self._manager.drained(sid, tuple(self._followed.get(sid, ())))
+        self._manager.drained(sid, tuple(self._following(sid)))
 
     def _start(self, sid: str, principal: Principal, command: StartStream) -> Answer:
         authorise(principal, Action.START)
@@ -215,22 +250,33 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=session.reached)
         return Answer(_ok(ack), lambda: self._manager.begin(session))
 
+    def _authenticate(self, sid: str, principal: Principal, command: Authenticate) -> Answer:
+        client, ticket = self._clients[sid], self._live.ticket()
+        fresh = self._gate.verify(command.token, client.address)
+        self._live.renew(client, fresh, ticket)
+        return Answer(_ok(AuthenticateAck(user=fresh.id, expires_at=iso_of(fresh.expires_at))))
+
     def _ping(self, sid: str, principal: Principal, command: Ping) -> Answer:
         if isinstance(command.echo, str) and len(command.echo) > _MAX_ECHO:
             raise InvalidPayload(f"echo: at most {_MAX_ECHO} characters")
         return Answer(_ok(PingAck(timestamp=self._clock.now_iso(), echo=command.echo)))
 
     def _check_followed(self, sid: str, conversation_id: str | None) -> None:
-        followed = self._followed.get(sid, ())
+        followed = self._following(sid)
         if len(followed) >= self._max_followed and conversation_id not in followed:
             raise LimitExceeded(f"this connection follows {self._max_followed} conversations; leave one of them first")
 
+    def _following(self, sid: str) -> set[str]:
+        client = self._clients.get(sid)
+        return client.followed if client is not None else set()
+
     def _follow(self, sid: str, conversation_id: str) -> None:
-        followed = self._followed.get(sid)
-        if followed is None:  # it disconnected while its command was carried out
+        client = self._clients.get(sid)
+        if client is None or client.ended:  # it ended while its command was carried out
             self._manager.leave(sid, conversation_id)
-        else:
-            followed.add(conversation_id)
+            return
+        client.followed.add(conversation_id)
+        self._live.check(client)  # the share may have been withdrawn in between
 
 
 def _parse(kind: type[Command], args: tuple[Any, ...]) -> Command:
@@ -240,6 +286,12 @@ def _parse(kind: type[Command], args: tuple[Any, ...]) -> Command:
         return kind.model_validate(args[0] if args else {})
     except ValidationError as error:
         raise InvalidPayload(sentence_of(error)) from None
+
+
+def _word(brought: Any, name: str) -> str | None:
+    """A word of what a client's connection brought along; None without one."""
+    word = brought.get(name) if isinstance(brought, dict) else None
+    return word if isinstance(word, str) and word else None
 
 
 def _options(command: Join) -> ReaderOptions:

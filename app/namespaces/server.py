@@ -143,6 +143,13 @@ class CommandServer(socketio.Server):  # type: ignore[misc]  # python-socketio h
         elif idle:
             self.start_background_task(self._work, sid, queue)
 
+    def forget_commands(self, sid: str) -> None:
+        """Drop the commands of a client that wait; the one that is carried out comes to its end."""
+        with self._queues_lock:
+            queue = self._queues.get(sid)
+            if queue is not None:
+                queue.waiting.clear()
+
     def _may_send(self, eio_sid: str, namespace: str, id: int | None, command: str) -> bool:
         connection = self._connection(eio_sid)
         if connection is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import socketio
@@ -38,6 +38,19 @@ class SocketTransport:
         connection = self._rooms.connection(sid, NAMESPACE)
         if connection is not None:
             connection.cut_off(Cut.READER)
+
+    def disconnect(self, sid: str) -> Callable[[], None]:
+        """Disconnect a client, behind what waits for it, and close its connection; its commands that wait are dropped.
+
+        :returns: ends the TCP connection at once; for who does not go.
+        """
+        connection = self._rooms.connection(sid, NAMESPACE)
+        self._server.forget_commands(sid)
+        self._server.disconnect(sid, namespace=NAMESPACE)
+        if connection is None:
+            return lambda: None
+        connection.close()
+        return connection.end_now
 
     def emit_to_everybody(self, event: Event, timestamp: str) -> None:
         """Send a transient event to every connection of the namespace."""

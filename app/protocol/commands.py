@@ -214,6 +214,9 @@ class GiveFeedback(Command):
     value: Annotated[Literal["up", "down"] | None, Field(description="what you think of it")]
 
 
+Token = Annotated[str, Field(min_length=1, max_length=8192, repr=False, description="without the word Bearer")]
+
+
 class AuthenticateAck(Ack):
     user: str
     expires_at: Annotated[str | None, Field(description="UTC, ISO 8601; null: the sign-in does not end by itself")]
@@ -224,7 +227,7 @@ class Authenticate(Command):
 
     name = "authenticate"
     ack = AuthenticateAck
-    token: Annotated[str, Field(min_length=1, max_length=8192, repr=False, description="without the word Bearer")]
+    token: Token
 
 
 class PingAck(Ack):

@@ -240,7 +240,12 @@ class Connected(Transient):
     sid: str
     protocol: int
     server: str
-    user: str
+    user: Annotated[str, Field(description="your id; empty for who only holds a link")]
+    user_name: Annotated[str, Field(alias="name", description="your name, for people to read")] = ""
+    kind: Annotated[Literal["guest", "user", "token", "jwt", "link"], Field(description="how you were recognised")] = (
+        "guest"
+    )
+    expires_at: Annotated[str | None, Field(description="when your sign-in ends; null: not by itself")] = None
     heartbeat_s: float
 
 

@@ -255,6 +255,10 @@ class StreamingManager:
             raise ConversationUnknown("there is no such conversation")
         return conversation
 
+    def in_memory(self, conversation_id: str) -> Conversation | None:
+        """A conversation, if this process holds it. Does not wait."""
+        return self._conversations.get(conversation_id)
+
     def session(self, conversation_id: str) -> StreamingSession:
         """The latest session of a conversation.
 

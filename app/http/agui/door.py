@@ -9,9 +9,11 @@ from ag_ui.encoder import EventEncoder
 from flask import Blueprint, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
 
+from app.auth.identity import Principal
 from app.auth.permissions import Action
 from app.connections import Outlet
 from app.errors import (
+    ColloquyError,
     ContentEmpty,
     ContentTooLarge,
     ConversationUnknown,
@@ -19,7 +21,9 @@ from app.errors import (
     InvalidPayload,
     InvalidState,
     LimitExceeded,
+    NotPermitted,
     TeamUnknown,
+    Unauthenticated,
 )
 from app.http.agui.pieces import place_of
 from app.http.agui.runs import Run, enter
@@ -27,10 +31,11 @@ from app.http.agui.threads import Threads
 from app.http.agui.translator import RunTranslator
 from app.http.answers import ComesBack
 from app.http.body import parse_body
-from app.http.caller import permit
+from app.http.caller import permit, ticket
 from app.http.contract import EVENT_STREAM, contract
 from app.http.reading import Wish, wish_of
 from app.http.sse import EventStream, answer, outlet
+from app.protocol.events import AccessEnded, SignedOut
 from app.services import Services, services
 from app.streaming.states import TERMINAL
 
@@ -38,6 +43,7 @@ agui = Blueprint("agui", __name__)
 
 _THREADS = "colloquy.agui"
 _encoder = EventEncoder()
+_FAILURES: dict[str, type[ColloquyError]] = {SignedOut.name: Unauthenticated, AccessEnded.name: NotPermitted}
 
 
 @agui.record_once
@@ -70,21 +76,25 @@ def run_agent(team: str) -> Response:
     parts.connections.check_room()  # before anything is started
     came_from = wish_of({}, request.headers.get("Last-Event-ID")).position
     run = enter(parts.manager, current_app.extensions[_THREADS], principal, team, body, came_from)
-    return answer(RunStream(parts, outlet(parts), run))
+    return answer(RunStream(parts, outlet(parts), principal, ticket(), run))
 
 
 class RunStream(EventStream):
     """The run's events, as they come, until its session has ended. Closing it ends nothing but the reading."""
 
-    def __init__(self, parts: Services, outlet: Outlet, run: Run) -> None:
+    def __init__(self, parts: Services, outlet: Outlet, principal: Principal, ticket: int, run: Run) -> None:
         self._translator = RunTranslator(run.request)
-        super().__init__(parts, outlet, run.conversation, Wish(run.position), door="agui")
+        super().__init__(parts, outlet, principal, ticket, run.conversation, Wish(run.position), door="agui")
 
     def _events(self) -> Iterator[str]:
         conversation, translator = self._conversation, self._translator
         beat_s, max_bytes = self._parts.settings.heartbeat_s, self._parts.settings.catch_up_batch_bytes
         yield _encoded(translator.begin(self._ack))
         while not translator.finished:
+            if (last := self._last_word) is not None:
+                yield _encoded([CustomEvent(name=last[0], value=last[1])])
+                yield _encoded(translator.fail(_FAILURES[last[0]](last[1]["message"])))
+                return
             while self._notices:
                 name, payload = self._notices.popleft()
                 yield _encoded([CustomEvent(name=name, value=payload)])

@@ -9,12 +9,19 @@ from pydantic import ValidationError
 from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, InvalidPayload, InvalidState, UnknownCommand
 from app.http.reading import wish_of
-from app.http.sockets.door import Door
+from app.http.sockets.door import NOTICES, Door
 from app.protocol.commands import Ack, ControlAck, StartAck
 from app.protocol.common import sentence_of
 from app.protocol.dialects import ACK, ERROR, SNAPSHOT
-from app.protocol.dialects.bridge import BRIDGE_COMMANDS, NEW, BridgeCommand, Control, StartConversation
-from app.protocol.events import Broadcast, Heartbeat, Resync
+from app.protocol.dialects.bridge import (
+    BRIDGE_COMMANDS,
+    NEW,
+    Authenticate,
+    BridgeCommand,
+    Control,
+    StartConversation,
+)
+from app.protocol.events import Heartbeat, Resync
 from app.streaming.follower import Portion
 from app.streaming.session import StreamingSession
 
@@ -46,6 +53,8 @@ class Bridge(Door):
             self._start(command)
         elif isinstance(command, Control):
             self._control(command)
+        elif isinstance(command, Authenticate):
+            self._ack(Authenticate.name, self.authenticate(command.token))
 
     def _start(self, command: StartConversation) -> None:
         manager, known = self.parts.manager, self.conversation
@@ -120,7 +129,7 @@ class Bridge(Door):
             self._transient(beat.name, beat.to_wire())
 
     def notice(self, name: str, payload: dict[str, Any]) -> dict[str, Any] | None:
-        return {"type": name, "data": payload} if name == Broadcast.name else None
+        return {"type": name, "data": payload} if name in NOTICES else None
 
     def _transient(self, name: str, payload: dict[str, Any]) -> None:
         self.send({"type": name, "data": {**payload, "timestamp": self.now()}})

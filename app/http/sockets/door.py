@@ -7,21 +7,36 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from app.auth.identity import Principal
+from app.auth.live import Watched, iso_of
 from app.connections import Connection
-from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, LimitExceeded, NotPermitted, Unauthenticated
+from app.errors import (
+    ColloquyError,
+    ConversationUnknown,
+    InvalidPayload,
+    LimitExceeded,
+    NotPermitted,
+    TokenExpired,
+    Unauthenticated,
+)
 from app.http.sockets.idle import Idle, IdleWatch
 from app.http.sockets.websocket import GOODBYE_S, Closed, WebSocket
 from app.namespaces.budget import CommandBudget
 from app.protocol.close_codes import CloseCode
+from app.protocol.commands import AuthenticateAck
+from app.protocol.events import AccessEnded, AuthExpiring, Broadcast, SignedOut
 from app.services import Services
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Follower, Portion
 
 logger = logging.getLogger(__name__)
+
+NOTICES = frozenset(event.name for event in (Broadcast, AuthExpiring, SignedOut, AccessEnded))
+"""Transient events that have a word at these doors."""
 
 _MAX_NOTICES = 16
 Show = Callable[[Portion], None]
@@ -30,9 +45,19 @@ Show = Callable[[Portion], None]
 _FAILED = ColloquyError("that failed; the server's log says why")
 _CLOSES: dict[type[ColloquyError], CloseCode] = {
     Unauthenticated: CloseCode.UNAUTHENTICATED,
+    TokenExpired: CloseCode.TOKEN_EXPIRED,
     NotPermitted: CloseCode.NOT_PERMITTED,
     ConversationUnknown: CloseCode.CONVERSATION_UNKNOWN,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _LastWord:
+    """Why a connection ends, in its dialect, and the close code."""
+
+    message: dict[str, Any] | None
+    code: CloseCode
+    reason: str
 
 
 class Door(Connection, ABC):
@@ -42,7 +67,10 @@ class Door(Connection, ABC):
     client that is slow, and what it missed comes merged. Commands are carried out in their order by the reader; while
     one is, the next waits in the kernel.
 
+    Implements :class:`app.auth.live.LiveConnection`, too.
+
     :param query: the request's parameters; ``key`` is the path's.
+    :ivar address: where the client is.
     """
 
     name: ClassVar[str]
@@ -56,11 +84,14 @@ class Door(Connection, ABC):
         self.principal = principal
         self.query = query
         self.key = key
+        self.address = ""
         self.conversation: Conversation | None = None
         self._reading: tuple[Follower, Show] | None = None  # replaced as a whole, by whoever; read by the writer
         self._notices: deque[dict[str, Any]] = deque(maxlen=_MAX_NOTICES)
         self._stirred = threading.Event()  # wakes a writer that follows nothing
         self._ended = threading.Event()  # the reader has ended
+        self._hurry = threading.Event()  # the reader has ended, or a last word is to be said: no more pauses
+        self._last_word: _LastWord | None = None
         now, settings = parts.clock.monotonic(), parts.settings
         self._idle = IdleWatch(now, idle_ping_s=settings.idle_ping_s, ping_timeout_s=settings.ping_timeout_s)
         self._beat_at = now + settings.heartbeat_s
@@ -101,6 +132,17 @@ class Door(Connection, ABC):
     def pause_s(self) -> float:
         """For how long to let the log grow after each portion, in seconds."""
         return 0.0
+
+    def authenticate(self, token: str) -> AuthenticateAck:
+        """The client brings a fresh token of the same person.
+
+        :raises Unauthenticated: it is no good. :raises NotPermitted: it is somebody else's. Nothing has changed.
+        """
+        live = self.parts.live
+        ticket = live.ticket()
+        fresh = self.parts.gate.verify(token, self.address)
+        live.renew(self, fresh, ticket)
+        return AuthenticateAck(user=fresh.id, expires_at=iso_of(fresh.expires_at))
 
     # --- for dialects -------------------------------------------------------------------------------------------------
 
@@ -157,6 +199,7 @@ class Door(Connection, ABC):
             pass
         finally:
             self._ended.set()
+            self._hurry.set()
             self.websocket.finish()
             self._stirred.set()
             if self._reading is not None:
@@ -166,17 +209,36 @@ class Door(Connection, ABC):
 
     def _turn_away(self, error: ColloquyError) -> None:
         self.show_refusal(error)
-        self.websocket.close(_CLOSES.get(type(error), CloseCode.NORMAL), error.error_code)
+        other = CloseCode.GOING_AWAY if error.retryable else CloseCode.NORMAL
+        self.websocket.close(_CLOSES.get(type(error), other), error.error_code)
 
     def tell(self, name: str, payload: dict[str, Any]) -> bool:
         message = self.notice(name, payload)
         if message is None:
             return False
         self._notices.append(message)
+        self._stir()
+        return True
+
+    def _stir(self) -> None:
         self._stirred.set()
         if self._reading is not None:
             self._reading[0].wake()
-        return True
+
+    # --- who is at the other end --------------------------------------------------------------------------------------
+
+    def dismiss(self, name: str, payload: dict[str, Any], code: CloseCode) -> None:
+        """The writer says it, behind what it is writing; the reader takes no further command."""
+        self._last_word = _LastWord(self.notice(name, payload), code, name)
+        self._hurry.set()
+        self._stir()
+
+    def watched(self) -> Collection[Watched]:
+        return () if self.conversation is None or self._last_word is not None else (self.conversation,)
+
+    def end_access(self, conversation_id: str, name: str, payload: dict[str, Any]) -> None:
+        """Nothing more of it is read; who has come to watch it has nothing more to do here."""
+        self.dismiss(name, payload, CloseCode.NOT_PERMITTED)
 
     def close(self) -> None:
         self.websocket.close_now(CloseCode.GOING_AWAY, "the server ends")
@@ -186,6 +248,8 @@ class Door(Connection, ABC):
     def _read_one(self) -> None:
         text = self.websocket.receive()
         self._idle.said(self.parts.clock.monotonic())
+        if self._last_word is not None:  # it came before it was read
+            return
         try:
             self._check_limit()
             self.command(_parse(text))
@@ -221,6 +285,11 @@ class Door(Connection, ABC):
             self.outlet.abort()
 
     def _write_some(self) -> None:
+        if (last := self._last_word) is not None:
+            if last.message is not None:
+                self.send(last.message)
+            self.websocket.close(last.code, last.reason)
+            raise Closed
         while self._notices:
             self.send(self._notices.popleft())
         wait_s, reading = self._look_after(), self._reading
@@ -236,7 +305,7 @@ class Door(Connection, ABC):
             except ColloquyError as error:
                 self.show_error(error)
             if pause_s := self.pause_s():
-                self._ended.wait(pause_s)
+                self._hurry.wait(pause_s)
         elif not follower.closed:
             follower.wait(wait_s)
         elif reading is self._reading:

@@ -115,11 +115,15 @@ class SocketDoors:
         query: dict[str, str],
         key: str,
     ) -> None:
-        door = None
+        door, live = None, self._parts.live
         try:
+            ticket = live.ticket()
             principal, refusal = self._who(environ, token)
             door = kind.door(self._parts, websocket, principal, query, key)
+            door.address = str(environ.get("REMOTE_ADDR", ""))
             self._parts.connections.enter(door)
+            if refusal is None:
+                live.enter(door, ticket)
             door.run(refusal)
         except ColloquyError as error:
             websocket.close(CloseCode.GOING_AWAY, error.error_code)
@@ -130,6 +134,7 @@ class SocketDoors:
         finally:
             if door is not None:
                 self._parts.connections.leave(door)
+                live.leave(door)
 
     def _who(self, environ: dict[str, Any], token: str | None) -> tuple[Principal, ColloquyError | None]:
         """Who connects; and why they may not, which their door shall tell them."""

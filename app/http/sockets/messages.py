@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from app.auth.permissions import Action
 from app.errors import ColloquyError, InvalidPayload, UnknownCommand
 from app.http.message_view import shape, stored
 from app.http.reading import Wish, find_conversation, milliseconds, switched_on, wish_of
-from app.http.sockets.door import Door
+from app.http.sockets.door import NOTICES, Door
 from app.http.sockets.message_text import Change, Texts, begins, changed_in
-from app.protocol.common import Filter, Position
+from app.protocol.commands import Authenticate
+from app.protocol.common import Filter, Position, sentence_of
 from app.protocol.dialects import messages as dialect
 from app.protocol.dialects.messages import Message
-from app.protocol.events import Broadcast, Heartbeat, MessageStart
+from app.protocol.events import AccessEnded, Heartbeat, MessageStart, SignedOut
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Portion
 from app.streaming.log import LogEntry
@@ -126,9 +129,14 @@ class MessageDoor(Door):
     # --- words --------------------------------------------------------------------------------------------------------
 
     def command(self, message: dict[str, Any]) -> None:
-        if message.get("type") != dialect.PING:
-            raise UnknownCommand(f"there is no command {str(message.get('type'))[:100]!r}")
-        self._say(dialect.PONG, {"timestamp": self.now()})
+        match message.get("type"):
+            case dialect.PING:
+                self._say(dialect.PONG, {"timestamp": self.now()})
+            case dialect.AUTHENTICATE:
+                taken = self.authenticate(_token_of(message))
+                self._say(dialect.AUTHENTICATED, {**taken.model_dump(), "timestamp": self.now()})
+            case other:
+                raise UnknownCommand(f"there is no command {str(other)[:100]!r}")
 
     def show_error(self, error: ColloquyError) -> None:
         self._say(dialect.ERROR, {**error.to_payload(), "timestamp": self.now()})
@@ -141,7 +149,11 @@ class MessageDoor(Door):
             self._say(dialect.HEARTBEAT, {**beat.to_wire(), "timestamp": self.now()})
 
     def notice(self, name: str, payload: dict[str, Any]) -> dict[str, Any] | None:
-        return {"type": name, "data": payload} if name == Broadcast.name else None
+        if name in (SignedOut.name, AccessEnded.name):
+            retryable = payload.get("action") == "refresh"
+            told = {"code": payload.get("code", name), "message": payload["message"], "retryable": retryable}
+            return {"type": dialect.ERROR, "data": {**told, "timestamp": payload["timestamp"]}}
+        return {"type": name, "data": payload} if name in NOTICES else None
 
     def _message(self, kind: str, body: dict[str, Any], offset: int) -> None:
         if not self._types or kind in self._types:
@@ -149,6 +161,15 @@ class MessageDoor(Door):
 
     def _say(self, kind: str, body: dict[str, Any]) -> None:
         self.send({"type": kind, "data": body})
+
+
+def _token_of(message: Mapping[str, Any]) -> str:
+    """From ``{"type", "token"}`` or ``{"type", "data": {"token"}}``."""
+    fields = message.get("data") or {name: value for name, value in message.items() if name != "type"}
+    try:
+        return Authenticate.model_validate(fields).token
+    except ValidationError as error:
+        raise InvalidPayload(sentence_of(error)) from None
 
 
 def _words(value: str) -> Iterable[str]:

@@ -9,11 +9,13 @@ from pydantic import ValidationError
 
 from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, InvalidState, UnknownCommand
-from app.http.sockets.door import Door, Show
+from app.http.sockets.door import NOTICES, Door, Show
 from app.http.sockets.task_events import TaskEvents, last_reply_of
 from app.protocol.common import Position, sentence_of
 from app.protocol.dialects.tasks import (
     TASK_COMMANDS,
+    Authenticate,
+    Authenticated,
     Cancel,
     Chat,
     IdlePing,
@@ -24,7 +26,7 @@ from app.protocol.dialects.tasks import (
     TaskEvent,
     TaskPing,
 )
-from app.protocol.events import Broadcast
+from app.protocol.events import AccessEnded, SignedOut
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Portion
 from app.streaming.states import RUNNING
@@ -65,6 +67,8 @@ class TaskDoor(Door):
                 self._resume(command)
             case TaskPing():
                 self._say(Pong())
+            case Authenticate():
+                self._say(Authenticated(**self.authenticate(command.token).model_dump()))
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -149,7 +153,14 @@ class TaskDoor(Door):
         self._say(IdlePing())
 
     def notice(self, name: str, payload: dict[str, Any]) -> dict[str, Any] | None:
-        return {"type": name, **payload} if name == Broadcast.name else None
+        if name in (SignedOut.name, AccessEnded.name):
+            last = TaskError(
+                message=payload["message"],
+                details=payload.get("code", name),
+                recoverable=payload.get("action") == "refresh",
+            )
+            return {**last.to_wire(), "timestamp": payload["timestamp"]}
+        return {"type": name, **payload} if name in NOTICES else None
 
 
 def _parsed(kind: type[_Kind], fields: Any) -> _Kind:

@@ -9,17 +9,25 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from app.protocol.asyncapi.messages import COMES, Message, of_event, shaped, text_of
-from app.protocol.commands import Ack, ControlAck, ErrorBody, StartAck, StopAck
+from app.protocol.commands import Ack, Authenticate, AuthenticateAck, ControlAck, ErrorBody, StartAck, StopAck
 from app.protocol.common import Payload, Position, Status
 from app.protocol.dialects import ACK, ERROR, SNAPSHOT
 from app.protocol.dialects import messages as stored
 from app.protocol.dialects.bridge import BRIDGE_COMMANDS
 from app.protocol.dialects.tasks import TASK_COMMANDS, TASK_EVENTS, TaskEvent
-from app.protocol.events import LOGGED, Broadcast, Event, Heartbeat, Resync
+from app.protocol.events import LOGGED, AccessEnded, AuthExpiring, Broadcast, Event, Heartbeat, Resync, SignedOut
 from app.protocol.snapshot import Snapshot
 
 _DATA = "data"
-_TOLD: tuple[type[Event], ...] = (*LOGGED, Resync, Heartbeat, Broadcast)
+_TOLD: tuple[type[Event], ...] = (
+    *LOGGED,
+    Resync,
+    Heartbeat,
+    Broadcast,
+    AuthExpiring,
+    SignedOut,
+    AccessEnded,
+)
 _STREAM_QUERY = {
     "epoch": "with `offset`: the position after which the stream begins",
     "offset": "the newest event that the reader has applied",
@@ -67,6 +75,12 @@ class StreamConnected(Position):
     timestamp: str
 
 
+class AuthenticatedData(AuthenticateAck):
+    """The fresh token was taken."""
+
+    timestamp: str
+
+
 class PongData(Payload):
     """When the ping came."""
 
@@ -88,7 +102,7 @@ def _bridge() -> DoorChannel:
     )
     says = (
         _wrapped("bridge", SNAPSHOT, Snapshot, "The conversation as it stands, where no position was given."),
-        *(_bridge_ack(ack) for ack in (StartAck, ControlAck, StopAck)),
+        *(_bridge_ack(ack) for ack in (StartAck, ControlAck, StopAck, AuthenticateAck)),
         _wrapped("bridge", ERROR, TimedError),
         *(of_event(event, "Bridge", _DATA) for event in _TOLD),
     )
@@ -170,13 +184,19 @@ def _messages() -> DoorChannel:
         of_event(Heartbeat, "Messages", _DATA),
         _wrapped("messages", stored.ERROR, TimedError),
         _wrapped("messages", stored.PONG, PongData),
+        _wrapped("messages", stored.AUTHENTICATED, AuthenticatedData),
+        of_event(AuthExpiring, "Messages", _DATA),
+        of_event(Broadcast, "Messages", _DATA),
     )
     return DoorChannel(
         "messages",
         "/v1/conversation/{conversation_id}/stream",
         "websocket",
         "A conversation's messages: the stored ones first, then each that is added or changes, as `{type, data}`.",
-        (Message("messages_ping", stored.PING, "Answered with `pong`; not needed.", wrapped_in=_DATA),),
+        (
+            Message("messages_ping", stored.PING, "Answered with `pong`; not needed.", wrapped_in=_DATA),
+            Message("messages_authenticate", Authenticate.name, text_of(Authenticate), Authenticate, COMES, _DATA),
+        ),
         says,
         {"conversation_id": "the conversation's id, or its name"},
         {

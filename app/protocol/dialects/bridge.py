@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from app.protocol import commands
 from app.protocol.common import ContentType, Payload
 
 NEW = "new"
@@ -37,4 +38,11 @@ class Control(BridgeCommand):
     action: Literal["pause", "resume", "stop"]
 
 
-BRIDGE_COMMANDS: tuple[type[BridgeCommand], ...] = (StartConversation, Control)
+class Authenticate(BridgeCommand):
+    """Bring a fresh token of the same person: the connection goes on with it."""
+
+    name = commands.Authenticate.name
+    token: commands.Token
+
+
+BRIDGE_COMMANDS: tuple[type[BridgeCommand], ...] = (StartConversation, Control, Authenticate)

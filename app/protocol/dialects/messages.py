@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from app.protocol import commands
 from app.protocol.common import Payload
 
 CONNECTED = "connected"
@@ -15,10 +16,22 @@ MESSAGE_UPDATED = "message_updated"
 HEARTBEAT = "heartbeat"
 ERROR = "error"
 PING = "ping"
-"""The only command, and not needed: it is answered with `pong`."""
+"""Not needed: it is answered with `pong`."""
 PONG = "pong"
+AUTHENTICATE = commands.Authenticate.name
+"""A fresh token of the same person, ``{"token"}``: the connection goes on with it, and is told `authenticated`."""
+AUTHENTICATED = "authenticated"
 
-MESSAGE_TYPES: tuple[str, ...] = (CONNECTED, INITIAL_MESSAGE, MESSAGE_ADDED, MESSAGE_UPDATED, HEARTBEAT, ERROR, PONG)
+MESSAGE_TYPES: tuple[str, ...] = (
+    CONNECTED,
+    INITIAL_MESSAGE,
+    MESSAGE_ADDED,
+    MESSAGE_UPDATED,
+    HEARTBEAT,
+    ERROR,
+    PONG,
+    AUTHENTICATED,
+)
 FILTERABLE: tuple[str, ...] = (INITIAL_MESSAGE, MESSAGE_ADDED, MESSAGE_UPDATED)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from app.protocol import commands
 from app.protocol.common import ContentType, Payload
 
 
@@ -49,7 +50,14 @@ class Resume(TaskCommand):
     offset: Annotated[int | None, Field(ge=0)] = None
 
 
-TASK_COMMANDS: tuple[type[TaskCommand], ...] = (Chat, Cancel, TaskPing, Resume)
+class Authenticate(TaskCommand):
+    """Bring a fresh token of the same person: the connection goes on with it, and is told `authenticated`."""
+
+    name = commands.Authenticate.name
+    token: commands.Token
+
+
+TASK_COMMANDS: tuple[type[TaskCommand], ...] = (Chat, Cancel, TaskPing, Resume, Authenticate)
 
 TaskStatus = Literal["initializing", "processing", "paused", "completed", "cancelled", "error"]
 
@@ -131,6 +139,14 @@ class Pong(TaskEvent):
     type = "pong"
 
 
+class Authenticated(TaskEvent):
+    """The fresh token was taken."""
+
+    type = "authenticated"
+    user: str
+    expires_at: Annotated[str | None, Field(description="UTC, ISO 8601; null: it does not end by itself")] = None
+
+
 class IdlePing(TaskEvent):
     """The client has said nothing for IDLE_PING_S. A ping of the WebSocket goes beside it; that must be answered."""
 
@@ -147,5 +163,6 @@ TASK_EVENTS: tuple[type[TaskEvent], ...] = (
     TaskChart,
     TaskError,
     Pong,
+    Authenticated,
     IdlePing,
 )
