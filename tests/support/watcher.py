@@ -11,6 +11,7 @@ from typing import Any, Self
 import socketio
 
 from app.protocol import NAMESPACE
+from tests.support.waiting import wait_until
 
 Event = tuple[str, dict[str, Any]]
 TERMINAL = ("completed", "stopped", "error")
@@ -21,19 +22,23 @@ class Watcher:
 
     :param transports: as for python-socketio.
     :param timeout_s: for each wait and each ack.
+    :param auth: what it brings along: `{token}`, `{link}`.
     """
 
-    def __init__(self, url: str, *, transports: tuple[str, ...] = ("websocket",), timeout_s: float = 20.0) -> None:
+    def __init__(
+        self, url: str, *, transports: tuple[str, ...] = ("websocket",), timeout_s: float = 20.0, auth: Any = None
+    ) -> None:
         self._url = url
         self._transports = list(transports)
         self._timeout_s = timeout_s
+        self._auth = auth
         self._client = socketio.Client(reconnection=False)
         self._client.on("*", self._take, namespace=NAMESPACE)
         self._events: list[Event] = []
         self._changed = threading.Condition()
 
     def __enter__(self) -> Self:
-        self._client.connect(self._url, namespaces=[NAMESPACE], transports=self._transports)
+        self._client.connect(self._url, namespaces=[NAMESPACE], transports=self._transports, auth=self._auth)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -97,6 +102,12 @@ class Watcher:
 
         payload: dict[str, Any] = self.wait_for(found, f"{name} {fields or ''}")
         return payload
+
+    def wait_for_disconnect(self) -> None:
+        """Wait until the server has closed the connection."""
+        wait_until(
+            lambda: not self._client.connected and self._client.eio.state != "connected", "its end", self._timeout_s
+        )
 
     def wait_for_end(self, session_id: str | None = None) -> str:
         """Wait for a terminal status (of this session); which it is."""

@@ -71,9 +71,15 @@ class Socket:
 class Events:
     """An SSE response that is being read. A context manager."""
 
-    def __init__(self, url: str, *, last_event_id: str | None = None, **params: Any) -> None:
+    def __init__(
+        self, url: str, *, last_event_id: str | None = None, headers: dict[str, str] | None = None, **params: Any
+    ) -> None:
         self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+        headers = (
+            (headers or {})
+            | {"Accept": "text/event-stream"}
+            | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+        )
         self._request = self._client.build_request("GET", url, params=params, headers=headers)
 
     def __enter__(self) -> Iterator[ServerSentEvent]:
