@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
-import jwt
 import pytest
 
 from tests.integration.conftest import MODES
 from tests.integration.doors.clients import Events, Socket, payload_of
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.tokens import SECRET, bearer, token
 from tests.support.watcher import Watcher, check_chain, logged
 
-SECRET = "a secret of at least thirty-two bytes"
 TALK = {"content": "Should the bank keep its dividend?", "team": "chat"}
 CLOSED_S = 5.0
 """Within this after the end, every connection is closed."""
@@ -36,16 +34,6 @@ def server(request: pytest.FixtureRequest, model: ModelServer) -> Iterator[Collo
         yield running
         said = running.output()
     assert "Traceback" not in said, said
-
-
-def token(lives_s: float, who: str = "anna", **claims: Any) -> str:
-    """A JWT that its issuer has just made."""
-    now = time.time()
-    return jwt.encode({"sub": who, "iat": int(now), "exp": now + lives_s, **claims}, SECRET, "HS256")
-
-
-def bearer(text: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {text}"}
 
 
 def watcher(server: ColloquyServer, text: str) -> Watcher:

@@ -26,6 +26,7 @@ ALLOWED = {
     ("auth/live.py", "signed_out"): "the code of that name, with which a sign-in ends",
     ("auth/permissions.py", "broadcast"): "the action of that name, which is asked of the gate",
     ("http/message_view.py", "feedback"): "the field of MessageView",
+    ("streaming/fold.py", "progress"): "the part of a stored state of that name",
     ("store/tables.py", "feedback"): "the table and the column of that name",
     ("store/migrations/versions/0001_the_first_schema.py", "feedback"): "the same",
     ("client/wire.py", "connected"): "a state of python-engineio's client",

@@ -13,6 +13,7 @@ from tests.integration.doors.clients import Socket
 from tests.support.http import http_json
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.tokens import SECRET
 
 SETTINGS = {
     "STREAM_TOKENS_PER_S": "0",
@@ -23,6 +24,7 @@ SETTINGS = {
     "SOCKET_SEND_BUFFER_BYTES": "8192",
     "MAX_COMMANDS_PER_S": "10",
     "HTTP_SILENCE_S": "2",
+    "JWT_SECRET": SECRET,
 }
 
 
@@ -82,8 +84,8 @@ def socket(server: ColloquyServer) -> Iterator[Callable[..., Socket]]:
 def start(socket: Callable[..., Socket]) -> Callable[..., str]:
     """Starts a conversation over the bridge, leaves it, and tells its id."""
 
-    def begin(content: str = "Should the bank keep its dividend?", team: str = "chat") -> str:
-        bridge = socket("/api/conversations/new/stream")
+    def begin(content: str = "Should the bank keep its dividend?", team: str = "chat", **options: Any) -> str:
+        bridge = socket("/api/conversations/new/stream", **options)
         bridge.send({"type": "start_conversation", "data": {"content": content, "contentType": "text", "team": team}})
         conversation_id: str = bridge.wait_for("ack")["data"]["conversation_id"]
         bridge.close()

@@ -14,6 +14,7 @@ from tests.integration.doors.clients import TERMINAL, Socket
 from tests.support.http import http_json
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.tokens import bearer, token
 from tests.support.waiting import wait_until
 
 Connect = Callable[..., Socket]
@@ -113,13 +114,14 @@ def test_only_what_changed(socket: Connect, model: ModelServer, start: Start, sn
 def test_by_name_with_a_token(server: ColloquyServer, socket: Connect, start: Start, snapshot: Look) -> None:
     """The conversation's name serves as its id; the token is taken from the header or the address, and is in no log."""
     name = f"Rates & risks, {server.port}"
-    conversation_id = start(name)
-    wait_until(lambda: snapshot(conversation_id)["status"] in TERMINAL, "the end", 20)
-    by_query = socket(path_of(name, authorization=quote("Bearer s3cret-in-query")))
+    header = bearer(token())
+    conversation_id = start(name, additional_headers=header)
+    by_query = socket(path_of(name, authorization=quote(header["Authorization"])))
     assert by_query.receive()["data"]["conversation_id"] == conversation_id
-    by_header = socket(path_of(name), additional_headers={"Authorization": "Bearer s3cret-in-header"})
-    assert by_header.receive()["data"]["user"] == "local"
-    assert "s3cret" not in server.output()
+    by_header = socket(path_of(name), additional_headers=header)
+    assert by_header.receive()["data"]["user"] == "anna"
+    assert socket(path_of(name)).wait_for_close() == 4504, "a name leads nobody to what is somebody else's"
+    assert token().partition(".")[0] not in server.output()
 
 
 def test_what_is_refused(socket: Connect) -> None:
