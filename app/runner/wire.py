@@ -99,7 +99,10 @@ class StartRun(Payload):
         Field(description="finished messages so far, without the new content; used where there is no checkpoint"),
     ] = ()
     resumed: Annotated[
-        bool, Field(description="true: the same session goes on after its runner died; `content` was said already")
+        bool, Field(description="true: the run goes on where another one broke off; `content` was said already")
+    ] = False
+    continued: Annotated[
+        bool, Field(description="with `resumed`: in a new session, whose room has heard of no model and no demo yet")
     ] = False
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from app.errors import InvalidState
+from app.errors import InvalidState, StoreUnavailable
 from app.protocol.commands import JoinAck
 from app.protocol.common import ContentType, Position, Status
 from app.protocol.events import ConversationStatus, Event, Heartbeat, Presence
@@ -16,7 +18,7 @@ from app.streaming.cursor import Cursor, Portion
 from app.streaming.fold import ConversationFold
 from app.streaming.follower import Follower
 from app.streaming.log import ConversationLog, LogEntry, PositionLost
-from app.streaming.ports import Clock, Concurrency, Transport
+from app.streaming.ports import Clock, Concurrency, Kept, Transport
 from app.streaming.readers import CatchUp, Done, Reader, ReaderOptions, Readers
 from app.streaming.serial import Serial
 from app.streaming.states import RUNNING, check_transition
@@ -75,7 +77,14 @@ class Conversation:
             spawn=lambda reader: concurrency.spawn(self._chase, reader),
             snapshot=self._snapshot,
         )
-        self.unwatched_since = clock.monotonic()
+        self.unwatched_since = self.asked_at = clock.monotonic()
+        self.closing = False
+        """It is being deleted: no session may begin."""
+        self.recoveries = 0
+        """How often its run went on by itself after a crash, since somebody has last asked for one."""
+        self._staying = threading.Lock()  # guards the two below
+        self._guests = 0  # who is about to follow or to change it …
+        self._let_go = False  # … which nobody may any more: another object has its place, or will have
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -118,6 +127,44 @@ class Conversation:
         if self._snapshot_at is None or self._snapshot_at[0] != self._log.offset:
             self._snapshot_at = self._log.offset, self._fold.snapshot().model_dump(mode="json", by_alias=True)
         return self._snapshot_at[1]
+
+    # --- in memory, or not --------------------------------------------------------------------------------------------
+
+    def touch(self) -> None:
+        """Note that somebody asks for it."""
+        self.asked_at = self._clock.monotonic()
+
+    def let_go(self, *, anyway: bool = False) -> bool:
+        """Leave memory, if nobody follows it or is about to; nobody can follow it afterwards. Does not wait.
+
+        :param anyway: whoever follows: it is no more.
+        """
+        with self._staying:
+            if not anyway and (self._guests or self.watchers):
+                return False
+            self._let_go = True
+            return True
+
+    @contextmanager
+    def stay(self) -> Iterator[None]:
+        """Keep it in memory meanwhile.
+
+        :raises StoreUnavailable: it has just left memory, and is to be asked for again.
+        """
+        with self._staying:
+            if self._let_go:
+                raise StoreUnavailable("the conversation has just left memory; ask again", retry_after_s=0.1)
+            self._guests += 1
+        try:
+            yield
+        finally:
+            with self._staying:
+                self._guests -= 1
+
+    def set_recorder(self, record: Recorder | None) -> Recorder | None:
+        """Have what is logged from now on recorded elsewhere, or nowhere; who did it until now."""
+        before, self._record = self._record, record
+        return before
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -200,7 +247,8 @@ class Conversation:
             self._readers.add(sid, cursor, options)
             return ack
 
-        return self._serial.run(begin)
+        with self.stay():
+            return self._serial.run(begin)
 
     def follow(
         self, position: Position | None = None, *, since: datetime | None = None, view: View = ALL
@@ -219,7 +267,8 @@ class Conversation:
             self.presence_changed = True
             return ack, follower
 
-        return self._serial.run(begin)
+        with self.stay():
+            return self._serial.run(begin)
 
     def _enter(self, position: Position | None, since: datetime | None, view: View) -> tuple[JoinAck, Cursor]:
         at, knows_from = self._log.offset, 0
@@ -329,6 +378,19 @@ class Conversation:
         for follower in list(self._followers):
             follower.close()
 
+    def end(self, parting: Event) -> None:
+        """The conversation is no more: tell everybody who follows it, through whatever door, and let them go."""
+
+        def tell() -> None:
+            payload = self._stamped(parting)
+            self._transport.emit_to_room(self.id, parting.name, payload)
+            for sid in self._readers.remove_all():
+                self._transport.emit_to_client(sid, (parting.name, payload))
+
+        self._serial.run(tell)
+        for follower in list(self._followers):
+            follower.close(parting)
+
     # --- transient events ---------------------------------------------------------------------------------------------
 
     def announce(self, event: Event) -> None:
@@ -397,6 +459,42 @@ def new_conversation(
         catch_up=catch_up,
         record=record,
     )
+
+
+def revived_conversation(
+    kept: Kept,
+    *,
+    transport: Transport,
+    clock: Clock,
+    concurrency: Concurrency,
+    catch_up: CatchUp = DEFAULT_CATCH_UP,
+    max_log_entries: int,
+    max_log_bytes: int,
+    max_messages: int,
+    max_chars: int = 8_000_000,
+    record: Recorder | None = None,
+) -> Conversation:
+    """A conversation as the store has kept it, with a log of a new epoch.
+
+    The log begins above 0: whoever asks for what was logged earlier gets a snapshot.
+    """
+    log = ConversationLog(kept.snapshot.conversation_id, max_entries=max_log_entries, max_bytes=max_log_bytes, offset=1)
+    snapshot = kept.snapshot.model_copy(update={"epoch": log.epoch, "offset": log.offset})
+    fold = ConversationFold.from_snapshot(
+        snapshot, max_messages=max_messages, max_chars=max_chars, updated_at=kept.updated_at
+    )
+    conversation = Conversation(
+        log,
+        fold,
+        access=kept.access,
+        transport=transport,
+        clock=clock,
+        concurrency=concurrency,
+        catch_up=catch_up,
+        record=record,
+    )
+    conversation.recoveries = kept.recoveries
+    return conversation
 
 
 def iso(at: datetime) -> str:

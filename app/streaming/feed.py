@@ -33,11 +33,12 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What waits in the buffer: an event, or the run's end."""
+    """What waits in the buffer: an event, the run's state at the end of a turn, or the run's end."""
 
     frame: Frame | None
     came_at: float
     ending: Ending | None = None
+    checkpoint: dict[str, Any] | None = None
 
 
 def join_frames(items: Iterable[Item], *, cut_short: bool) -> tuple[list[Frame], Ending | None]:
@@ -48,6 +49,8 @@ def join_frames(items: Iterable[Item], *, cut_short: bool) -> tuple[list[Frame],
     """
     frames: list[Frame] = []
     for item in items:
+        if item.checkpoint is not None:
+            continue
         if item.frame is None:
             return frames, item.ending
         name, payload, demo = item.frame

@@ -109,9 +109,17 @@ class ConversationFold:
 
     @classmethod
     def from_snapshot(
-        cls, snapshot: Snapshot, *, max_messages: int = 500, max_chars: int = 8_000_000
+        cls,
+        snapshot: Snapshot,
+        *,
+        max_messages: int = 500,
+        max_chars: int = 8_000_000,
+        updated_at: str | None = None,
     ) -> ConversationFold:
-        """Go on from a snapshot: what follows it leads to what later snapshots say."""
+        """Go on from a snapshot: what follows it leads to what later snapshots say.
+
+        :param updated_at: when it last changed, which a snapshot does not tell.
+        """
         fold = cls(
             snapshot.conversation_id,
             snapshot.epoch,
@@ -122,6 +130,7 @@ class ConversationFold:
             max_chars=max_chars,
         )
         fold.offset, fold.status = snapshot.offset, snapshot.status
+        fold.updated_at = updated_at or snapshot.created_at
         fold.demo, fold.team = snapshot.demo, snapshot.team
         fold._session_id, fold._agents, fold._model = snapshot.session_id, snapshot.agents, snapshot.model
         fold._speaking, fold._progress, fold._usage = snapshot.speaking, snapshot.progress, snapshot.usage
@@ -165,6 +174,16 @@ class ConversationFold:
     def open_messages(self) -> list[MessageView]:
         """Messages whose deltas still come, oldest first."""
         return [message.view() for message in self._messages.values() if message.fields["state"] == "open"]
+
+    def messages(self) -> list[MessageView]:
+        """All that are kept, oldest first."""
+        return [message.view() for message in self._messages.values()]
+
+    def last_user_message(self) -> MessageView | None:
+        """What a person has said last; None where that is no longer kept."""
+        said = (message for message in reversed(self._messages.values()) if message.fields["role"] == "user")
+        last = next(said, None)
+        return last.view() if last is not None else None
 
     def message_count(self) -> int:
         """How many messages there ever were, the omitted ones included."""

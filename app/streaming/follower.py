@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from app.protocol.events import Event
 from app.streaming.cursor import Cursor, Portion
 from app.streaming.view import View
 
@@ -31,6 +32,8 @@ class Follower:
         self._changed = condition  # guards the two below
         self._woken = True  # there may be something to read already
         self._closed = False
+        self.parting: Event | None = None
+        """With :attr:`closed`: the last word on why, where there is one (a transient event)."""
 
     @property
     def offset(self) -> int:
@@ -64,11 +67,14 @@ class Follower:
                 self._woken = True
                 self._changed.notify_all()
 
-    def close(self) -> None:
-        """Stop following; more than once is no error."""
+    def close(self, parting: Event | None = None) -> None:
+        """Stop following; more than once is no error.
+
+        :param parting: what the reader is to be told, where it is not its own wish.
+        """
         with self._changed:
             if self._closed:
                 return
-            self._closed = True
+            self._closed, self.parting = True, parting
             self._changed.notify_all()
         self._leave(self)

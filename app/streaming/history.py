@@ -20,7 +20,7 @@ class RunHistory:
     it has said that it is complete.
     """
 
-    def __init__(self, checkpoint: dict[str, Any] | None) -> None:
+    def __init__(self, checkpoint: dict[str, Any] | None = None) -> None:
         self.checkpoint = checkpoint
         self.open_messages: dict[str, str] = {}
         self.outcome: Usage | None = None
@@ -69,6 +69,7 @@ class RunHistory:
                 "checkpoint": self.checkpoint,
                 "transcript": (*run.transcript, *said, *finished),
                 "resumed": True,
+                "continued": False,
                 "allowed": allowed,
             }
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from app.errors import SessionTimeout
 from app.protocol.common import Status
 from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
+from app.streaming.library import Library
 from app.streaming.ports import Clock, Concurrency
 from app.streaming.session import StreamingSession
 from app.streaming.states import RUNNING
@@ -18,28 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """Looks after all conversations and sessions of a manager. Belongs to one background task.
-
-    :param conversations: all there are.
-    :param sessions: the latest of each.
-    """
+    """Looks after all conversations and sessions in memory. Belongs to one background task."""
 
     def __init__(
-        self,
-        config: StreamingConfig,
-        bounds: Bounds,
-        concurrency: Concurrency,
-        clock: Clock,
-        *,
-        conversations: Callable[[], list[Conversation]],
-        sessions: Callable[[], list[StreamingSession]],
+        self, config: StreamingConfig, bounds: Bounds, concurrency: Concurrency, clock: Clock, library: Library
     ) -> None:
         self._config = config
         self._bounds = bounds
         self._concurrency = concurrency
         self._clock = clock
-        self._conversations = conversations
-        self._sessions = sessions
+        self._library = library
         self._last_heartbeat = clock.monotonic()
 
     def tick(self) -> None:
@@ -48,18 +36,19 @@ class Housekeeping:
         beat = now - self._last_heartbeat >= self._config.heartbeat_s
         if beat:
             self._last_heartbeat = now
-        for session in self._sessions():
+        for conversation in self._library.conversations():
+            session = self._library.session_of(conversation.id)
             try:
-                if not session.ended:
+                if session is not None and not session.ended:
                     self._look_after(session, now)
-                self._keep_house(session, now, beat)
+                self._keep_house(conversation, session, now, beat)
             except Exception:  # the next one needs it, too
-                logger.exception("housekeeping of conversation %s failed", session.conversation.id)
+                logger.exception("housekeeping of conversation %s failed", conversation.id)
         self._bound_logs()
 
     def _bound_logs(self) -> None:
         """Drop whole logs while all together are too large; their readers get a snapshot where they lack something."""
-        conversations = self._conversations()
+        conversations = self._library.conversations()
         surplus = sum(each.log.size_bytes for each in conversations) - self._bounds.max_total_log_bytes
         if surplus <= 0:
             return
@@ -92,12 +81,13 @@ class Housekeeping:
         elif now - max(conversation.unwatched_since, session.started_at) > rule.after_s:
             self._concurrency.spawn(session.abandon, rule)
 
-    def _keep_house(self, session: StreamingSession, now: float, beat: bool) -> None:
-        conversation = session.conversation
+    def _keep_house(self, conversation: Conversation, session: StreamingSession | None, now: float, beat: bool) -> None:
         conversation.look_after_readers(now)
         conversation.announce_presence()
-        if beat and conversation.watchers:
-            conversation.announce_heartbeat()
-        idle_s = now - max(conversation.unwatched_since, session.last_event_at)
-        if session.ended and not conversation.watchers and idle_s > self._bounds.conversation_linger_s:
-            conversation.release()
+        if conversation.watchers:
+            if beat:
+                conversation.announce_heartbeat()
+            return
+        last_at = max(conversation.unwatched_since, conversation.asked_at, session.last_event_at if session else 0.0)
+        if (session is None or session.ended) and now - last_at > self._bounds.conversation_linger_s:
+            self._library.let_go(conversation)

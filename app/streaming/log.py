@@ -31,9 +31,18 @@ class ConversationLog:
 
     :param max_entries: entries kept for replay.
     :param max_bytes: their size, roughly; the oldest are dropped first.
+    :param offset: where it begins: above 0 where something came before that this log never had.
     """
 
-    def __init__(self, conversation_id: str, *, max_entries: int, max_bytes: int, epoch: str | None = None) -> None:
+    def __init__(
+        self,
+        conversation_id: str,
+        *,
+        max_entries: int,
+        max_bytes: int,
+        epoch: str | None = None,
+        offset: int = 0,
+    ) -> None:
         self.conversation_id = conversation_id
         self.epoch = epoch or secrets.token_hex(4)
         self.max_entries = max_entries
@@ -42,7 +51,7 @@ class ConversationLog:
         self._entries: deque[LogEntry] = deque()
         self._bytes = 0
         self._end_bytes = 0
-        self._offset = 0
+        self._offset = offset
         self._merged: dict[tuple[int, int], list[LogEntry]] = {}  # what many readers ask for between two appends
 
     @property

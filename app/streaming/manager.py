@@ -1,12 +1,11 @@
-"""Creates, finds, steers and forgets conversations and their sessions."""
+"""Starts, finds and steers conversations and their sessions."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-import threading
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,17 +21,22 @@ from app.errors import (
     RunError,
 )
 from app.protocol.commands import ControlAck, JoinAck, RunOptions, StopAck
-from app.protocol.common import ContentType, Position
-from app.runner.wire import Limits, StartRun, TranscriptMessage
+from app.protocol.common import ContentType, Position, Status
+from app.protocol.events import Event
+from app.runner.wire import Limits, StartRun, TeamSpec, TranscriptMessage
 from app.streaming.access import Access
 from app.streaming.bounds import Bounds
+from app.streaming.checkpoints import Checkpoints
 from app.streaming.config import StreamingConfig
-from app.streaming.conversation import EVERYTHING, Conversation, Recorder, new_conversation
+from app.streaming.conversation import EVERYTHING, Conversation, Recorder
+from app.streaming.editing import Editing
 from app.streaming.housekeeping import Housekeeping
+from app.streaming.library import Library
 from app.streaming.log import ConversationLog
 from app.streaming.ports import Archive, Clock, Concurrency, Models, Runners, Teams, Transport
 from app.streaming.readers import ReaderOptions
 from app.streaming.session import StreamingSession
+from app.streaming.session_events import goes_on_after_crash, user_message
 from app.streaming.taken import TakenRequests
 
 logger = logging.getLogger(__name__)
@@ -67,20 +71,22 @@ class StreamingManager:
         self._runners = runners
         self._models = models
         self._teams = teams
-        self._archive = archive
-        self._transport = transport
         self._concurrency = concurrency
         self._clock = clock
-        self._record = record
-        self._conversations: dict[str, Conversation] = {}
-        self._sessions: dict[str, StreamingSession] = {}  # conversation id → its latest session
-        self._taken: TakenRequests[StreamingSession] = TakenRequests(bounds.max_conversations)
-        self._lock = threading.Lock()  # guards the three above; nothing is emitted while it is held
-        self._closing = False
-        self.checkpoints_refused = 0
-        self._housekeeping = Housekeeping(
-            config, bounds, concurrency, clock, conversations=self.conversations, sessions=self.sessions
+        self.checkpoints = Checkpoints(archive)
+        self.library = Library(
+            bounds,
+            archive,
+            transport=transport,
+            clock=clock,
+            concurrency=concurrency,
+            record=record,
+            gone=self._forget_requests,
         )
+        self._taken: TakenRequests[StreamingSession] = TakenRequests(bounds.max_conversations)
+        self._closing = False  # the library's lock guards these two
+        self.editing = Editing(self.library, self.checkpoints, archive, clock, self.check_content)
+        self._housekeeping = Housekeeping(config, bounds, concurrency, clock, self.library)
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
@@ -101,78 +107,47 @@ class StreamingManager:
         :param client_id: the caller's own id of this request: one that was taken already gets the same session again.
         :raises TeamUnknown, ContentEmpty, ContentTooLarge, InvalidPayload, ConversationUnknown: nothing has changed.
         :raises InvalidState: when the conversation is running.
-        :raises LimitExceeded: when too many sessions run, or no ended conversation can be forgotten.
+        :raises LimitExceeded: when too many sessions run, or no ended conversation can leave memory.
+        :raises StoreUnavailable: when the conversation is not in memory, and the database does not answer.
         """
         spec = self._teams.get(team)
-        self._check_content(content)
-        options = options or RunOptions()
-        with self._lock:
-            if self._closing:
-                raise Interrupted("the server is shutting down")
-            taken = self._taken.get(owner, conversation_id, client_id)
-            if taken is not None:
-                return taken
-            if sum(not session.ended for session in self._sessions.values()) >= self.bounds.max_running_sessions:
-                raise LimitExceeded(f"{self.bounds.max_running_sessions} conversations are running; try again later")
-            if conversation_id is None:
-                conversation = self._new_conversation(content, content_type, Access(owner, tenant))
-            else:
-                conversation = self._get(conversation_id)
-                running = self._sessions.get(conversation_id)
-                if running is not None and not running.ended:
-                    raise InvalidState(f"the conversation is {running.status}; stop it first, or wait for its end")
-            history = tuple(
-                TranscriptMessage(agent=message.agent, role=message.role, content=message.content)
-                for message in self._archive.messages(conversation.id)
-            )
-            run = StartRun(
-                session=secrets.token_urlsafe(12),
-                conversation=conversation.id,
-                team=spec,
-                content=content,
-                content_type=content_type,
-                options=options,
-                limits=self._limits,
-                allowed=self.config.high_water_tokens,
-                checkpoint=self._archive.checkpoint(conversation.id) if conversation.fold.team == team else None,
-                transcript=history,
-            )
-            config = self.config
-            if options.tokens_per_s is not None:
-                config = replace(config, tokens_per_s=options.tokens_per_s)
-            session = StreamingSession(
-                run.session,
-                conversation,
-                run,
-                config=config,
-                runners=self._runners,
-                concurrency=self._concurrency,
-                clock=self._clock,
-                max_restarts=self.bounds.runner_restarts,
-                max_message_chars=self.bounds.max_message_chars,
-                save_checkpoint=self._save_checkpoint,
-            )
-            self._conversations[conversation.id] = conversation
-            self._sessions[conversation.id] = session
-            self._taken.put(owner, conversation_id, client_id, session)
+        self.check_content(content)
+        asked = _Asked(spec, content, content_type, owner, options or RunOptions(), client_id)
+        if conversation_id is not None:
+            return self._enter(asked, self.get(conversation_id))
+        session = None
+        while session is None:
+            session = self._taken_before(owner, None, client_id) or self._enter_new(asked, Access(owner, tenant))
         return session
 
-    def _save_checkpoint(self, conversation_id: str, state: dict[str, Any]) -> None:
-        self.checkpoints_refused += not state  # the runner found it too large
-        self._archive.save_checkpoint(conversation_id, state)
+    def continue_stream(
+        self, conversation_id: str, *, client_id: str | None = None, recovering: bool = False
+    ) -> StreamingSession:
+        """Make a session that goes on where the last one broke off, with no new word: from its checkpoint, else from
+        the messages. :meth:`begin` must follow.
 
-    def begin(self, session: StreamingSession) -> None:
-        """Log the session's beginning and start its run in the background, after the ack was sent; once is enough."""
-        if session.open_room():
-            self._concurrency.spawn(self._launch, session)
-
-    def _launch(self, session: StreamingSession) -> None:
-        try:
-            providers = self._models.providers()
-            session.launch(session.run_request.model_copy(update={"providers": providers, "demo": not providers}))
-        except Exception:
-            logger.exception("session %s did not start", session.id)
-            session.abort(RunError("the run could not be started; the server's log says why"))
+        :param recovering: nobody has asked for it: the server had died.
+        :raises InvalidState: when the conversation is running, or has come to its end by itself. Else as :meth:`start`.
+        """
+        conversation = self.get(conversation_id)
+        taken = self._taken_before(conversation.owner, conversation_id, client_id)
+        if taken is not None:
+            return taken
+        status, said, team = conversation.status, conversation.fold.last_user_message(), conversation.fold.team
+        if status in (Status.COMPLETED, Status.IDLE):
+            word = "has come to its end" if status is Status.COMPLETED else "was never begun"
+            raise InvalidState(f"the conversation {word}; send a message to go on with it")
+        found = self.checkpoints.unfinished_business(conversation, team)
+        asked = _Asked(
+            self._teams.get(team),
+            said.content if said else conversation.fold.title,
+            _content_type(said.content_type if said else ""),
+            conversation.owner,
+            found.options if found else RunOptions(),
+            client_id,
+            goes_on=True,
+        )
+        return self._enter(asked, conversation, goes_on_after_crash() if recovering else None)
 
     def send_message(
         self,
@@ -196,7 +171,13 @@ class StreamingManager:
             client_id=client_id,
         )
 
-    def _check_content(self, content: str) -> None:
+    def begin(self, session: StreamingSession) -> None:
+        """Log the session's beginning and start its run in the background, after the ack was sent; once is enough."""
+        if session.open_room():
+            self._concurrency.spawn(self.launch, session)
+
+    def check_content(self, content: str) -> None:
+        """:raises ContentEmpty, ContentTooLarge, InvalidPayload:"""
         if not content.strip():
             raise ContentEmpty("the content is empty")
         try:
@@ -206,54 +187,122 @@ class StreamingManager:
         if size > limit:
             raise ContentTooLarge(f"the content has {size} bytes; at most {limit} are taken")
 
-    def _new_conversation(self, content: str, content_type: ContentType, access: Access) -> Conversation:
-        if len(self._conversations) >= self.bounds.max_conversations:
-            self._forget_oldest()
-        conversation = new_conversation(
-            _new_id(),
-            title=_title(content),
-            content_type=content_type,
-            access=access,
-            transport=self._transport,
-            clock=self._clock,
-            concurrency=self._concurrency,
-            catch_up=self.bounds.catch_up,
-            max_log_entries=self.bounds.max_log_entries,
-            max_log_bytes=self.bounds.max_log_bytes,
-            max_messages=self.bounds.max_messages_per_conversation,
-            max_chars=self.bounds.max_conversation_chars,
-            record=self._record,
+    def _taken_before(self, owner: str, conversation_id: str | None, client_id: str | None) -> StreamingSession | None:
+        with self.library.lock:
+            return self._taken.get(owner, conversation_id, client_id)
+
+    def _enter_new(self, asked: _Asked, access: Access) -> StreamingSession | None:
+        """None: somebody else was quicker to take the last place in memory."""
+        with self.library.lock:
+            self._check_running(None)
+        self.library.make_room()
+        conversation = self.library.new(
+            _new_id(), title=_title(asked.content), content_type=asked.content_type, access=access
         )
-        return conversation
+        session = self._session(asked, conversation)
+        with self.library.lock:
+            self._check_running(None)
+            taken = self._taken.get(asked.owner, None, asked.client_id)
+            if taken is not None:
+                return taken
+            if self.library.full:
+                return None
+            self.checkpoints.begin(conversation)
+            self.library.put(conversation, session)
+            self._taken.put(asked.owner, None, asked.client_id, session)
+        return session
 
-    def _forget_oldest(self) -> None:
-        oldest = next((each for each in self._conversations.values() if self._may_go(each)), None)
-        if oldest is None:
-            raise LimitExceeded(
-                f"{self.bounds.max_conversations} conversations are running or watched; try again later"
-            )
-        del self._conversations[oldest.id]
-        self._sessions.pop(oldest.id, None)
-        self._archive.delete(oldest.id)
-        self._taken.forget(lambda session: session.conversation is oldest)
-        oldest.dismiss()
+    def _enter(self, asked: _Asked, conversation: Conversation, opening: Event | None = None) -> StreamingSession:
+        session = self._session(asked, conversation, opening)
+        with self.library.lock, conversation.stay():
+            taken = self._taken.get(asked.owner, conversation.id, asked.client_id)
+            if taken is not None:
+                return taken
+            self._check_running(self.library.session_of(conversation.id))
+            if conversation.closing:
+                raise ConversationUnknown("there is no such conversation")
+            conversation.recoveries = 0 if opening is None else conversation.recoveries + 1
+            self.library.put(conversation, session)
+            self._taken.put(asked.owner, conversation.id, asked.client_id, session)
+        return session
 
-    def _may_go(self, conversation: Conversation) -> bool:
-        session = self._sessions.get(conversation.id)
-        return not conversation.watchers and (session is None or session.ended)
+    def _check_running(self, latest: StreamingSession | None) -> None:
+        """The library's lock is held."""
+        if self._closing:
+            raise Interrupted("the server is shutting down")
+        if latest is not None and not latest.ended:
+            raise InvalidState(f"the conversation is {latest.status}; stop it first, or wait for its end")
+        if self.library.running() >= self.bounds.max_running_sessions:
+            raise LimitExceeded(f"{self.bounds.max_running_sessions} conversations are running; try again later")
+
+    def _session(self, asked: _Asked, conversation: Conversation, opening: Event | None = None) -> StreamingSession:
+        run = StartRun(
+            session=secrets.token_urlsafe(12),
+            conversation=conversation.id,
+            team=asked.team,
+            content=asked.content,
+            content_type=asked.content_type,
+            options=asked.options,
+            limits=self._limits,
+            allowed=self.config.high_water_tokens,
+            resumed=asked.goes_on,
+            continued=asked.goes_on,
+        )
+        config = self.config
+        if asked.options.tokens_per_s is not None:
+            config = replace(config, tokens_per_s=asked.options.tokens_per_s)
+        return StreamingSession(
+            run.session,
+            conversation,
+            run,
+            config=config,
+            runners=self._runners,
+            concurrency=self._concurrency,
+            clock=self._clock,
+            max_restarts=self.bounds.runner_restarts,
+            max_message_chars=self.bounds.max_message_chars,
+            save_checkpoint=lambda _, state: self.checkpoints.save(conversation, run, state),
+            opening=opening,
+        )
+
+    def _forget_requests(self, conversation: Conversation) -> None:
+        with self.library.lock:
+            self._taken.forget(lambda session: session.conversation is conversation)
+
+    def launch(self, session: StreamingSession) -> None:
+        """Start the run of a session whose room is open. Waits for models and store."""
+        try:
+            providers = self._models.providers()
+            known = {"providers": providers, "demo": not providers, **self._past(session)}
+            session.launch(session.run_request.model_copy(update=known))
+        except Exception:
+            logger.exception("session %s did not start", session.id)
+            session.abort(RunError("the run could not be started; the server's log says why"))
+
+    def _past(self, session: StreamingSession) -> dict[str, Any]:
+        """What its team knows of the conversation so far. May ask the store."""
+        conversation, run = session.conversation, session.run_request
+        if run.resumed:
+            found = self.checkpoints.unfinished_business(conversation, run.team.name)
+        else:
+            found = self.checkpoints.find(conversation, run.team.name)
+        own = None if run.resumed else user_message(run).message_id
+        said = tuple(
+            TranscriptMessage(agent=view.agent, role=view.role, content=view.content)
+            for view in conversation.read(conversation.fold.messages)
+            # what a run that goes on has left unfinished is said anew
+            if view.message_id != own and not (run.resumed and view.state != "complete")
+        )
+        return {"checkpoint": found.state if found else None, "transcript": said}
 
     # --- finding ------------------------------------------------------------------------------------------------------
 
     def get(self, conversation_id: str) -> Conversation:
-        """:raises ConversationUnknown:"""
-        with self._lock:
-            return self._get(conversation_id)
+        """See :meth:`Library.get`.
 
-    def _get(self, conversation_id: str) -> Conversation:
-        conversation = self._conversations.get(conversation_id)
-        if conversation is None:
-            raise ConversationUnknown("there is no such conversation")
-        return conversation
+        :raises ConversationUnknown, StoreUnavailable, LimitExceeded:
+        """
+        return self.library.get(conversation_id)
 
     def in_memory(self, conversation_id: str) -> Conversation | None:
         """A conversation, if this process holds it. Does not wait."""
@@ -262,21 +311,22 @@ class StreamingManager:
     def session(self, conversation_id: str) -> StreamingSession:
         """The latest session of a conversation.
 
-        :raises ConversationUnknown:
+        :raises ConversationUnknown, StoreUnavailable, LimitExceeded:
+        :raises InvalidState: when it had none since it came from the store.
         """
-        with self._lock:
-            self._get(conversation_id)
-            return self._sessions[conversation_id]
+        conversation = self.get(conversation_id)
+        session = self.library.session_of(conversation_id)
+        if session is None:
+            raise InvalidState(f"the conversation is {conversation.status}")
+        return session
 
     def conversations(self) -> list[Conversation]:
-        """All conversations, the newest last."""
-        with self._lock:
-            return list(self._conversations.values())
+        """All that are in memory."""
+        return self.library.conversations()
 
     def sessions(self, *, running: bool = False) -> list[StreamingSession]:
-        """The latest session of each conversation; with ``running`` only those that have not ended."""
-        with self._lock:
-            return [session for session in self._sessions.values() if not (running and session.ended)]
+        """The latest session of each in memory; with ``running`` only those that have not ended."""
+        return self.library.sessions(running=running)
 
     # --- steering -----------------------------------------------------------------------------------------------------
 
@@ -320,7 +370,7 @@ class StreamingManager:
     def gone(self, sid: str, conversation_ids: Iterable[str]) -> None:
         """A connection that followed these is no more. Does not block; unknown ones are no error."""
         for conversation_id in conversation_ids:
-            conversation = self._conversations.get(conversation_id)
+            conversation = self.library.known(conversation_id)
             if conversation is not None:
                 conversation.gone(sid)
 
@@ -334,7 +384,7 @@ class StreamingManager:
     def drained(self, sid: str, conversation_ids: Iterable[str]) -> None:
         """A connection that follows these takes more again. Does not block; unknown ones are no error."""
         for conversation_id in conversation_ids:
-            conversation = self._conversations.get(conversation_id)
+            conversation = self.library.known(conversation_id)
             if conversation is not None:
                 conversation.drained(sid)
 
@@ -361,7 +411,7 @@ class StreamingManager:
             "log_entries": sum(len(each.log) for each in conversations),
             "log_entries_dropped": sum(each.log.dropped_entries for each in conversations),
             "text_chars": sum(each.fold.text_chars for each in conversations),
-            "checkpoints_refused": self.checkpoints_refused,
+            "checkpoints_refused": self.checkpoints.refused,
             "readers": sum(each.watchers for each in conversations),
             "readers_lagging": sum(each.readers.lagging() for each in conversations),
             "readers_lagged": sum(each.readers.lagged for each in conversations),
@@ -379,7 +429,7 @@ class StreamingManager:
 
         Returns when their rooms have been told, or at ``deadline`` of the clock.
         """
-        with self._lock:
+        with self.library.lock:
             self._closing = True
         error = error or Interrupted("the server was shut down")
         for session in self.sessions(running=True):
@@ -388,6 +438,26 @@ class StreamingManager:
             self._concurrency.sleep(0.01)
         for conversation in self.conversations():
             conversation.dismiss()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a session is asked for; ``goes_on``: where the last one broke off."""
+
+    team: TeamSpec
+    content: str
+    content_type: ContentType
+    owner: str
+    options: RunOptions
+    client_id: str | None
+    goes_on: bool = False
+
+
+def _content_type(word: str) -> ContentType:
+    try:
+        return ContentType(word)
+    except ValueError:
+        return ContentType.TEXT
 
 
 def _new_id() -> str:

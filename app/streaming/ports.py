@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from app.protocol.common import Usage
-from app.protocol.snapshot import MessageView
+from app.protocol.snapshot import MessageView, Snapshot
 from app.runner.wire import ProviderSpec, StartRun, TeamSpec
+from app.streaming.access import Access
+
+Rating = Literal["up", "down"]
 
 
 class Clock(Protocol):
@@ -114,16 +118,57 @@ class Models(Protocol):
         """In order of preference; empty when there is none. May wait for the bundled model to load."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A conversation as the store has it.
+
+    :param snapshot: with the newest messages; its epoch and offset mean nothing.
+    :param updated_at: when it last changed.
+    :param recoveries: how often its run went on by itself after a crash, since somebody has last asked for one.
+    """
+
+    snapshot: Snapshot
+    updated_at: str
+    access: Access
+    recoveries: int = 0
+
+
 class Archive(Protocol):
-    """What a conversation's next session needs to know of the earlier ones."""
+    """What outlives memory.
 
-    def messages(self, conversation_id: str) -> list[MessageView]: ...
+    But for :meth:`settled` and :meth:`save_checkpoint` everything waits for the database: it is never called while a
+    lock is held, and raises :class:`~app.errors.StoreUnavailable` when the database does not answer.
+    """
 
-    def checkpoint(self, conversation_id: str) -> dict[str, Any] | None: ...
+    def load(self, conversation_id: str) -> Kept | None:
+        """A conversation, when everything of it has been written; None: there is none."""
 
-    def save_checkpoint(self, conversation_id: str, state: dict[str, Any]) -> None: ...
+    def settled(self, conversation_id: str) -> bool:
+        """Whether everything that was logged of a conversation has been written. Does not wait."""
 
-    def delete(self, conversation_id: str) -> None: ...
+    def save_checkpoint(self, conversation_id: str, team: str, state: dict[str, Any]) -> None:
+        """Have a team's state written, after what was logged before; an empty one drops it. Does not wait."""
+
+    def checkpoint(self, conversation_id: str, team: str) -> dict[str, Any] | None:
+        """The state that was written last, if it is this team's."""
+
+    def message(self, conversation_id: str, message_id: str) -> MessageView | None:
+        """One message, however old."""
+
+    def rate(self, conversation_id: str, message_id: str, user_id: str, value: Rating | None, at: str) -> None:
+        """Keep what somebody thinks of a message; None takes it back."""
+
+    def write(self, conversation_id: str) -> None:
+        """Return when everything that was logged of a conversation has been written."""
+
+    def delete(self, conversation_id: str) -> None:
+        """Remove a conversation for good. Nothing of it is logged any more."""
+
+    def unfinished(self) -> Sequence[str]:
+        """Ids of the conversations that are running, as far as the store knows."""
+
+    def expired(self, *, changed_before: str | None, keep_newest: int | None) -> Sequence[str]:
+        """Ids of ended conversations that retention lets go, by age and beyond so many of each owner."""
 
 
 class Teams(Protocol):

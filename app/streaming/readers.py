@@ -154,6 +154,13 @@ class Readers:
         reader.wake()
         return True
 
+    def remove_all(self) -> list[str]:
+        """Let everybody go; who was not in the room."""
+        outside = [sid for sid, reader in self._by_sid.items() if reader.place is not Place.ROOM]
+        for sid in list(self._by_sid):
+            self.remove(sid)
+        return outside
+
     def begin(self, sid: str) -> None:
         """Let a connection that was answered have what followed its answer, and the tail."""
         reader = self._by_sid.get(sid)

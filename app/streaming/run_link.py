@@ -20,7 +20,7 @@ class RunLink:
 
     def __init__(self, run: StartRun, runners: Runners, config: StreamingConfig, buffer: TokenBuffer[Item]) -> None:
         self.request = run
-        self.history = RunHistory(run.checkpoint)
+        self.history = RunHistory(run.checkpoint if run.resumed else None)
         self.spent_before = NO_USAGE  # by runs whose runner died
         self._runners = runners
         self._high, self._low = config.high_water_tokens, config.low_water_tokens
@@ -29,6 +29,15 @@ class RunLink:
         self._sink: SessionSink | None = None
         self._received = 0  # tokens of the present run …
         self._allowed = run.allowed  # … and how many it may send in all
+
+    def order(self, run: StartRun) -> None:
+        """Request this run, before the first start.
+
+        What it begins with is its state only where nothing new was said since: a state from before the user's words,
+        handed to another runner with the word that all was said, would leave those words unanswered.
+        """
+        self.request = run
+        self.history = RunHistory(run.checkpoint if run.resumed else None)
 
     def start(self, hearer: Hearer) -> None:
         """Start the run that is requested.

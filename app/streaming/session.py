@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.protocol.events import (
     ConversationComplete,
     ConversationError,
     ConversationStatus,
+    Event,
     MessageDelta,
     MessageReset,
 )
@@ -58,13 +60,19 @@ class StreamingSession:
         max_restarts: int = 2,
         max_message_chars: int = 67_108_864,
         save_checkpoint: Callable[[str, dict[str, Any]], None] | None = None,
+        opening: Event | None = None,
     ) -> None:
+        """
+        :param save_checkpoint: takes the run's state when everything that led to it is in the log.
+        :param opening: what the room is told in the place of the user's words, where a run goes on.
+        """
         self.id = session_id
         self.conversation = conversation
         self.config = config
         self.metrics = SessionMetrics(started_at=clock.monotonic())
         self.last_event_at = clock.monotonic()
         self._save_checkpoint = save_checkpoint
+        self._opening = opening
         self._clock = clock
         self._max_restarts = max_restarts
         self._max_message_chars = max_message_chars
@@ -118,7 +126,10 @@ class StreamingSession:
             return False
         self._opened = True
         self.conversation.open_session(self._status_event(Status.INITIALIZING))
-        self.conversation.append_event(user_message(self.run_request), demo=False)
+        if self._opening is not None:
+            self.conversation.append_event(self._opening, demo=False)
+        if not self.run_request.resumed:
+            self.conversation.append_event(user_message(self.run_request), demo=False)
         self._begun = True
         self._concurrency.spawn(self._consume)
         return True
@@ -128,7 +139,7 @@ class StreamingSession:
 
         def begin() -> None:
             if run is not None:
-                self._link.request = run
+                self._link.order(run)
             self._start_run()
 
         self._commands.run(begin)
@@ -286,10 +297,14 @@ class StreamingSession:
         self._concurrency.spawn(self.abort, MessageTooLong(f"a message grew beyond {limit}; what came is kept"))
 
     def keep(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the run's state at the end of a turn, to resume from."""
+        """Keep the run's state at the end of a turn, to resume from.
+
+        Another runner may have it at once: what waits here still leaves. What outlives this process must not run ahead
+        of the log, so it is saved behind all that waits: who goes on from it after a crash has lost nothing unseen.
+        """
         self._link.history.checkpoint = checkpoint
-        if self._save_checkpoint is not None:
-            self._save_checkpoint(self.conversation.id, checkpoint)
+        with suppress(BufferClosed):
+            self._outlet.put(Item(None, self._clock.monotonic(), checkpoint=checkpoint), 0)
 
     def ran_out(self, ending: Ending) -> None:
         """The run is over."""
@@ -355,12 +370,21 @@ class StreamingSession:
         deltas = sum(payload["tokens"] for name, payload, _ in frames if name == MessageDelta.name)
         for part in self._split_at_status(frames):
             self.conversation.append(part)
+        self._save_last([item.checkpoint for item, _ in chunk if item.checkpoint is not None])
         self.metrics.delivered(deltas, len(frames), max(0.0, now - chunk[0][0].came_at), now)
         self._said_at = now
         if ends is not None:
             self._finish(ends)
         else:
             self._link.grant()
+
+    def _save_last(self, checkpoints: list[dict[str, Any]]) -> None:
+        if not checkpoints or self._save_checkpoint is None:
+            return
+        try:
+            self._save_checkpoint(self.conversation.id, checkpoints[-1])
+        except Exception:  # the run is worth more than the chance to repeat it
+            logger.exception("the state of session %s was not kept", self.id)
 
     def _split_at_status(self, frames: list[Frame]) -> list[list[Frame]]:
         """What may be appended; a run that speaks is active, whether it said so or not."""

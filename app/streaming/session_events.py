@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.errors import RunnerLost
+from app.errors import Interrupted, RunnerLost
 from app.protocol.common import Status
 from app.protocol.events import AgentMessage, ConversationError, ConversationStatus, StillWorking
 from app.protocol.snapshot import MessageView, ProgressView
@@ -40,6 +40,16 @@ def runner_died() -> ConversationError:
     return ConversationError(
         error="The agent process died. The conversation goes on from its last finished turn.",
         code=RunnerLost.code,
+        retryable=True,
+        recovering=True,
+    )
+
+
+def goes_on_after_crash() -> ConversationError:
+    """The server has died under the run, and is here again."""
+    return ConversationError(
+        error="The server ended in the middle. The conversation goes on from its last finished turn.",
+        code=Interrupted.code,
         retryable=True,
         recovering=True,
     )

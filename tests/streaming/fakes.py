@@ -14,9 +14,10 @@ from app.protocol.snapshot import MessageView
 from app.runner.wire import ProviderSpec, StartRun, TeamSpec
 from app.streaming.access import Access
 from app.streaming.conversation import DEFAULT_CATCH_UP, Conversation, Recorder, new_conversation
-from app.streaming.ports import RunSink
+from app.streaming.ports import Kept, RunSink
 from app.streaming.readers import CatchUp
 from app.streaming.serial import Serial
+from app.streaming.states import RUNNING
 from tests.streaming.readers import Frame, Reader
 from tests.streaming.simulation import Simulation
 
@@ -265,24 +266,74 @@ class RecordingTransport:
 
 
 class FakeArchive:
-    """A stand-in for the store."""
+    """A stand-in for the store: keeps what each conversation's newest snapshot says, at once.
 
-    def __init__(self) -> None:
-        self.kept: dict[str, list[MessageView]] = {}
-        self.states: dict[str, dict[str, Any]] = {}
-        self.deleted: list[str] = []
+    ``error``: raised in the place of every answer. ``unwritten``: ids of which something waits to be written.
+    """
 
-    def messages(self, conversation_id: str) -> list[MessageView]:
-        return list(self.kept.get(conversation_id, ()))
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self.kept: dict[str, Kept] = {}
+        self.states: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.old: dict[str, MessageView] = {}
+        self.ratings: dict[tuple[str, str, str], str | None] = {}
+        self.unwritten: set[str] = set()
+        self.due: list[str] = []
+        self.error: Exception | None = None
+        self.loads = 0
+        self.asked: list[tuple[str | None, int | None]] = []
 
-    def checkpoint(self, conversation_id: str) -> dict[str, Any] | None:
-        return self.states.get(conversation_id)
+    def record(self, conversation: Conversation, _: Any) -> None:
+        fold = conversation.fold
+        self.kept[conversation.id] = Kept(
+            fold.snapshot(), fold.updated_at, conversation.access, conversation.recoveries
+        )
 
-    def save_checkpoint(self, conversation_id: str, state: dict[str, Any]) -> None:
-        self.states[conversation_id] = state
+    def _answer(self) -> None:
+        self._simulation.switch()
+        if self.error is not None:
+            raise self.error
+
+    def load(self, conversation_id: str) -> Kept | None:
+        self.loads += 1
+        self._answer()
+        return self.kept.get(conversation_id)
+
+    def settled(self, conversation_id: str) -> bool:
+        return self.error is None and conversation_id not in self.unwritten
+
+    def save_checkpoint(self, conversation_id: str, team: str, state: dict[str, Any]) -> None:
+        self.states[conversation_id] = team, state
+
+    def checkpoint(self, conversation_id: str, team: str) -> dict[str, Any] | None:
+        self._answer()
+        of_team, state = self.states.get(conversation_id, ("", {}))
+        return state if of_team == team else None
+
+    def message(self, conversation_id: str, message_id: str) -> MessageView | None:
+        self._answer()
+        return self.old.get(message_id)
+
+    def rate(self, conversation_id: str, message_id: str, user_id: str, value: str | None, at: str) -> None:
+        self._answer()
+        self.ratings[conversation_id, message_id, user_id] = value
+
+    def write(self, conversation_id: str) -> None:
+        self._answer()
 
     def delete(self, conversation_id: str) -> None:
-        self.deleted.append(conversation_id)
+        self._answer()
+        self.kept.pop(conversation_id, None)
+        self.states.pop(conversation_id, None)
+
+    def unfinished(self) -> list[str]:
+        self._answer()
+        return [conversation_id for conversation_id, kept in self.kept.items() if kept.snapshot.status in RUNNING]
+
+    def expired(self, *, changed_before: str | None, keep_newest: int | None) -> list[str]:
+        self._answer()
+        self.asked.append((changed_before, keep_newest))
+        return self.due
 
 
 class FakeTeams:
