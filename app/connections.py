@@ -195,6 +195,12 @@ class ClientTasks:
             if len(self._conversations) > self._most:
                 del self._conversations[next(iter(self._conversations))]
 
+    def forget(self, conversation_id: str) -> None:
+        """The conversation is no more: nobody works on it."""
+        with self._lock:
+            for key in [key for key, found in self._conversations.items() if found == conversation_id]:
+                del self._conversations[key]
+
     def conversation_of(self, owner: str, client_id: str) -> str | None:
         """What a client works on, or worked on last."""
         with self._lock:

@@ -21,9 +21,12 @@ from app.store.base import ConversationStore
 from app.store.database import Database
 from app.store.recorder import Recorder
 from app.streaming.manager import StreamingManager
+from app.streaming.recovery import Recovery
+from app.streaming.retention import Retention
 from app.teams.directory import TeamDirectory
 
 _SHUTDOWN_S = 2.5
+_RECOVERY_S = 2.0
 
 
 @dataclass(slots=True)
@@ -48,6 +51,8 @@ class Services:
     sockets: SocketLayer
     connections: Connections
     clients: ClientTasks
+    recovery: Recovery
+    retention: Retention
     started_at: float = field(default_factory=time.monotonic)
 
     def prepare_store(self) -> None:
@@ -66,6 +71,9 @@ class Services:
         self.mode.spawn(self.live.run, self.mode.sleep)
         self.models.start()
         self.supervisor.warm_up()
+        self.mode.spawn(self.recovery.run)
+        self.recovery.tried.wait(_RECOVERY_S)  # who comes back at once finds his conversation running, not ended
+        self.mode.spawn(self.retention.run)
 
     def active_connections(self) -> int:
         """How many connections there are, at all doors."""
@@ -74,6 +82,8 @@ class Services:
     def shutdown(self) -> None:
         """End all runs, tell their rooms, and end the child processes; takes less than 3 s."""
         deadline = time.monotonic() + _SHUTDOWN_S
+        self.recovery.stop()
+        self.retention.stop()
         self.manager.shutdown(deadline)
         self.sockets.disconnect_everybody()
         self.connections.close_all()

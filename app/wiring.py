@@ -40,6 +40,8 @@ from app.store.sql import SqlStore
 from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
 from app.streaming.manager import StreamingManager
+from app.streaming.recovery import Recovery
+from app.streaming.retention import Retention
 from app.teams.directory import TeamDirectory
 
 logger = logging.getLogger(__name__)
@@ -112,7 +114,6 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
     archive = StoredArchive(
         store,
         recorder,
-        lambda conversation_id: manager.get(conversation_id).fold.team,
         max_messages=settings.max_messages_per_conversation,
         max_chars=settings.max_conversation_chars,
     )
@@ -136,6 +137,8 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         clock=clock,
         record=recorder,
     )
+    clients = ClientTasks(settings.max_conversations)
+    manager.editing.when_deleted(clients.forget)
     return Services(
         settings=settings,
         version=version,
@@ -154,7 +157,11 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         lateness=LatenessMonitor(mode),
         sockets=sockets,
         connections=connections,
-        clients=ClientTasks(settings.max_conversations),
+        clients=clients,
+        recovery=Recovery(manager, archive, mode, resume=settings.resume_after_crash),
+        retention=Retention(
+            manager.editing, archive, clock, mode, days=settings.retention_days, most=settings.retention_conversations
+        ),
     )
 
 

@@ -126,12 +126,14 @@ class Run:
     async def _perform(self) -> None:
         start = self._start
         demo_before = (start.checkpoint or {}).get("kind") == DEMO_KIND
-        if start.resumed and demo_before:
+        without_model = start.demo or not start.providers
+        unheard = not start.resumed or start.continued  # nobody in the room knows that this is a demo
+        if unheard and without_model:
+            await self._announce_demo(BackendUnavailable("no model answers"), source=None)
+        if start.resumed and demo_before and (without_model or not unheard):
             self._demo = True
-            await self._play_demo(int((start.checkpoint or {}).get("turns", 0)), activate=False)
-        elif start.demo or not start.providers:
-            if not start.resumed:
-                await self._announce_demo(BackendUnavailable("no model answers"), source=None)
+            await self._play_demo(int((start.checkpoint or {}).get("turns", 0)), activate=unheard)
+        elif without_model:
             self._demo = True
             await self._play_demo(0, activate=True)
         else:

@@ -125,7 +125,7 @@ def record_of(conversation: Conversation) -> ConversationRecord:
         demo=fold.demo,
         messages=fold.message_count(),
         usage=fold.usage,
-        state=fold.standing(),
+        state=fold.standing() | {"recoveries": conversation.recoveries},
     )
 
 

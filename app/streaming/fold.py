@@ -215,7 +215,10 @@ class ConversationFold:
         return self._charts.get(chart_id)
 
     def standing(self) -> dict[str, Any]:
-        """How the latest session stands or ended, by the names of :class:`Snapshot`, JSON-ready."""
+        """How the latest session stands or ended, by the names of :class:`Snapshot`, JSON-ready.
+
+        Of its tool calls only how many it has made: they are stored by themselves.
+        """
         parts = {
             "progress": self._progress,
             "outcome": self._outcome,
@@ -226,6 +229,7 @@ class ConversationFold:
             "session_id": self._session_id,
             "agents": [agent if isinstance(agent, dict) else agent.model_dump() for agent in self._agents],
             "model": self._model,
+            "tool_calls": len(self._tool_calls),
             **{name: part and part.model_dump(mode="json", by_alias=True) for name, part in parts.items()},
         }
 

@@ -305,8 +305,8 @@ class StreamingManager:
         return self.library.get(conversation_id)
 
     def in_memory(self, conversation_id: str) -> Conversation | None:
-        """A conversation, if this process holds it. Does not wait."""
-        return self._conversations.get(conversation_id)
+        """A conversation, if it is in memory. Does not wait."""
+        return self.library.known(conversation_id)
 
     def session(self, conversation_id: str) -> StreamingSession:
         """The latest session of a conversation.

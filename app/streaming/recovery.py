@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 
 from app.errors import ColloquyError, LimitExceeded, StoreUnavailable
@@ -29,6 +30,8 @@ class Recovery:
         self._concurrency = concurrency
         self._resume = resume
         self._over = False
+        self.tried = threading.Event()
+        """Set when everything was tried once."""
 
     def stop(self) -> None:
         """The server ends: try nothing more."""
@@ -46,6 +49,8 @@ class Recovery:
                     return
             except StoreUnavailable:
                 pass
+            finally:
+                self.tried.set()
             self._concurrency.sleep(_RETRY_S)
 
     def _settle(self, conversation_id: str) -> bool:
@@ -62,7 +67,7 @@ class Recovery:
             if session.open_room():
                 # before anything of it is tried: the next start has to know that it was
                 self._archive.write(conversation_id)
-                manager.launch(session)
+                self._concurrency.spawn(manager.launch, session)
             logger.info("conversation %s goes on where the server died (%d)", conversation.id, conversation.recoveries)
         except LimitExceeded:
             return False

@@ -49,7 +49,8 @@ _FAILURES: dict[str, type[ColloquyError]] = {SignedOut.name: Unauthenticated, Ac
 @agui.record_once
 def _remember_threads(state: BlueprintSetupState) -> None:
     parts: Services = state.app.extensions["colloquy"]
-    state.app.extensions[_THREADS] = Threads(parts.settings.max_conversations)
+    threads = state.app.extensions[_THREADS] = Threads(parts.settings.max_conversations)
+    parts.manager.editing.when_deleted(threads.forget)
 
 
 @agui.post("/api/agui/<team>")

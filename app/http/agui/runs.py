@@ -151,6 +151,7 @@ def _continue(
         content=_content(asked.last),
         content_type=asked.wishes.content_type,
         owner=conversation.owner,
+        tenant=conversation.access.tenant,
         conversation_id=conversation.id,
         options=asked.wishes.options,
     )
@@ -164,11 +165,12 @@ def _continue(
 def _run(
     manager: StreamingManager, thread: Thread, conversation: Conversation, asked: _Asked, position: Position | None
 ) -> Run:
+    session = manager.library.session_of(conversation.id)
     request = Request(
         thread_id=asked.body.thread_id,
         run_id=asked.body.run_id,
         conversation_id=conversation.id,
-        session_id=manager.session(conversation.id).id,
+        session_id=session.id if session is not None else conversation.fold.session_id or "",
         messages=asked.texts,
         names=thread.names(),
         state=asked.body.state,

@@ -64,5 +64,11 @@ class Threads:
                 self._threads.popitem(last=False)
         return thread
 
+    def forget(self, conversation_id: str) -> None:
+        """The conversation is no more: nobody has a thread of it."""
+        with self._lock:
+            for key in [key for key, thread in self._threads.items() if thread.conversation_id == conversation_id]:
+                del self._threads[key]
+
     def __len__(self) -> int:
         return len(self._threads)
