@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.postgres import PostgresMissing, PostgresServer
+
 TIMEOUT_SCALE = float(os.environ.get("TEST_TIMEOUT_SCALE", "1"))
 """Every timeout in a test is multiplied by this: ``TEST_TIMEOUT_SCALE=5 make test`` on a slow or busy machine.
 
@@ -113,6 +115,17 @@ def browser(chromium_path: str) -> Iterator[Any]:
         started = playwright.chromium.launch(executable_path=chromium_path, args=list(CHROMIUM_ARGS))
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL; ask it for a :meth:`~PostgresServer.new_database`."""
+    try:
+        server = PostgresServer()
+    except PostgresMissing as missing:
+        pytest.skip(str(missing))
+    with server:
+        yield server
 
 
 # --- nothing left behind ----------------------------------------------------------------------------------------------

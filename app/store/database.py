@@ -164,12 +164,12 @@ def _checked(given: str) -> URL:
         url = make_url(given)
     except ArgumentError:
         raise ValueError("not the address of a database: sqlite:///path or postgresql://user@host/name") from None
-    if url.drivername in ("postgres", "postgresql"):
+    if url.drivername in ("postgres", "postgresql", "postgresql+psycopg2"):
         return url.set(drivername="postgresql+psycopg2")
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("SQLite needs a file: sqlite:///path")
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ValueError("only SQLite and PostgreSQL are supported")
+    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise ValueError("only SQLite and PostgreSQL are supported: sqlite:///path or postgresql://user@host/name")
     return url
 
 

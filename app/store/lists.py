@@ -7,6 +7,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_
@@ -14,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 from app.errors import InvalidPayload
 from app.store import rows, tables
 from app.store.base import ConversationPage, ListQuery, MessagePage, MessageQuery, Reader, StoredMessage
+from app.store.search import found_by
 from app.streaming.states import RUNNING
 
 _conversations, _messages, _shares = tables.conversations, tables.messages, tables.shares
@@ -26,9 +28,10 @@ _MOST_EXPIRED = 1000
 def readable(reader: Reader) -> ColumnElement[bool]:
     """Whether somebody may read a conversation: their own, or shared with them, within their tenant."""
     table = _conversations
-    tenant = table.c.tenant.is_(None) if reader.tenant is None else table.c.tenant == reader.tenant
-    shared = select(_shares.c.conversation_id).where(_shares.c.user_id == reader.user_id)
-    return and_(tenant, or_(table.c.owner == reader.user_id, table.c.conversation_id.in_(shared)))
+    tenant = table.c.tenant.is_(None) if reader.tenant is None else table.c.tenant == rows.text(reader.tenant)
+    user_id = rows.text(reader.user_id)
+    shared = select(_shares.c.conversation_id).where(_shares.c.user_id == user_id)
+    return and_(tenant, or_(table.c.owner == user_id, table.c.conversation_id.in_(shared)))
 
 
 def page_of(reader: Reader, query: ListQuery) -> Callable[[Connection], ConversationPage]:
@@ -36,15 +39,25 @@ def page_of(reader: Reader, query: ListQuery) -> Callable[[Connection], Conversa
     table = _conversations
     after = _place_in(query.cursor) if query.cursor is not None else None
     limit = max(1, query.limit)
+    if query.search is not None and not query.search.strip():
+        query = replace(query, search=None)
 
     def work(connection: Connection) -> ConversationPage:
-        matching = _matching(reader, query)
-        total = connection.execute(select(func.count()).select_from(table).where(*matching)).scalar_one()
-        wanted = select(table).where(*matching)
+        matching = _matching(reader, query, connection.dialect.name)
+        total: int | None = None
+        if query.search is None:
+            wanted: Select[Any] = select(table).where(*matching)
+            total = connection.execute(select(func.count()).select_from(table).where(*matching)).scalar_one()
+        else:  # one look into the index for both
+            every = select(table.c.row_id).where(*matching).cte("every")
+            counted = select(func.count()).select_from(every).scalar_subquery().label("total")
+            wanted = select(table, counted).join(every, every.c.row_id == table.c.row_id)
         if after is not None:
             wanted = wanted.where(tuple_(table.c.updated_at, table.c.conversation_id) < tuple_(*after))
         wanted = wanted.order_by(table.c.updated_at.desc(), table.c.conversation_id.desc()).limit(limit + 1)
         found = connection.execute(wanted).mappings().all()
+        if total is None:
+            total = found[0]["total"] if found else 0
         records = tuple(rows.record_from(row) for row in found[:limit])
         cursor = _cursor(records[-1].updated_at, records[-1].conversation_id) if len(found) > limit else None
         return ConversationPage(records, total, cursor)
@@ -52,20 +65,19 @@ def page_of(reader: Reader, query: ListQuery) -> Callable[[Connection], Conversa
     return work
 
 
-def _matching(reader: Reader, query: ListQuery) -> list[ColumnElement[bool]]:
+def _matching(reader: Reader, query: ListQuery, dialect: str) -> list[ColumnElement[bool]]:
     table = _conversations
     found = [readable(reader)]
     if query.team is not None:
-        found.append(table.c.team == query.team)
+        found.append(table.c.team == rows.text(query.team))
     if query.status is not None:
         found.append(table.c.status == str(query.status))
     if query.since is not None:
-        found.append(table.c.updated_at >= query.since)
+        found.append(table.c.updated_at >= rows.text(query.since))
     if query.until is not None:
-        found.append(table.c.updated_at < query.until)
+        found.append(table.c.updated_at < rows.text(query.until))
     if query.search is not None:
-        for word in query.search.split():
-            found.append(table.c.title.icontains(word, autoescape=True))
+        found.append(found_by(query.search, dialect))
     return found
 
 
@@ -91,16 +103,16 @@ def _place_in(cursor: str) -> tuple[str, str]:
 def messages_of(conversation_id: str, query: MessageQuery) -> Callable[[Connection], MessagePage]:
     """See :meth:`app.store.base.ConversationStore.messages`."""
     table = _messages
-    limit = max(1, query.limit)
+    conversation_id, limit = rows.text(conversation_id), max(1, query.limit)
     wanted: Select[Any] = select(table).where(table.c.conversation_id == conversation_id)
     if query.since is not None:
         wanted = wanted.where(func.coalesce(table.c.updated_at, table.c.timestamp) >= query.since)
     if query.after is not None:
         wanted = wanted.where(table.c.ordinal > query.after)
     if query.role is not None:
-        wanted = wanted.where(table.c.role == query.role)
+        wanted = wanted.where(table.c.role == rows.text(query.role))
     if query.agent is not None:
-        wanted = wanted.where(table.c.agent == query.agent)
+        wanted = wanted.where(table.c.agent == rows.text(query.agent))
     wanted = wanted.order_by(table.c.ordinal.desc() if query.newest else table.c.ordinal).limit(limit + 1)
     counted = select(func.count()).select_from(table).where(table.c.conversation_id == conversation_id)
 

@@ -35,7 +35,7 @@ class SqlStore:
         self._database.write(lambda connection: writes.carry_out(connection, changes))
 
     def get(self, conversation_id: str) -> ConversationRecord | None:
-        wanted = select(_conversations).where(_conversations.c.conversation_id == conversation_id)
+        wanted = select(_conversations).where(_conversations.c.conversation_id == rows.text(conversation_id))
         found = self._database.read(lambda connection: connection.execute(wanted).mappings().one_or_none())
         return None if found is None else rows.record_from(found)
 
@@ -47,7 +47,7 @@ class SqlStore:
         table = _conversations
         wanted = (
             select(table.c.conversation_id)
-            .where(lists.readable(reader), table.c.title == title)
+            .where(lists.readable(reader), table.c.title == rows.text(title))
             .order_by(table.c.updated_at.desc(), table.c.conversation_id.desc())
             .limit(1)
         )
@@ -58,7 +58,10 @@ class SqlStore:
 
     def message(self, conversation_id: str, message_id: str) -> MessageView | None:
         table = _messages
-        wanted = select(table).where(table.c.conversation_id == conversation_id, table.c.message_id == message_id)
+        wanted = select(table).where(
+            table.c.conversation_id == rows.text(conversation_id),
+            table.c.message_id == rows.key(message_id, table.c.message_id),
+        )
         found = self._database.read(lambda connection: connection.execute(wanted).mappings().one_or_none())
         return None if found is None else rows.message_from(found)
 
@@ -72,7 +75,7 @@ class SqlStore:
     def _newest(self, table: Any, conversation_id: str, limit: int) -> list[Any]:
         wanted = (
             select(table)
-            .where(table.c.conversation_id == conversation_id)
+            .where(table.c.conversation_id == rows.text(conversation_id))
             .order_by(table.c.ordinal.desc())
             .limit(max(0, limit))
         )
@@ -81,7 +84,7 @@ class SqlStore:
 
     def checkpoint(self, conversation_id: str) -> tuple[str, dict[str, Any]] | None:
         table = tables.checkpoints
-        wanted = select(table.c.team, table.c.state).where(table.c.conversation_id == conversation_id)
+        wanted = select(table.c.team, table.c.state).where(table.c.conversation_id == rows.text(conversation_id))
         found = self._database.read(lambda connection: connection.execute(wanted).one_or_none())
         return None if found is None else (found.team, found.state)
 
@@ -94,7 +97,7 @@ class SqlStore:
 
     def delete(self, conversation_id: str) -> bool:
         table = _conversations
-        gone = delete(table).where(table.c.conversation_id == conversation_id)
+        gone = delete(table).where(table.c.conversation_id == rows.text(conversation_id))
         return self._database.write(lambda connection: connection.execute(gone).rowcount > 0)
 
     def unfinished(self) -> tuple[ConversationRecord, ...]:
@@ -108,7 +111,7 @@ class SqlStore:
 
     def spent_today(self, user_id: str, day: str) -> Usage:
         table = tables.usage_days
-        wanted = select(table).where(table.c.user_id == user_id, table.c.day == day)
+        wanted = select(table).where(table.c.user_id == rows.name(user_id, table.c.user_id), table.c.day == day)
         found = self._database.read(lambda connection: connection.execute(wanted).one_or_none())
         if found is None:
             return Usage()

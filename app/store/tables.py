@@ -53,7 +53,8 @@ def _of_conversation(*, primary_key: bool = True) -> Column[Any]:
 conversations = Table(
     "conversations",
     metadata,
-    Column("conversation_id", _Id, primary_key=True),
+    Column("row_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),  # for search
+    Column("conversation_id", _Id, nullable=False, unique=True),
     Column("owner", _Name, nullable=False),
     Column("tenant", _Name),
     Column("title", Text, nullable=False),

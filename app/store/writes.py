@@ -50,7 +50,7 @@ def _known(connection: Connection, ids: set[str]) -> set[str]:
 
 def _write_conversations(connection: Connection, batch: list[ConversationChanged]) -> None:
     found = {each.record.conversation_id: rows.row_of(each.record) for each in batch}
-    _upsert(connection, _conversations, list(found.values()), keep=("created_at",))
+    _upsert(connection, _conversations, list(found.values()), keys=("conversation_id",), keep=("created_at",))
 
 
 def _withdraw(connection: Connection, batch: list[MessageWithdrawn]) -> None:
@@ -188,7 +188,7 @@ def _write_checkpoints(connection: Connection, batch: list[CheckpointWritten]) -
         if each.state
     ]
     if kept:
-        _upsert(connection, table, kept)
+        _upsert(connection, table, kept, keys=("conversation_id",))
 
 
 def rate(
@@ -209,12 +209,18 @@ def rate(
     if value is None:
         connection.execute(delete(table).where(*(table.c[name] == each for name, each in place.items())))
     elif _known(connection, {conversation_id}):
-        _upsert(connection, table, [{**place, "value": value, "at": at}])
+        _upsert(connection, table, [{**place, "value": value, "at": at}], keys=tuple(place))
 
 
-def _upsert(connection: Connection, table: Table, found: list[dict[str, Any]], keep: tuple[str, ...] = ()) -> None:
+def _upsert(
+    connection: Connection,
+    table: Table,
+    found: list[dict[str, Any]],
+    *,
+    keys: tuple[str, ...],
+    keep: tuple[str, ...] = (),
+) -> None:
     statement = _insert(connection, table)
-    keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in found[0] if name not in keys and name not in keep}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), found)
 

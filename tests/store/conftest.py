@@ -1,4 +1,4 @@
-"""Databases for the tests of the store."""
+"""Databases for the tests of the store: a new one for each test, of both kinds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,20 @@ from app.store.sql import SqlStore
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    """A database of its own for each test."""
+def sqlite(tmp_path: Path) -> Database:
     made = Database(f"sqlite:///{tmp_path / 'store.sqlite3'}", AsyncMode("threading"))
     made.prepare()
+    return made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """A database that is ready, of each kind."""
+    if request.param == "sqlite":
+        found: Database = request.getfixturevalue("sqlite")
+        return found
+    made = Database(request.getfixturevalue("postgres").new_database(), AsyncMode("threading"))
+    made.migrate()
     return made
 
 

@@ -24,7 +24,7 @@ from app.protocol.events import (
 )
 from app.protocol.snapshot import MessageView
 from app.store.base import Change, ListQuery, MessageQuery, MessageWritten, Reader
-from app.store.database import Refused
+from app.store.database import Database, Refused
 from app.store.recorder import Recorder, StoreState
 from app.store.sql import SqlStore
 from tests.streaming.fakes import RecordingTransport, a_conversation
@@ -94,6 +94,12 @@ class Scene:
         self.simulation.settle()
         assert self.writer.done
         assert self.writer.error is None
+
+
+@pytest.fixture
+def store(sqlite: Database) -> SqlStore:
+    """What the recorder does is the same with every database."""
+    return SqlStore(sqlite)
 
 
 @pytest.fixture
