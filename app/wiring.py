@@ -17,13 +17,17 @@ from app.auth.origins import Origins, OtherOrigins
 from app.auth.people import gate_of, people_of
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
+from app.http.account_pages import account_pages
+from app.http.accounts import accounts
 from app.http.agui.door import agui
 from app.http.conversations import conversations
+from app.http.csrf import prepare_csrf
 from app.http.errors import register_errors
 from app.http.front import LogFailures, RefuseCompression
 from app.http.health import health
 from app.http.pages import add_security_headers, pages
 from app.http.protocol import protocol
+from app.http.sign_in import prepare_sign_in
 from app.http.sockets.front import SocketDoors
 from app.http.sse import sse
 from app.http.websocket import websocket
@@ -61,9 +65,11 @@ def wire(settings: Settings | None, version: str) -> Flask:
     parts = _parts(app, settings, version)
     app.extensions["colloquy"] = parts
     parts.gate.on_ended(parts.live.ended)
-    for blueprint in (pages, conversations, sse, websocket, health, protocol, agui):
+    for blueprint in (pages, conversations, sse, websocket, health, protocol, agui, accounts, account_pages):
         app.register_blueprint(blueprint)
     register_errors(app)
+    prepare_sign_in(app)
+    prepare_csrf(app)
     app.after_request(add_security_headers)
     try:
         _open_sockets(app, parts)

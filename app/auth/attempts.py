@@ -31,6 +31,11 @@ class Attempts:
                 reset_at, _ = self._window.get_window_stats(self._limit, source)
                 raise LimitExceeded(self._sentence, retry_after_s=max(0.1, reset_at - time.time()))
 
+    def take(self, *sources: str) -> None:
+        """Note an attempt. :raises LimitExceeded: when one of these has none left; then none is noted."""
+        self.check(*sources)
+        self.count(*sources)
+
     def count(self, *sources: str) -> None:
         """Note an attempt."""
         for source in sources:

@@ -29,6 +29,12 @@ def ticket() -> int:
     return found
 
 
+def recognised() -> Principal | None:
+    """The principal of the present request, if somebody has asked for it and got one; asks nobody."""
+    found: Principal | None = g.get("principal")
+    return found
+
+
 def permit(action: Action, conversation: Conversation | None = None) -> Principal:
     """The principal of the present request, if the action is for them; see :func:`authorise` for what is raised."""
     principal = caller()

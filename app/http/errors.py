@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, jsonify, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from app.errors import ColloquyError
+from app.errors import ColloquyError, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -17,22 +19,41 @@ def register_errors(app: Flask) -> None:
     """Answer every error in one shape: JSON under ``/api`` and ``/ws``, a page elsewhere."""
 
     @app.errorhandler(ColloquyError)
-    def refused(error: ColloquyError) -> tuple[Response | str, int]:
-        return _answer(error.error_code, error.message, error.retryable, error.http_status)
+    def refused(error: ColloquyError) -> ResponseReturnValue:
+        if isinstance(error, Unauthenticated) and request.method in ("GET", "HEAD") and not _for_programs():
+            return _to_log_in()
+        return _answer(error.error_code, error.message, error.retryable, error.http_status, error.retry_after_s)
 
     @app.errorhandler(HTTPException)
-    def http_error(error: HTTPException) -> tuple[Response | str, int]:
+    def http_error(error: HTTPException) -> ResponseReturnValue:
         status = error.code or 500
         code = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
         return _answer(code, error.description or HTTPStatus(status).phrase, status in (429, 503), status)
 
     @app.errorhandler(Exception)
-    def broken(error: Exception) -> tuple[Response | str, int]:
+    def broken(error: Exception) -> ResponseReturnValue:
         logger.exception("%s %s failed", request.method, request.path)
         return _answer("internal", "the request failed; the server's log says why", False, 500)
 
 
-def _answer(code: str, message: str, retryable: bool, status: int) -> tuple[Response | str, int]:
-    if request.path.startswith(("/api/", "/ws/")):
-        return jsonify(error={"code": code, "message": message, "retryable": retryable}), status
-    return render_template("error.html", page="error", code=code, message=message, status=status), status
+def _answer(
+    code: str, message: str, retryable: bool, status: int, retry_after_s: float | None = None
+) -> ResponseReturnValue:
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    later: dict[str, float] = {}
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(retry_after_s))
+        later["retry_after_s"] = round(retry_after_s, 3)
+    if _for_programs():
+        return jsonify(error={"code": code, "message": message, "retryable": retryable, **later}), status, headers
+    page = render_template("error.html", page="error", code=code, message=message, status=status)
+    return page, status, headers
+
+
+def _for_programs() -> bool:
+    return request.path.startswith(("/api/", "/ws/"))
+
+
+def _to_log_in() -> ResponseReturnValue:
+    path = request.full_path.removesuffix("?")
+    return redirect(url_for("account_pages.show_log_in", next=None if path == "/" else path))

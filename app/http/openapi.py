@@ -26,6 +26,8 @@ _PARAMETERS = {
     "conversation_id": "the conversation's id",
     "key": "the conversation's id, or its name (the newest of that name)",
     "team": "the team's name, as `/api/teams` lists it",
+    "token_id": "the token's id, not its secret",
+    "sign_in_id": "the sign-in's id, as it is listed",
 }
 """What stands in paths."""
 
@@ -33,10 +35,12 @@ TAGS = {
     "agui": ("AG-UI", "A conversation as a thread of the Agent-User Interaction Protocol 1.0."),
     "conversations": ("Conversations", "What there is, and as it stands."),
     "sse": ("Streams", "A conversation, live, over plain HTTP."),
+    "accounts": ("People", "Who somebody is, their tokens and their sign-ins."),
     "health": ("Health", "Is it alive, and can it work?"),
     "websocket": ("Operation", "What the server is doing."),
     "protocol": ("Contracts", "This document and its siblings."),
     "pages": ("Pages", "What people see."),
+    "account_pages": ("Account pages", "The forms to register, log in and out, and to look after an account."),
 }
 """Blueprint → the chapter that its routes stand in, and a word on it; in this order."""
 
