@@ -14,7 +14,7 @@ from werkzeug.routing import Rule
 
 from app.errors import ColloquyError, NotPermitted, Unauthenticated
 from app.http.answers import ErrorAnswer
-from app.http.contract import EVENT_STREAM, JSON, Contract, contract_of
+from app.http.contract import EVENT_STREAM, HTML, JSON, Contract, contract_of
 from app.protocol.schema import AlwaysSent
 
 _COMES: JsonSchemaMode = "validation"
@@ -134,7 +134,9 @@ def _responses(declared: Contract, schemas: dict[Mode, Any]) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
     for error in (*declared.errors, *_EVERYWHERE):
         by_status.setdefault(error.http_status, []).append(f"`{error.code}`")
-    refusal = {JSON: {"schema": schemas[ErrorAnswer, _GOES]}}
+    refusal: dict[str, Any] = {JSON: {"schema": schemas[ErrorAnswer, _GOES]}}
+    if declared.media == HTML:  # people are told on a page, or led to another one
+        refusal = {HTML: {"schema": {"type": "string"}}}
     for status, codes in sorted(by_status.items()):
         known = responses.get(str(status))
         if known is None:

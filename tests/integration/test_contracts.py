@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,7 +75,9 @@ def test_http_answers_are_as_published(finished: str, server: ColloquyServer) ->
 def attempts(path: str, method: str, conversation: str) -> Iterable[tuple[int, Any, str]]:
     """What to ask of a route: (expected status, body, address)."""
     good = path.replace("{conversation_id}", conversation).replace("{key}", conversation).replace("{team}", "chat")
-    if path.startswith("/api/agui"):
+    if is_about_people(path):
+        yield from as_the_guest(path, method)
+    elif path.startswith("/api/agui"):
         yield 400, {}, good
         yield 404, {"threadId": "t", "runId": "r", "messages": []}, good
     elif path.endswith("/stream"):
@@ -89,6 +92,65 @@ def attempts(path: str, method: str, conversation: str) -> Iterable[tuple[int, A
             yield 404, None, path.replace("{conversation_id}", "none-such").replace("{key}", "none-such")
     if path == "/api/conversations":
         yield 400, None, f"{path}?limit=many"
+
+
+def is_about_people(path: str) -> bool:
+    return path.startswith(("/api/me", "/api/log", "/api/register", "/api/tokens", "/api/sign-ins")) or path.startswith(
+        ("/login", "/logout", "/register", "/account")
+    )
+
+
+def as_the_guest(path: str, method: str) -> Iterable[tuple[int, Any, str]]:
+    """What the guest is answered, who has no account."""
+    if path.startswith("/api/"):
+        status = {"/api/me": 200, "/api/logout": 200, "/api/login": 400, "/api/register": 400}.get(path, 401)
+        yield status, {}, path
+    elif path in ("/login", "/register"):
+        yield (200 if method == "get" else 400), None, path
+    elif method == "get" or path == "/logout":
+        yield 302, None, path
+    else:
+        yield 401, None, path
+
+
+@ONE_MODE
+def test_answers_about_people_are_as_published(server: ColloquyServer) -> None:
+    """Of somebody with an account: each route, and what it refuses with."""
+    contract = Contract(server.get("/api/openapi.json"))
+    paths = contract.document["paths"]
+    headers: dict[str, str] = {}
+    name = f"{uuid.uuid4().hex}@example.com"
+    made: dict[str, Any] = {}
+
+    def must(status: int, method: str, route: str, body: Any = None, path: str | None = None) -> Any:
+        got, found, answered = ask(server, method, path or route, body, headers)
+        assert got == status, (method, route, found)
+        declared = paths[route][method.lower()]["responses"]
+        if got != 204:
+            schema = declared.get(str(got), declared["default"])["content"]["application/json"]["schema"]
+            assert contract.problem(schema, found) is None, (route, found)
+        if "Set-Cookie" in answered and got < 300:
+            headers["Cookie"] = answered["Set-Cookie"].partition(";")[0]
+            headers["X-CSRFToken"] = str(found.get("csrf_token"))
+        return found
+
+    must(201, "POST", "/api/register", {"login": name, "password": "correct horse battery"})
+    must(409, "POST", "/api/register", {"login": name, "password": "correct horse battery"})
+    must(401, "POST", "/api/login", {"login": name, "password": "wrong"})
+    must(200, "POST", "/api/login", {"login": name, "password": "correct horse battery"})
+    assert must(200, "GET", "/api/me")["user"]["kind"] == "user"
+    made = must(201, "POST", "/api/tokens", {"name": "x", "expires_at": "2999-01-01T00:00:00+01:00"})
+    must(400, "POST", "/api/tokens", {"name": "x", "scopes": ["root"]})
+    assert must(200, "GET", "/api/tokens")["tokens"][0]["expires_at"] == "2998-12-31T23:00:00.000Z"
+    must(204, "DELETE", "/api/tokens/{token_id}", path=f"/api/tokens/{made['token_id']}")
+    must(404, "DELETE", "/api/tokens/{token_id}", path=f"/api/tokens/{made['token_id']}")
+    assert len(must(200, "GET", "/api/sign-ins")["sign_ins"]) == 1
+    must(200, "DELETE", "/api/sign-ins")
+    must(404, "DELETE", "/api/sign-ins/{sign_in_id}", path="/api/sign-ins/none-such")
+    proof = headers.pop("X-CSRFToken")
+    assert must(403, "POST", "/api/logout")["error"]["code"] == "csrf_failed"
+    headers["X-CSRFToken"] = proof
+    must(200, "POST", "/api/logout")
 
 
 @ONE_MODE
