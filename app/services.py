@@ -11,6 +11,7 @@ from flask import current_app
 from app.auth.gatekeeper import Gatekeeper
 from app.auth.live import Live
 from app.auth.people import People
+from app.auth.shares import Shares
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
 from app.namespaces.layer import SocketLayer
@@ -45,6 +46,7 @@ class Services:
     people: People
     gate: Gatekeeper
     live: Live
+    shares: Shares
     mode: AsyncMode
     clock: SystemClock
     lateness: LatenessMonitor

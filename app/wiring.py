@@ -15,6 +15,7 @@ from app.auth.guard import LocalGuard
 from app.auth.live import Live
 from app.auth.origins import Origins, OtherOrigins
 from app.auth.people import gate_of, people_of
+from app.auth.shares import Shares
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
 from app.http.account_pages import account_pages
@@ -23,10 +24,11 @@ from app.http.agui.door import agui
 from app.http.conversations import conversations
 from app.http.csrf import prepare_csrf
 from app.http.errors import register_errors
-from app.http.front import LogFailures, RefuseCompression
+from app.http.front import LogFailures, RefuseCompression, TakeShareLink
 from app.http.health import health
 from app.http.pages import add_security_headers, pages
 from app.http.protocol import protocol
+from app.http.shares import shares
 from app.http.sign_in import prepare_sign_in
 from app.http.sockets.front import SocketDoors
 from app.http.sse import sse
@@ -65,7 +67,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     parts = _parts(app, settings, version)
     app.extensions["colloquy"] = parts
     parts.gate.on_ended(parts.live.ended)
-    for blueprint in (pages, conversations, sse, websocket, health, protocol, agui, accounts, account_pages):
+    for blueprint in (pages, conversations, shares, sse, websocket, health, protocol, agui, accounts, account_pages):
         app.register_blueprint(blueprint)
     register_errors(app)
     prepare_sign_in(app)
@@ -85,6 +87,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     if proxies := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, proxies, proxies, proxies, 0, 0)  # type: ignore[method-assign]
     app.wsgi_app = LogFailures(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = TakeShareLink(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 
@@ -92,6 +95,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
     mode, clock, sockets = AsyncMode(settings.async_mode), SystemClock(), SocketLayer()
     database = _database(settings, mode)
     people = people_of(settings, database, mode)
+    shared = Shares(database)
     supervisor = Supervisor(mode, settings.runners)
     models = ModelDirectory(settings, mode)
     teams = TeamDirectory(settings.teams, settings.abandoned_rules())
@@ -120,6 +124,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
     archive = StoredArchive(
         store,
         recorder,
+        shared.load_access,
         max_messages=settings.max_messages_per_conversation,
         max_chars=settings.max_conversation_chars,
     )
@@ -156,7 +161,8 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         store=store,
         recorder=recorder,
         people=people,
-        gate=gate_of(settings, people, mode, partial(session_in, app)),
+        gate=gate_of(settings, people, mode, partial(session_in, app), shared),
+        shares=shared,
         live=Live(clock, time.time, warn_s=settings.auth_expiring_s),
         mode=mode,
         clock=clock,

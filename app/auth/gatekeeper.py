@@ -16,6 +16,7 @@ from app.auth.guard import is_loopback_host, was_forwarded
 from app.auth.identity import GUEST, NOBODY, Principal, bearer_token
 from app.auth.jwts import JsonWebTokens
 from app.auth.recent import Recent
+from app.auth.shares import FoundLink
 from app.auth.sign_ins import SignIns
 from app.errors import TokenExpired, Unauthenticated
 
@@ -23,6 +24,9 @@ SIGN_IN = "_user_id"  # Flask-Login's name for it in the session
 LINKS = "links"  # ids of share links, a list
 _MOST = 10_000
 _MAX_TOKEN_CHARS = 16_384
+
+SHARE = "colloquy.share"
+"""In a WSGI environment: the secret of a share link that stood in the address; it was taken out of it."""
 
 ReadSession = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """The Flask session that a request's cookie carries; empty where there is none, or it was not signed by us."""
@@ -46,6 +50,7 @@ class Gatekeeper:
         jwts: JsonWebTokens | None = None,
         bad_tokens: Attempts | None = None,
         endings: Endings | None = None,
+        find_link: Callable[[str], FoundLink | None] = lambda _: None,
     ) -> None:
         self._guests = guests
         self._read_session = read_session
@@ -53,6 +58,7 @@ class Gatekeeper:
         self._tokens = tokens
         self._jwts = jwts
         self._bad_tokens = bad_tokens
+        self._find_link = find_link
         self._endings = endings or Endings(None, None)
         self._verified: Recent[Principal] = Recent(_MOST, time.time)  # JWTs, by their hash, until they run out
 
@@ -66,11 +72,15 @@ class Gatekeeper:
         :raises LimitExceeded: when too many bad tokens came from that address; this one was not looked at.
         :raises StoreUnavailable: when the database would have to say, and does not answer.
         """
+        address = str(environ.get("REMOTE_ADDR", ""))
+        brought = link or environ.get(SHARE)
+        links = frozenset({self.open_link(brought, address).link_id} if brought else ())
         found = bearer_token(environ, token)
         if found is not None:
-            return self.verify(found, str(environ.get("REMOTE_ADDR", "")))
+            bearer = self.verify(found, address)
+            return replace(bearer, links=links) if links else bearer
         session = self._read_session(environ)
-        links = frozenset(each for each in session.get(LINKS) or () if isinstance(each, str))
+        links |= {each for each in session.get(LINKS) or () if isinstance(each, str)}
         sign_in = session.get(SIGN_IN)
         if sign_in is not None and self._sign_ins is not None:
             principal = self._sign_ins.find(str(sign_in))
@@ -83,6 +93,27 @@ class Gatekeeper:
         else:
             raise Unauthenticated("sign in first")
         return replace(principal, links=links) if links else principal
+
+    @property
+    def takes_jwts(self) -> bool:
+        """Whether people come with tokens of another issuer, who need no account here."""
+        return self._jwts is not None and self._jwts.wanted
+
+    def open_link(self, secret: str, address: str) -> FoundLink:
+        """What a share link's secret opens. May wait for the database.
+
+        :param address: where it came from.
+        :raises Unauthenticated: it is not known, or has ended. :raises LimitExceeded: :raises StoreUnavailable:
+        """
+        source = source_of(address)
+        if self._bad_tokens is not None:
+            self._bad_tokens.check(source)
+        found = self._find_link(secret)
+        if found is None:
+            if self._bad_tokens is not None:
+                self._bad_tokens.count(source)
+            raise Unauthenticated("this link is not known, or has ended")
+        return found
 
     def verify(self, token: str, address: str) -> Principal:
         """Whose token this is: an API token's or a JWT's person.

@@ -13,6 +13,7 @@ from app.auth.gatekeeper import Gatekeeper, ReadSession
 from app.auth.jwks import KeySet
 from app.auth.jwts import JsonWebTokens, JwtRules
 from app.auth.passwords import Passwords
+from app.auth.shares import Shares
 from app.auth.sign_ins import SignIns
 from app.concurrency import AsyncMode
 from app.settings import Settings
@@ -43,7 +44,9 @@ def people_of(settings: Settings, database: Database, mode: AsyncMode) -> People
     )
 
 
-def gate_of(settings: Settings, people: People, mode: AsyncMode, read_session: ReadSession) -> Gatekeeper:
+def gate_of(
+    settings: Settings, people: People, mode: AsyncMode, read_session: ReadSession, shares: Shares
+) -> Gatekeeper:
     """The one gate of a server."""
     keys = None
     if settings.jwt_jwks_url is not None:
@@ -58,5 +61,6 @@ def gate_of(settings: Settings, people: People, mode: AsyncMode, read_session: R
             settings.max_bad_tokens_per_minute, "too many bad tokens came from this address; try again later"
         ),
         endings=people.endings,
+        find_link=shares.find_link,
     )
     return gate

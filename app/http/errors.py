@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from app.errors import ColloquyError, Unauthenticated
+from app.http.front import told_path
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def register_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def broken(error: Exception) -> ResponseReturnValue:
-        logger.exception("%s %s failed", request.method, request.path)
+        logger.exception("%s %s failed", request.method, told_path(request.path))
         return _answer("internal", "the request failed; the server's log says why", False, 500)
 
 

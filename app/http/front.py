@@ -5,8 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from app.auth.gatekeeper import SHARE
 
 logger = logging.getLogger(__name__)
+
+_SHARE = "share"
+_LINKS = "/s/"
 
 
 class RefuseCompression:
@@ -23,6 +29,25 @@ class RefuseCompression:
         return self._app(environ, start_response)
 
 
+class TakeShareLink:
+    """Takes the secret of a share link (``?share=``) out of the address, before anybody logs it, for the gatekeeper."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        text = environ.get("QUERY_STRING", "")
+        if _SHARE in text:
+            query = parse_qsl(text, keep_blank_values=True)
+            secret = next((value for name, value in query if name == _SHARE), None)
+            if secret is not None:
+                environ[SHARE] = secret
+                environ["QUERY_STRING"] = urlencode([(name, value) for name, value in query if name != _SHARE])
+                for raw in ("REQUEST_URI", "RAW_URI"):
+                    environ.pop(raw, None)
+        return self._app(environ, start_response)
+
+
 class LogFailures:
     """Logs what a request dies of before Flask has it: eventlet's server answers 500 and says nothing."""
 
@@ -35,5 +60,12 @@ class LogFailures:
         except OSError:  # the client is gone, or Werkzeug is told that nothing more comes
             raise
         except Exception:
-            logger.exception("a request failed: %s %s", environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"))
+            logger.exception(
+                "a request failed: %s %s", environ.get("REQUEST_METHOD"), told_path(environ.get("PATH_INFO", ""))
+            )
             raise
+
+
+def told_path(path: str) -> str:
+    """A path as it may stand in a log: without a share link's secret."""
+    return _LINKS + "…" if path.startswith(_LINKS) else path

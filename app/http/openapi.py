@@ -25,6 +25,9 @@ _EVERYWHERE: tuple[type[ColloquyError], ...] = (Unauthenticated, NotPermitted)
 _PARAMETERS = {
     "conversation_id": "the conversation's id",
     "key": "the conversation's id, or its name (the newest of that name)",
+    "user": "their id or login; the `sub` of who comes with a JWT",
+    "link_id": "the link's id, as the list has it",
+    "secret": "the link's secret",
     "team": "the team's name, as `/api/teams` lists it",
     "token_id": "the token's id, not its secret",
     "sign_in_id": "the sign-in's id, as it is listed",
@@ -34,6 +37,7 @@ _PARAMETERS = {
 TAGS = {
     "agui": ("AG-UI", "A conversation as a thread of the Agent-User Interaction Protocol 1.0."),
     "conversations": ("Conversations", "What there is, and as it stands."),
+    "shares": ("Sharing", "Who else may come into a conversation."),
     "sse": ("Streams", "A conversation, live, over plain HTTP."),
     "accounts": ("People", "Who somebody is, their tokens and their sign-ins."),
     "health": ("Health", "Is it alive, and can it work?"),
