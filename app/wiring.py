@@ -124,7 +124,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
     archive = StoredArchive(
         store,
         recorder,
-        shared.load_access,
+        load_access=shared.load_access,
         max_messages=settings.max_messages_per_conversation,
         max_chars=settings.max_conversation_chars,
     )

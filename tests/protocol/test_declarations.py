@@ -27,6 +27,8 @@ ALLOWED = {
     ("auth/permissions.py", "broadcast"): "the action of that name, which is asked of the gate",
     ("http/message_view.py", "feedback"): "the field of MessageView",
     ("streaming/fold.py", "progress"): "the part of a stored state of that name",
+    ("store/archive.py", "progress"): "the same",
+    ("streaming/editing.py", "feedback"): "the field of MessageView",
     ("store/tables.py", "feedback"): "the table and the column of that name",
     ("store/migrations/versions/0001_the_first_schema.py", "feedback"): "the same",
     ("client/wire.py", "connected"): "a state of python-engineio's client",
