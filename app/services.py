@@ -8,7 +8,9 @@ from typing import cast
 
 from flask import current_app
 
+from app.auth.audit import AuditLog
 from app.auth.gatekeeper import Gatekeeper
+from app.auth.in_force import LimitsInForce
 from app.auth.live import Live
 from app.auth.people import People
 from app.auth.shares import Shares
@@ -44,6 +46,8 @@ class Services:
     store: ConversationStore
     recorder: Recorder
     people: People
+    audit: AuditLog
+    limits: LimitsInForce
     gate: Gatekeeper
     live: Live
     shares: Shares
@@ -67,6 +71,7 @@ class Services:
     def start(self) -> None:
         """Start what works in the background: housekeeping, the runners, the bundled model."""
         self.mode.spawn(self.recorder.run)
+        self.mode.spawn(self.audit.run)
         self.mode.spawn(self.manager.run_ticker)
         self.mode.spawn(self.lateness.run)
         self.mode.spawn(self.gate.watch_endings)
@@ -90,6 +95,7 @@ class Services:
         self.sockets.disconnect_everybody()
         self.connections.close_all()
         self.recorder.flush_all(deadline)
+        self.audit.close(deadline)
         self.supervisor.close(deadline)
         self.models.close(deadline)
 

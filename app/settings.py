@@ -111,6 +111,7 @@ class Settings(BaseSettings):
     trusted_proxies: int = Field(
         0, ge=0, le=10, description="proxies in front of this server whose X-Forwarded-* headers are believed"
     )
+    audit_days: float = Field(365.0, ge=0, description="how long the audit log keeps an entry, in days; 0: for ever")
     azure_key_vault_url: str | None = Field(
         None, description="an Azure Key Vault from which provider keys may be taken, https://NAME.vault.azure.net"
     )

@@ -10,8 +10,10 @@ from pathlib import Path
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from app.auth.audit import AuditLog
 from app.auth.cookies import prepare_sessions, session_in
 from app.auth.guard import LocalGuard
+from app.auth.in_force import LimitsInForce
 from app.auth.live import Live
 from app.auth.origins import Origins, OtherOrigins
 from app.auth.people import gate_of, people_of
@@ -21,6 +23,7 @@ from app.connections import ClientTasks, Connections
 from app.http.account_pages import account_pages
 from app.http.accounts import accounts
 from app.http.agui.door import agui
+from app.http.audit import audit
 from app.http.conversations import conversations
 from app.http.csrf import prepare_csrf
 from app.http.errors import register_errors
@@ -53,6 +56,19 @@ from app.teams.directory import TeamDirectory
 logger = logging.getLogger(__name__)
 
 _PROJECT = Path(__file__).resolve().parents[1]
+_BLUEPRINTS = (
+    pages,
+    conversations,
+    shares,
+    sse,
+    websocket,
+    health,
+    audit,
+    protocol,
+    agui,
+    accounts,
+    account_pages,
+)
 
 
 def wire(settings: Settings | None, version: str) -> Flask:
@@ -67,7 +83,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     parts = _parts(app, settings, version)
     app.extensions["colloquy"] = parts
     parts.gate.on_ended(parts.live.ended)
-    for blueprint in (pages, conversations, shares, sse, websocket, health, protocol, agui, accounts, account_pages):
+    for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     register_errors(app)
     prepare_sign_in(app)
@@ -163,6 +179,8 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         people=people,
         gate=gate_of(settings, people, mode, partial(session_in, app), shared),
         shares=shared,
+        audit=AuditLog(database, mode, clock, keep_days=settings.audit_days),
+        limits=LimitsInForce.of(settings),
         live=Live(clock, time.time, warn_s=settings.auth_expiring_s),
         mode=mode,
         clock=clock,

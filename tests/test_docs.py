@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.auth.audit import Audited
 from app.namespaces.delivery import SOCKET_FIGURES
 from app.protocol.commands import COMMANDS, COMMANDS_BY_NAME, Command
 from app.protocol.events import EVENT_NAMES, LOGGED, TRANSIENT, Event
@@ -127,3 +128,9 @@ def test_every_bound_stands_among_the_limits() -> None:
     known = {name for name, _, _ in describe_settings()}
     assert not [name for name in known if name.startswith("MAX_") and name not in named]
     assert not named - known
+
+
+def test_every_action_of_the_audit_log_is_described() -> None:
+    """Each stands in the table of docs/operations.md."""
+    table = OPERATIONS.partition("## The audit log")[2].partition("\n## ")[0]
+    assert not [action for action in Audited if f"`{action}`" not in table]

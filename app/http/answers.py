@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, create_model
 
+from app.auth.audit import Audited
 from app.namespaces.delivery import SOCKET_FIGURES
 from app.protocol.commands import ErrorBody
 from app.protocol.common import AgentCard, Payload, Status
@@ -20,6 +21,38 @@ class ErrorAnswer(Payload):
     """The one shape of every refusal and every failure."""
 
     error: ErrorBody
+
+
+# --- the audit log ----------------------------------------------------------------------------------------------------
+
+
+class AuditQuery(Payload):
+    action: Annotated[Audited | None, Field(description="only entries of this kind")] = None
+    actor: Annotated[str | None, Field(description="only what this person did, by their id")] = None
+    limit: Annotated[int, Field(description="at most so many; more than 200 count as 200")] = 50
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before")] = None
+
+
+class AuditEntry(Payload):
+    """Something that was done, or refused."""
+
+    entry_id: int
+    at: Timestamp
+    actor: Annotated[str, Field(description="the id of who did it; empty where nobody was known")]
+    address: Annotated[str, Field(description="where the request came from")]
+    action: str
+    target: Annotated[str, Field(description="what it was done to")]
+    outcome: Annotated[str, Field(description="`ok`, `refused`, `failed`")]
+    details: dict[str, Any]
+
+
+class AuditPage(Payload):
+    """Entries of the audit log, the newest first."""
+
+    entries: tuple[AuditEntry, ...]
+    next_cursor: Annotated[str | None, Field(description="for the next page; null: this is the last")]
+    waiting: Annotated[int, Field(description="entries that are not written yet")]
+    lost: Annotated[int, Field(description="entries that could not be kept since the server began")]
 
 
 # --- conversations and teams ------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ TAGS = {
     "accounts": ("People", "Who somebody is, their tokens and their sign-ins."),
     "health": ("Health", "Is it alive, and can it work?"),
     "websocket": ("Operation", "What the server is doing."),
+    "audit": ("Audit log", "Who did what, and how it went."),
     "protocol": ("Contracts", "This document and its siblings."),
     "pages": ("Pages", "What people see."),
     "account_pages": ("Account pages", "The forms to register, log in and out, and to look after an account."),

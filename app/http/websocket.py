@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from flask import Blueprint, request
 from pydantic import Field
 
+from app.auth.audit import Audited
 from app.auth.permissions import Action
 from app.errors import InvalidPayload, SocketsUnavailable
 from app.http.answers import (
@@ -19,6 +20,7 @@ from app.http.answers import (
     SocketStatus,
     StatusQuery,
 )
+from app.http.audit import note
 from app.http.body import parse_body
 from app.http.caller import permit
 from app.http.contract import contract
@@ -100,6 +102,7 @@ def broadcast() -> dict[str, Any]:
     event, timestamp = Broadcast(message=body.message, level=body.level), parts.clock.now_iso()
     recipients = parts.sockets.broadcast(event, timestamp)
     recipients += parts.connections.broadcast(event.name, {**event.to_wire(), "timestamp": timestamp})
+    note(Audited.BROADCAST, level=body.level, message=body.message, recipients=recipients)
     return {"ok": True, "recipients": recipients, "timestamp": parts.clock.now_iso()}
 
 
