@@ -54,7 +54,7 @@ class LimitsInForce:
         """
         if name not in LIMITS:
             raise ValueError(f"{name} is no limit that can be changed while the server runs")
-        if isinstance(value, bool) or not isinstance(value, int) or not LIMITS[name] <= value <= _MOST:
+        if type(value) is not int or not LIMITS[name] <= value <= _MOST:
             raise ValueError(f"{name}: a whole number of at least {LIMITS[name]} is needed")
         self._values[name] = value
 

@@ -90,7 +90,7 @@ def attempts(path: str, method: str, conversation: str) -> Iterable[tuple[int, A
         yield (302 if path in ("/docs", "/favicon.ico") else 200), None, good
         if "/conversations/" in path:
             yield 404, None, path.replace("{conversation_id}", "none-such").replace("{key}", "none-such")
-    if path == "/api/conversations":
+    if path in ("/api/conversations", "/api/audit"):
         yield 400, None, f"{path}?limit=many"
 
 

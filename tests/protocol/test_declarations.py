@@ -23,6 +23,8 @@ APP = Path(__file__).resolve().parents[2] / "app"
 NAMES = {*EVENT_NAMES, *COMMANDS_BY_NAME}
 
 ALLOWED = {
+    ("auth/audit.py", "broadcast"): "the kind of entry of that name",
+    ("auth/audit.py", "conversation_deleted"): "the kind of entry of that name",
     ("auth/live.py", "signed_out"): "the code of that name, with which a sign-in ends",
     ("auth/permissions.py", "broadcast"): "the action of that name, which is asked of the gate",
     ("http/message_view.py", "feedback"): "the field of MessageView",
