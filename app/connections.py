@@ -96,6 +96,8 @@ class Connections:
         self._max_connections = max_connections
         self._timeout_s = slow_client_timeout_s
         self._elsewhere = elsewhere
+        self.greet_with: Callable[[], tuple[str, dict[str, Any]] | None] = lambda: None
+        """The transient event that somebody who comes now is told, where their door has a word for it."""
         self._all: set[Connection] = set()
         self._lock = threading.Lock()  # guards the set
         self._sweeping = False
@@ -126,6 +128,8 @@ class Connections:
             begin, self._sweeping = not self._sweeping, True
         if begin:
             self._concurrency.spawn(self._sweep_while_needed)
+        if (news := self.greet_with()) is not None:
+            connection.tell(*news)
 
     def leave(self, connection: Connection) -> None:
         """Let one go; more than once is no error."""

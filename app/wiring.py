@@ -6,6 +6,7 @@ import logging
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -37,15 +38,15 @@ from app.http.sockets.front import SocketDoors
 from app.http.sse import sse
 from app.http.websocket import websocket
 from app.namespaces.layer import SocketLayer
-from app.protocol.events import Storage
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
 from app.services import Services
 from app.settings import Settings, SettingsError, load_settings
 from app.store.archive import StoredArchive
 from app.store.database import Database
-from app.store.recorder import Recorder, StoreState
+from app.store.recorder import Recorder
 from app.store.sql import SqlStore
+from app.store.state import StoreState
 from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
 from app.streaming.manager import StreamingManager
@@ -124,9 +125,13 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
     )
 
     def tell_everybody(state: StoreState) -> None:
-        event, timestamp = storage_event(state), clock.now_iso()
+        event, timestamp = state.event(), clock.now_iso()
         sockets.broadcast(event, timestamp)
         connections.broadcast(event.name, {**event.to_wire(), "timestamp": timestamp})
+
+    def news() -> tuple[str, dict[str, Any]] | None:
+        event = recorder.news()
+        return None if event is None else (event.name, {**event.to_wire(), "timestamp": clock.now_iso()})
 
     recorder = Recorder(
         store,
@@ -137,6 +142,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         check=database.ping,
         changed=tell_everybody,
     )
+    connections.greet_with = news
     archive = StoredArchive(
         store,
         recorder,
@@ -202,11 +208,6 @@ def _database(settings: Settings, mode: AsyncMode) -> Database:
         raise SettingsError(f"DATABASE_URL: {error}") from None
 
 
-def storage_event(state: StoreState) -> Storage:
-    """What everybody is told when the store's state changes."""
-    return Storage(state="ok" if state.ok else "unavailable", message=state.message, waiting=state.waiting)
-
-
 def _open_sockets(app: Flask, parts: Services) -> None:
     from app.extensions import SocketIO
     from app.namespaces.conversations import ConversationsNamespace
@@ -224,5 +225,7 @@ def _open_sockets(app: Flask, parts: Services) -> None:
     socketio = SocketIO()
     socketio.init_app(app, settings=settings, mode=parts.mode, namespace=namespace)
     transport = SocketTransport(socketio.server, socketio.rooms)
-    namespace.use(transport, settings.max_connections, lambda: len(parts.connections))
+    namespace.use(
+        transport, settings.max_connections, elsewhere=lambda: len(parts.connections), news=parts.recorder.news
+    )
     parts.sockets.opened(transport)

@@ -17,6 +17,7 @@ NAME = "colloquy"
 # command → module, function; imported when it is called, since a server that starts wants none of it
 _COMMANDS = {
     "doctor": ("app.cli.doctor", "doctor"),
+    "migrate": ("app.cli.migrate", "migrate"),
     "start": ("app.cli.follow", "start"),
     "tail": ("app.cli.follow", "tail"),
 }

@@ -21,7 +21,10 @@ import requests
 
 from app.cli.options import json_option, url_option
 from app.client import Client, ClientError
+from app.concurrency import AsyncMode
+from app.errors import StoreUnavailable
 from app.settings import Settings, SettingsError, load_settings
+from app.store.database import Database
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 5.0
@@ -87,9 +90,10 @@ def _checks(url: str) -> Iterator[Check]:
         yield _model(settings)
     yield _node()
     yield _chromium()
-    for name, default_port in (("REDIS_URL", 6379), ("DATABASE_URL", 5432)):
-        if os.environ.get(name):
-            yield _service(name, os.environ[name], default_port)
+    if settings is not None:
+        yield _database(settings)
+    if os.environ.get("REDIS_URL"):
+        yield _redis(os.environ["REDIS_URL"])
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
@@ -207,6 +211,9 @@ def _ready(url: str) -> Check:
     match ready["status"]:
         case "ready":
             return Check("readiness", "ok", f"{answering} answers")
+        case "degraded" if model["answering"] is not None:
+            why = f"the database does not answer: {ready['checks']['store']['error']}"
+            return Check("readiness", "warn", f"{why}; what is to be kept waits in memory", "see the database, below")
         case "degraded":
             loading = ready["llm_status"] == "loading"
             why = "the model is still being loaded" if loading else model["problem"] or "no model answers"
@@ -250,24 +257,38 @@ def _model(settings: Settings) -> Check:
     return Check("model", "warn", f"none is configured, and {why}: conversations will be demos", _MEND_MODEL)
 
 
-def _service(name: str, address: str, default_port: int) -> Check:
-    label = {"REDIS_URL": "Redis", "DATABASE_URL": "database"}[name]
+def _database(settings: Settings) -> Check:
+    try:
+        database = Database(settings.database_address(), AsyncMode("threading"))
+    except ValueError as error:
+        return Check("database", "fail", f"DATABASE_URL: {error}", "correct DATABASE_URL")
+    try:
+        problem = database.problem()
+    except StoreUnavailable as error:
+        mend = "give this user the right to write there, or set DATA_DIR" if database.is_sqlite else "start it"
+        return Check("database", "fail", f"{database.place()}: {error.message}", f"{mend}, or correct DATABASE_URL")
+    if problem is not None and not database.is_sqlite:
+        return Check("database", "fail", f"{database.place()}: {problem}", "flask colloquy migrate")
+    return Check("database", "ok", database.place())
+
+
+def _redis(address: str) -> Check:
     try:
         parts = urlsplit(address)
-        host, port = parts.hostname, parts.port or default_port
+        host, port = parts.hostname, parts.port or 6379
     except ValueError:
-        return Check(label, "fail", f"{name} is no address", f"correct {name}")
+        return Check("Redis", "fail", "REDIS_URL is no address", "correct REDIS_URL")
     if host is None:
-        return Check(label, "ok", f"{parts.scheme}, a file")
+        return Check("Redis", "ok", f"{parts.scheme}, a file")
     try:
         with socket.create_connection((host, port), _TIMEOUT_S) as connection:
-            if label == "Redis" and parts.scheme == "redis":
+            if parts.scheme == "redis":
                 connection.sendall(b"PING\r\n")
                 if not connection.recv(100).startswith((b"+PONG", b"-NOAUTH")):
-                    return Check(label, "fail", f"what answers at {host}:{port} is no Redis", f"correct {name}")
+                    return Check("Redis", "fail", f"what answers at {host}:{port} is no Redis", "correct REDIS_URL")
     except OSError as error:
-        return Check(label, "fail", f"{host}:{port} is not reached: {error}", f"start it, or correct {name}")
-    return Check(label, "ok", f"answers at {host}:{port}")
+        return Check("Redis", "fail", f"{host}:{port} is not reached: {error}", "start it, or correct REDIS_URL")
+    return Check("Redis", "ok", f"answers at {host}:{port}")
 
 
 def _get(url: str) -> dict[str, Any]:

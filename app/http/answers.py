@@ -202,6 +202,18 @@ class DoorFigures(Payload):
     cut_off: Annotated[int, Field(description="took nothing for SLOW_CLIENT_TIMEOUT_S, though something waited")]
 
 
+class StoreFigures(Payload):
+    """What waits for the database."""
+
+    state: Literal["ok", "unavailable"]
+    message: str | None
+    since: Annotated[str | None, Field(description="since when it is unavailable")]
+    waiting: Annotated[int, Field(description="conversations with something that is not written yet")]
+    waiting_bytes: Annotated[int, Field(description="what that takes, roughly; bounded by MAX_UNSAVED_BYTES")]
+    lost: Annotated[int, Field(description="changes that were given up, because too much waited")]
+    refused: Annotated[int, Field(description="changes that the database did not take; the log says which")]
+
+
 class SocketStatus(Payload):
     """What the socket layer is doing."""
 
@@ -218,6 +230,7 @@ class SocketStatus(Payload):
     conversations: int
     sessions: SessionCounts
     totals: Totals
+    store: StoreFigures
     delivery: Annotated[DeliveryFigures | LogFigures, Field(description="the latter where only HTTP is served")]
     runners: tuple[RunnerRow, ...]
     loop_lateness_ms: Lateness
@@ -287,6 +300,7 @@ class Checks(Payload):
     models: dict[str, ModelCheck]
     runner: Check
     log: Check
+    store: Annotated[Check, Field(description="whether the database takes what it is given")]
     sockets: Check
 
 

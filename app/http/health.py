@@ -29,26 +29,29 @@ def alive() -> dict[str, Any]:
 @health.get("/api/v1/health/ready")
 @contract(Readiness, also={503: Readiness})
 def ready() -> tuple[dict[str, Any], int]:
-    """Ask the model, a runner and the log.
+    """Ask the model, a runner, the log and the database.
 
-    ``ready``: all is well. ``degraded`` (still 200): no model answers, so conversations are demos.
+    ``ready``: all is well. ``degraded`` (still 200): no model answers, so conversations are demos; or the database does
+    not, so that what is to be kept waits in memory.
     ``not_ready`` (503): no runner, no sockets, or the log does not take an entry.
     """
     permit(Action.CONNECT)
     parts = services()
     runner, models = _ask_models(parts)
     log = parts.manager.check_log()
+    store = parts.recorder.check()
     answering = next((name for name, found in models.items() if found.get("ok")), None)
     llm_status = "connected" if answering else ("loading" if _loading(parts) else "unavailable")
     works = runner is None and log is None and parts.sockets.error is None
     body = {
-        "status": "not_ready" if not works else "ready" if answering else "degraded",
+        "status": "not_ready" if not works else "ready" if answering and store.ok else "degraded",
         "llm_status": llm_status,
         "model": {"label": parts.models.label(), "answering": answering, "problem": parts.models.problem()},
         "checks": {
             "models": models,
             "runner": {"ok": runner is None, "error": runner},
             "log": {"ok": log is None, "error": log},
+            "store": {"ok": store.ok, "error": store.message},
             "sockets": {"ok": parts.sockets.error is None, "error": parts.sockets.error},
         },
         "timestamp": parts.clock.now_iso(),

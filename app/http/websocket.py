@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, request
@@ -68,6 +69,7 @@ def status() -> dict[str, Any]:
             "by_status": Counter(session.status for session in sessions),
         },
         "totals": _totals(parts),
+        "store": _store(parts),
         "delivery": {**parts.manager.figures(), **parts.sockets.figures()},
         "runners": [
             {"pid": runner.pid, "for": runner.key, "ready": runner.ready, "runs": runner.runs}
@@ -117,6 +119,12 @@ def ws_status() -> dict[str, Any]:
         "status": "running" if parts.sockets.error is None else "unavailable",
         "timestamp": parts.clock.now_iso(),
     }
+
+
+def _store(parts: Services) -> dict[str, Any]:
+    state = parts.recorder.state()
+    figures = asdict(state)
+    return {"state": "ok" if figures.pop("ok") else "unavailable", **figures}
 
 
 def _totals(parts: Services) -> dict[str, int]:

@@ -48,7 +48,7 @@ from app.protocol.commands import (
     StopStream,
 )
 from app.protocol.common import sentence_of
-from app.protocol.events import Connected
+from app.protocol.events import Connected, Event
 from app.streaming.manager import StreamingManager
 from app.streaming.ports import Clock
 from app.streaming.readers import ReaderOptions
@@ -94,11 +94,19 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             Ping.name: self._ping,
         }
 
-    def use(self, transport: SocketTransport, max_connections: int, elsewhere: Callable[[], int] = lambda: 0) -> None:
+    def use(
+        self,
+        transport: SocketTransport,
+        max_connections: int,
+        elsewhere: Callable[[], int] = lambda: 0,
+        news: Callable[[], Event | None] = lambda: None,
+    ) -> None:
         """Send through this transport; call it once, before the first connection.
 
         :param max_connections: connections at most, those that there are ``elsewhere`` included.
+        :param news: what somebody who comes is told after `connected`, if there is something.
         """
+        self._news = news
         self._transport = transport
         self._max_connections = max_connections
         self._elsewhere = elsewhere
@@ -165,6 +173,8 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         )
         stamped = {**greeting.to_wire(), "timestamp": self._clock.now_iso()}
         self._transport.emit_to_client(sid, (greeting.name, stamped))
+        if (news := self._news()) is not None:
+            self._transport.emit_to_client(sid, (news.name, {**news.to_wire(), "timestamp": self._clock.now_iso()}))
         self._live.enter(client, client.ticket)
         if sid not in self._clients:  # it has left meanwhile
             self._live.leave(client)

@@ -96,19 +96,33 @@ class Database:
         :raises SchemaDiffers: PostgreSQL: somebody has to migrate it.
         :raises StoreUnavailable: when the database cannot be had.
         """
-        self._set_up(_make_ready if self.is_sqlite else _look_at)
+        if self.is_sqlite:
+            self._set_up(_make_ready)
+        elif (problem := self._set_up(problem_of)) is not None:
+            raise SchemaDiffers(problem)
 
-    def migrate(self) -> None:
+    def migrate(self) -> tuple[str | None, str]:
         """Bring the schema up to date, whatever the database is; for the command line.
+
+        :returns: the revisions before (None: it was empty) and after.
+        :raises StoreUnavailable:
+        """
+        return self._set_up(_make_ready)
+
+    def problem(self) -> str | None:
+        """Why the database cannot be used as it is; None if it can. A file that is not there yet can.
 
         :raises StoreUnavailable:
         """
-        self._set_up(_make_ready)
+        if self.is_sqlite and not Path(self.url.database or "").exists():
+            return None
+        return self._set_up(problem_of)
 
-    def _set_up(self, work: Callable[[Engine], None]) -> None:
+    def _set_up(self, work: Callable[[Engine], Result]) -> Result:
         engine = self._writers.get()
         try:
-            self._mode.native(work, engine)
+            result: Result = self._mode.native(work, engine)
+            return result
         except (SQLAlchemyError, OSError) as error:
             raise StoreUnavailable(_sentence(error)) from error
         finally:
@@ -142,16 +156,10 @@ class Database:
         return engine
 
 
-def _make_ready(engine: Engine) -> None:
+def _make_ready(engine: Engine) -> tuple[str | None, str]:
     if engine.dialect.name == "sqlite":
         _prepare_file(engine.url)
-    migrate(engine)
-
-
-def _look_at(engine: Engine) -> None:
-    problem = problem_of(engine)
-    if problem is not None:
-        raise SchemaDiffers(problem)
+    return migrate(engine)
 
 
 def _in_transaction(engine: Engine, work: Work[Result]) -> Result:

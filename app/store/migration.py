@@ -35,14 +35,16 @@ def current(engine: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def migrate(engine: Engine) -> None:
-    """Bring a database to the newest revision, in one transaction."""
-    if current(engine) == head():
-        return
+def migrate(engine: Engine) -> tuple[str | None, str]:
+    """Bring a database to the newest revision, in one transaction; (from, to)."""
+    found, needed = current(engine), head()
+    if found == needed:
+        return found, needed
     made = config()
     with engine.begin() as connection:
         made.attributes["connection"] = connection
         command.upgrade(made, "head")
+    return found, needed
 
 
 def problem_of(engine: Engine) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from app.errors import StoreUnavailable
@@ -18,6 +17,7 @@ from app.protocol.events import (
     MessageReset,
     MessageStart,
     MessageUpdated,
+    Storage,
     ToolCall,
     ToolResult,
 )
@@ -36,6 +36,7 @@ from app.store.base import (
 )
 from app.store.database import Refused, SchemaDiffers
 from app.store.pending import Pending
+from app.store.state import StoreState
 from app.streaming.conversation import Conversation
 from app.streaming.log import LogEntry
 from app.streaming.ports import Clock, Concurrency
@@ -58,24 +59,6 @@ _ORDER: tuple[type[Change], ...] = (
     RunEnded,
     CheckpointWritten,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StoreState:
-    """Whether the store takes what it is given.
-
-    :param message: why not, for a person; ``since``: when that began (UTC, ISO 8601, milliseconds, ``Z``).
-    :param waiting: conversations with something that is not written yet; ``waiting_bytes``: what that is, roughly.
-    :param lost: changes that were given up, because too much waited; ``refused``: that the database did not take.
-    """
-
-    ok: bool
-    message: str | None
-    since: str | None
-    waiting: int
-    waiting_bytes: int
-    lost: int
-    refused: int
 
 
 class Recorder:
@@ -192,6 +175,10 @@ class Recorder:
             waiting = len(self._waiting.keys() | self._writing.keys())
             size = self._waiting_bytes + self._writing_bytes
             return StoreState(message is None, message, since, waiting, size, self._lost, self._refused)
+
+    def news(self) -> Storage | None:
+        """What somebody who comes now should be told; None: all is well."""
+        return None if self._problem is None else self.state().event()
 
     def flush(self, conversation_id: str, timeout_s: float = 1.0) -> bool:
         """Wait until what waits of a conversation now is written; False where it is not in time.

@@ -28,14 +28,14 @@ from app.http.sockets.websocket import GOODBYE_S, Closed, WebSocket
 from app.namespaces.budget import CommandBudget
 from app.protocol.close_codes import CloseCode
 from app.protocol.commands import AuthenticateAck
-from app.protocol.events import AccessEnded, AuthExpiring, Broadcast, SignedOut
+from app.protocol.events import AccessEnded, AuthExpiring, Broadcast, SignedOut, Storage
 from app.services import Services
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Follower, Portion
 
 logger = logging.getLogger(__name__)
 
-NOTICES = frozenset(event.name for event in (Broadcast, AuthExpiring, SignedOut, AccessEnded))
+NOTICES = frozenset(event.name for event in (Broadcast, Storage, AuthExpiring, SignedOut, AccessEnded))
 """Transient events that have a word at these doors."""
 
 _MAX_NOTICES = 16

@@ -15,7 +15,17 @@ from app.protocol.dialects import ACK, ERROR, SNAPSHOT
 from app.protocol.dialects import messages as stored
 from app.protocol.dialects.bridge import BRIDGE_COMMANDS
 from app.protocol.dialects.tasks import TASK_COMMANDS, TASK_EVENTS, TaskEvent
-from app.protocol.events import LOGGED, AccessEnded, AuthExpiring, Broadcast, Event, Heartbeat, Resync, SignedOut
+from app.protocol.events import (
+    LOGGED,
+    AccessEnded,
+    AuthExpiring,
+    Broadcast,
+    Event,
+    Heartbeat,
+    Resync,
+    SignedOut,
+    Storage,
+)
 from app.protocol.snapshot import Snapshot
 
 _DATA = "data"
@@ -24,6 +34,7 @@ _TOLD: tuple[type[Event], ...] = (
     Resync,
     Heartbeat,
     Broadcast,
+    Storage,
     AuthExpiring,
     SignedOut,
     AccessEnded,
@@ -187,6 +198,7 @@ def _messages() -> DoorChannel:
         _wrapped("messages", stored.AUTHENTICATED, AuthenticatedData),
         of_event(AuthExpiring, "Messages", _DATA),
         of_event(Broadcast, "Messages", _DATA),
+        of_event(Storage, "Messages", _DATA),
     )
     return DoorChannel(
         "messages",
