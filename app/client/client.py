@@ -14,7 +14,7 @@ from app.client.link import Auth, Connection, LinkSettings
 from app.client.mailbox import Mailbox
 from app.client.outbox import Queued
 from app.client.stream import ConversationStream
-from app.errors import Unauthenticated
+from app.errors import TokenExpired, Unauthenticated
 from app.protocol.commands import RunOptions
 from app.protocol.common import ContentType, Filter, Position
 
@@ -32,7 +32,7 @@ class Client:
 
     :param url: the server's address.
     :param auth: credentials, or a function that is called for them before each attempt to connect, in the client's own
-        thread; ``{"token": …}``. When the sign-in expires, the connection comes back with fresh ones.
+        thread; ``{"token": …}``. Before the sign-in expires, fresh ones are handed over.
     :param transports: tried in this order: ``websocket``, ``polling``.
     :param timeout_s: how long a command may take, when it is not told otherwise.
     :param connect_timeout_s: for each step of an attempt to connect.
@@ -239,7 +239,7 @@ class Client:
         try:
             return self._ask(name, payload or {}, timeout_s)
         except ClientError as error:
-            if error.code != Unauthenticated.code or not self._core.link.can_renew:
+            if error.code not in (Unauthenticated.code, TokenExpired.code) or not self._core.link.can_renew:
                 raise
         with self._core.lock:
             self._core.link.renew()

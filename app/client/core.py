@@ -17,8 +17,8 @@ from app.client.mailbox import Item, Mailbox
 from app.client.worker import Later, Worker
 from app.errors import LimitExceeded
 from app.protocol import PROTOCOL_VERSION
-from app.protocol.commands import Join, Ping
-from app.protocol.events import AuthExpiring, Connected
+from app.protocol.commands import Authenticate, Join, Ping
+from app.protocol.events import AuthExpiring, Connected, SignedOut
 
 Answer = dict[str, Any]
 
@@ -212,8 +212,33 @@ class Core:
             )
             self.link.close(ClientError(PROTOCOL_UNSUPPORTED, sentence))
         elif name == AuthExpiring.name and self.link.can_renew:
-            self._renew_when_quiet(time.monotonic() + _QUIET_S)
+            self.worker.call(self._authenticate)
         self.publish(happening_of(name, payload))
+        if name == SignedOut.name and (payload.get("action") == "sign_in" or not self.link.can_renew):
+            self.link.close(ClientError(str(payload.get("code")), str(payload.get("message"))))
+
+    def _authenticate(self) -> None:
+        """Hand over fresh credentials, in the worker's thread; where they are not taken, come back with others."""
+        try:
+            credentials = self.link.credentials()
+        except ClientError as error:  # the connection stays as long as the server lets it
+            with self.lock:
+                self.link.last_error = error
+            return
+        token = credentials.get("token") if isinstance(credentials, dict) else None
+        with self.lock:
+            if not self.open:
+                return  # whoever comes back asks for credentials anyway
+            if isinstance(token, str):
+                self.ask(Authenticate.name, {"token": token}).add_done_callback(self._authenticated)
+            else:
+                self._renew_when_quiet(time.monotonic() + _QUIET_S)
+
+    def _authenticated(self, answer: Future[Answer]) -> None:
+        error = answer.exception()
+        if isinstance(error, ClientError) and not error.unanswered:
+            with self.lock:
+                self._renew_when_quiet(time.monotonic() + _QUIET_S)
 
     def _renew_when_quiet(self, deadline: float) -> None:
         if self._unanswered and time.monotonic() < deadline:

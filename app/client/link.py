@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from app.client.errors import AUTH_FAILED, DISCONNECTED, NOT_CONNECTED, UNREACHABLE, ClientError
 from app.client.wire import Wire, is_loopback
 from app.client.worker import Later, Worker
-from app.errors import Unauthenticated
+from app.errors import TokenExpired, Unauthenticated
 from app.protocol import NAMESPACE
 
 _STABLE_S = 5.0
@@ -142,7 +142,7 @@ class Link:
         if not wanted:
             return
         try:
-            wire = self._connect(self._credentials(), turn)
+            wire = self._connect(self.credentials(), turn)
         except ClientError as error:
             with self._lock:
                 if turn == self._turn:
@@ -157,7 +157,11 @@ class Link:
         if not taken:
             wire.close()
 
-    def _credentials(self) -> Any:
+    def credentials(self) -> Any:
+        """What is sent along; calls the user's function, so the lock must not be held.
+
+        :raises ClientError: none can be had.
+        """
         auth = self._settings.auth
         try:
             return auth() if callable(auth) else auth
@@ -199,7 +203,7 @@ class Link:
 
     def _refused(self, error: ClientError) -> None:
         self.last_error = error
-        if error.code == Unauthenticated.code and self.can_renew:
+        if error.code in (Unauthenticated.code, TokenExpired.code) and self.can_renew:
             self._refused_tokens += 1
             again = self._refused_tokens < _MAX_REFUSED_TOKENS
         else:

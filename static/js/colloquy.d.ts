@@ -321,6 +321,8 @@ export interface ClientOptions {
    * is tried again, as a server that does not answer is; not, if what it throws says `retryable: false`.
    */
   auth?: string | object | (() => string | object | Promise<string | object>);
+  /** called when the server has ended the sign-in and no new token can be had: the client is closed, sign in again */
+  signedOut?: (event: EventPayloads["signed_out"]) => void;
   /** default: websocket first, then polling */
   transports?: string[];
   /** for each command, in ms; default 15000 */

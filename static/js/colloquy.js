@@ -8,7 +8,7 @@
 
 import { CLIENT_EVENTS, CONNECTION } from "./connection.js";
 import { Emitter } from "./emitter.js";
-import { CODE, ColloquyError, notConnected } from "./errors.js";
+import { CODE, ColloquyError, isUnanswered, notConnected, wantsCredentials } from "./errors.js";
 import { Link } from "./link.js";
 import { Outbox } from "./outbox.js";
 import { COMMANDS, EVENTS } from "./protocol.js";
@@ -149,7 +149,7 @@ export class ColloquyClient {
     try {
       return await this.#ask(name, payload, options);
     } catch (error) {
-      if (error.code !== CODE.UNAUTHENTICATED || !(await this.#link.renew())) throw error;
+      if (!wantsCredentials(error) || !(await this.#link.renew())) throw error;
       return this.#ask(name, payload, options);
     }
   }
@@ -239,8 +239,28 @@ export class ColloquyClient {
   }
 
   #heard(name, payload) {
-    if (name === EVENTS.AUTH_EXPIRING) this.#renewSoon();
+    if (name === EVENTS.AUTH_EXPIRING) this.#authenticate();
     this.#emitter.emit(name, payload);
+    if (name === EVENTS.SIGNED_OUT && (payload.action === "sign_in" || !this.#link.canRenew)) this.#signedOut(payload);
+  }
+
+  /** Hand over a new token; where the server does not take it, come back with another one. */
+  async #authenticate() {
+    if (!this.#link.canRenew) return;
+    const token = await this.#link.freshToken();
+    if (this.connection !== CONNECTION.OPEN) return; // whoever comes back asks for a token anyway
+    try {
+      if (token !== null) await this.#ask(COMMANDS.AUTHENTICATE, { token }, {});
+      else await this.#renewSoon();
+    } catch (error) {
+      if (!isUnanswered(error)) await this.#renewSoon();
+    }
+  }
+
+  /** There is nothing to come back with: stop, and tell whoever may ask the user to sign in. */
+  #signedOut(payload) {
+    this.#link.giveUp(new ColloquyError({ code: payload.code, message: payload.message }));
+    this.#settings.signedOut?.(payload);
   }
 
   /** Come back with a new token, once the commands that are under way are answered; soon in any case. */

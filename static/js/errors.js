@@ -15,6 +15,7 @@ export class ColloquyError extends Error {
 export const CODE = Object.freeze({
   // the server's
   UNAUTHENTICATED: "unauthenticated",
+  TOKEN_EXPIRED: "token_expired",
   CONVERSATION_UNKNOWN: "conversation_unknown",
   INVALID_STATE: "invalid_state",
   INTERRUPTED: "interrupted",
@@ -28,6 +29,9 @@ export const CODE = Object.freeze({
   CANCELLED: "cancelled",
   BAD_ACK: "bad_ack",
 });
+
+/** Whether a refusal says that other credentials are needed. @param {any} error */
+export const wantsCredentials = (error) => error?.code === CODE.UNAUTHENTICATED || error?.code === CODE.TOKEN_EXPIRED;
 
 /** @type {ReadonlySet<string>} no answer has come: whether the command was carried out is not known */
 const UNANSWERED = new Set([CODE.TIMEOUT, CODE.DISCONNECTED, CODE.NOT_CONNECTED]);

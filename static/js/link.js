@@ -6,7 +6,7 @@
  */
 
 import { CONNECTION } from "./connection.js";
-import { CODE, ColloquyError, disconnected, notConnected } from "./errors.js";
+import { CODE, ColloquyError, disconnected, notConnected, wantsCredentials } from "./errors.js";
 import { NAMESPACE } from "./protocol.js";
 
 /** A connection that stood for so long was a good one: after it, the waits begin anew. */
@@ -85,6 +85,26 @@ export class Link {
   /** Close the connection for good. */
   close() {
     this.#end(notConnected("the connection was closed"));
+  }
+
+  /** Close the connection for good, for a reason. @param {ColloquyError} error */
+  giveUp(error) {
+    this.lastError = error;
+    this.#end(error);
+  }
+
+  /**
+   * Ask for a new token, to hand it over the connection that stands.
+   * @returns {Promise<string | null>} null: what is sent along is no token, or none can be had now
+   */
+  async freshToken() {
+    try {
+      const credentials = await this.#ask();
+      return typeof credentials?.token === "string" ? credentials.token : null;
+    } catch (error) {
+      this.lastError = authFailed(error);
+      return null;
+    }
   }
 
   /** Hand a command to the connection, which must be open. @param {string} name @param {any[]} rest payload, ack */
@@ -185,7 +205,7 @@ export class Link {
     clearTimeout(this.#dialTimer);
     if (!this.#wanted) return;
     this.lastError = error;
-    const another = error.code === CODE.UNAUTHENTICATED && this.canRenew && ++this.#refusedTokens < MAX_REFUSED_TOKENS;
+    const another = wantsCredentials(error) && this.canRenew && ++this.#refusedTokens < MAX_REFUSED_TOKENS;
     if (!error.retryable && !another) {
       this.#end(error);
       return;

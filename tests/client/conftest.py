@@ -13,6 +13,7 @@ from tests.client.forwarder import Forwarder
 from tests.conftest import TIMEOUT_SCALE
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.tokens import SECRET
 
 TIMEOUT_S = 20 * TIMEOUT_SCALE
 
@@ -27,7 +28,7 @@ def model() -> Iterator[ModelServer]:
 @pytest.fixture(scope="package")
 def server(model: ModelServer) -> Iterator[ColloquyServer]:
     """The real server, not paced."""
-    with ColloquyServer(model_url=model.url, env={"STREAM_TOKENS_PER_S": "0"}) as running:
+    with ColloquyServer(model_url=model.url, env={"STREAM_TOKENS_PER_S": "0", "JWT_SECRET": SECRET}) as running:
         yield running
 
 

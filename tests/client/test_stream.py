@@ -32,6 +32,7 @@ from tests.client.forwarder import Forwarder
 from tests.support.http import http_json
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.tokens import token
 from tests.support.waiting import wait_until
 
 Connect = Callable[..., Client]
@@ -262,13 +263,13 @@ def test_credentials_are_asked_for_before_each_connection(forwarder: Forwarder, 
     asked: list[int] = []
     back = threading.Event()
 
-    def token() -> dict[str, str]:
+    def fresh() -> dict[str, str]:
         asked.append(1)
         if len(asked) == 2:
             raise RuntimeError("no token today")
-        return {"token": f"t{len(asked)}"}
+        return {"token": token()}
 
-    client = connect(forwarder.url, auth=token)
+    client = connect(forwarder.url, auth=fresh)
     client.on(ClientEvent.CONNECTION, lambda each: back.set() if len(asked) >= 3 and client.reconnects else None)
     forwarder.cut()
     assert back.wait(TIMEOUT_S)

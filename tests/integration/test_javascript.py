@@ -16,13 +16,13 @@ from tests.support.server import ColloquyServer
 AGENTS = ["Financial Analyst", "Market Context", "Risk Challenger"]
 
 
-def watch(server: ColloquyServer, kind: str) -> Any:
+def watch(server: ColloquyServer, kind: str, content: str = TEXT) -> Any:
     """Run ``watch.mjs``; what it has seen."""
     node = shutil.which("node")
     assert node, "Node.js is missing"
     script = ROOT / "tests" / "integration" / "watch.mjs"
     ended = subprocess.run(
-        [node, str(script), server.url, kind, TEXT],
+        [node, str(script), server.url, kind, content],
         cwd=ROOT,
         capture_output=True,
         text=True,

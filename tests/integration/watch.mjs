@@ -169,5 +169,35 @@ async function missed() {
   return result;
 }
 
-const seen = await { plain, library, typed, missed }[kind]();
+/** Tokens that run out, CONTENT is a list of them: the first is renewed in time; without a second one comes the end. */
+async function renewed() {
+  const tokens = JSON.parse(content);
+  let given = 0;
+  const auth = () => (given < tokens.length ? tokens[given++] : Promise.reject(Object.assign(new Error("no"), { retryable: false })));
+  let told = null;
+  const client = new ColloquyClient({ io, url, pingIntervalMs: 0, auth, signedOut: (event) => (told = event.action) });
+  const heard = [];
+  for (const name of [EVENTS.CONNECTED, EVENTS.AUTH_EXPIRING, EVENTS.SIGNED_OUT]) client.on(name, () => heard.push(name));
+  await client.connect();
+  const stream = new ConversationStream(client);
+  const over = new Promise((resolve) => client.on("client:connection", (state) => state === "closed" && resolve()));
+  const done = Promise.race([ends(stream, 1), over]);
+  await stream.start({ team: "chat", content: "Should the bank keep its dividend?" });
+  await done;
+  const result = {
+    conversation: stream.conversationId,
+    contents: stream.state.messages.map((each) => each.content),
+    status: stream.state.status,
+    gaps: stream.metrics.gaps,
+    connection: client.connection,
+    reconnects: client.reconnects,
+    error: client.lastError?.code ?? null,
+    heard,
+    told,
+  };
+  client.disconnect();
+  return result;
+}
+
+const seen = await { plain, library, typed, missed, renewed }[kind]();
 process.stdout.write(`${JSON.stringify(seen)}\n`, () => process.exit(0));

@@ -57,18 +57,69 @@ test("a hook that fails is asked again, unless it says that this is of no use", 
   await assert.rejects(refused.connecting, { code: "auth_failed", message: /signed out/ });
 });
 
-test("before the token ends, the connection comes back with a new one, and commands under way are waited for", async () => {
+test("before the token ends, a new one is handed over the connection that stands", async () => {
+  const { client, socket } = await connected({ auth: tokens() });
+  socket.says(EVENTS.AUTH_EXPIRING, { expires_at: "2026-01-01T00:00:00Z" });
+  await settle();
+  const { payload, ack } = socket.take(COMMANDS.AUTHENTICATE);
+  assert.deepEqual(payload, { token: "t2" });
+  ack({ ok: true, user: "anna", expires_at: null });
+  await settle();
+  assert.equal(client.connection, CONNECTION.OPEN);
+  assert.equal(socket.dials, 1);
+});
+
+test("a sign-in that has ended closes the client, and tells whoever may ask the user", async () => {
+  const told = [];
+  const { client, socket } = await connected({ auth: tokens(), signedOut: (event) => told.push(event.code) });
+  const asked = client.request(COMMANDS.PING);
+  await settle();
+  socket.says(EVENTS.SIGNED_OUT, { code: "signed_out", message: "you have been signed out", action: "sign_in" });
+  await assert.rejects(asked, { code: "signed_out" });
+  assert.equal(client.connection, CONNECTION.CLOSED);
+  assert.equal(client.lastError.code, "signed_out");
+  assert.deepEqual(told, ["signed_out"]);
+  socket.drops("io server disconnect");
+  await settle();
+  assert.equal(socket.dials, 1);
+});
+
+test("a token that has run out is followed by a fresh one, and the stream goes on from its position", async () => {
+  const events = script();
+  const { socket, stream } = await joinedAt(events.slice(0, 6), { auth: tokens() });
+  socket.says(EVENTS.SIGNED_OUT, { code: "token_expired", message: "it has run out", action: "refresh" });
+  socket.drops("io server disconnect");
+  await until(() => socket.dials === 2);
+  socket.refuses({ code: "token_expired", message: "it has run out", retryable: false });
+  await until(() => socket.dials === 3);
+  assert.equal(socket.credentials.at(-1).token, "t3");
+  socket.opens();
+  await settle();
+  assert.deepEqual(socket.take(COMMANDS.JOIN).payload.position, stream.position);
+});
+
+test("without a hook there is nothing to come back with", async () => {
+  const told = [];
+  const { client, socket } = await connected({ auth: "old", signedOut: (event) => told.push(event.action) });
+  socket.says(EVENTS.SIGNED_OUT, { code: "token_expired", message: "it has run out", action: "refresh" });
+  assert.equal(client.connection, CONNECTION.CLOSED);
+  assert.deepEqual(told, ["refresh"]);
+});
+
+test("where the token is not taken, the connection comes back with a new one, and commands under way are waited for", async () => {
   const events = script();
   const { client, socket, stream } = await joinedAt(events.slice(0, 6), { auth: tokens() });
   const asked = client.request(COMMANDS.PING);
   await settle();
   socket.says(EVENTS.AUTH_EXPIRING, { expires_at: "2026-01-01T00:00:00Z", timestamp: "2026-01-01T00:00:00Z" });
   await settle();
+  socket.take(COMMANDS.AUTHENTICATE).ack({ ok: false, error: { code: "not_permitted", message: "no", retryable: false } });
+  await settle();
   assert.equal(socket.dials, 1);
   socket.take(COMMANDS.PING).ack({ ok: true });
   await asked;
   await until(() => socket.dials === 2);
-  assert.equal(socket.credentials.at(-1).token, "t2");
+  assert.equal(socket.credentials.at(-1).token, "t3");
   socket.opens();
   await settle();
   assert.deepEqual(socket.take(COMMANDS.JOIN).payload.position, stream.position);

@@ -26,19 +26,28 @@ class Watcher:
     """
 
     def __init__(
-        self, url: str, *, transports: tuple[str, ...] = ("websocket",), timeout_s: float = 20.0, auth: Any = None
+        self,
+        url: str,
+        *,
+        transports: tuple[str, ...] = ("websocket",),
+        timeout_s: float = 20.0,
+        auth: Any = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         self._url = url
         self._transports = list(transports)
         self._timeout_s = timeout_s
         self._auth = auth
+        self._headers = headers or {}
         self._client = socketio.Client(reconnection=False)
         self._client.on("*", self._take, namespace=NAMESPACE)
         self._events: list[Event] = []
         self._changed = threading.Condition()
 
     def __enter__(self) -> Self:
-        self._client.connect(self._url, namespaces=[NAMESPACE], transports=self._transports, auth=self._auth)
+        self._client.connect(
+            self._url, namespaces=[NAMESPACE], transports=self._transports, auth=self._auth, headers=self._headers
+        )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
