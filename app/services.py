@@ -20,6 +20,7 @@ from app.namespaces.layer import SocketLayer
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
 from app.settings import Settings
+from app.store.archive import StoredArchive
 from app.store.base import ConversationStore
 from app.store.database import Database
 from app.store.recorder import Recorder
@@ -45,6 +46,7 @@ class Services:
     database: Database
     store: ConversationStore
     recorder: Recorder
+    archive: StoredArchive
     people: People
     audit: AuditLog
     limits: LimitsInForce

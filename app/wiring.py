@@ -28,14 +28,18 @@ from app.http.audit import audit
 from app.http.conversations import conversations
 from app.http.csrf import prepare_csrf
 from app.http.errors import register_errors
+from app.http.export import export
 from app.http.front import LogFailures, RefuseCompression, TakeShareLink
 from app.http.health import health
+from app.http.messages import messages
 from app.http.pages import add_security_headers, pages
 from app.http.protocol import protocol
 from app.http.shares import shares
 from app.http.sign_in import prepare_sign_in
 from app.http.sockets.front import SocketDoors
 from app.http.sse import sse
+from app.http.steering import steering
+from app.http.teams import teams as teams_routes
 from app.http.websocket import websocket
 from app.namespaces.layer import SocketLayer
 from app.runner.models import ModelDirectory
@@ -60,7 +64,11 @@ _PROJECT = Path(__file__).resolve().parents[1]
 _BLUEPRINTS = (
     pages,
     conversations,
+    messages,
+    steering,
+    export,
     shares,
+    teams_routes,
     sse,
     websocket,
     health,
@@ -182,6 +190,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         database=database,
         store=store,
         recorder=recorder,
+        archive=archive,
         people=people,
         gate=gate_of(settings, people, mode, partial(session_in, app), shared),
         shares=shared,

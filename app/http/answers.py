@@ -9,8 +9,7 @@ from pydantic import AwareDatetime, Field, create_model
 from app.auth.audit import Audited
 from app.namespaces.delivery import SOCKET_FIGURES
 from app.protocol.commands import ErrorBody
-from app.protocol.common import AgentCard, Payload, Status
-from app.protocol.dialects.messages import Message
+from app.protocol.common import Payload, Status
 from app.streaming.metrics import DELIVERY_FIGURES, SESSION_FIGURES
 
 Timestamp = Annotated[str, Field(description="UTC, ISO 8601, with milliseconds")]
@@ -55,68 +54,7 @@ class AuditPage(Payload):
     lost: Annotated[int, Field(description="entries that could not be kept since the server began")]
 
 
-# --- conversations and teams ------------------------------------------------------------------------------------------
-
-
-class ListQuery(Payload):
-    limit: Annotated[int, Field(description="at most so many; more than 200 count as 200")] = 50
-
-
-class ConversationRow(Payload):
-    """A conversation in a list."""
-
-    conversation_id: str
-    title: Annotated[str, Field(description="the first line of what it was begun with")]
-    team: str
-    status: Status
-    demo: Annotated[bool, Field(description="true: no model spoke, this is a prepared script")]
-    created_at: Timestamp
-    updated_at: Timestamp
-    messages: Annotated[int, Field(description="how many messages it has")]
-    watchers: Annotated[int, Field(description="how many connections watch it")]
-
-
-class ConversationList(Payload):
-    conversations: tuple[ConversationRow, ...]
-    total: Annotated[int, Field(description="how many there are, with those beyond `limit`")]
-
-
-class SinceQuery(Payload):
-    since: Annotated[
-        AwareDatetime | None, Field(description="ISO 8601, with time zone: leaves out what has not changed since then")
-    ] = None
-
-
-class MessageList(Payload):
-    """A conversation's messages, as they stand at (`epoch`, `offset`)."""
-
-    conversation_id: str
-    epoch: str
-    offset: int
-    omitted_messages: Annotated[int, Field(description="older messages that memory no longer keeps")]
-    messages: tuple[Message, ...]
-
-
-class TeamCard(Payload):
-    """A team that may be started."""
-
-    name: str
-    title: str
-    description: str
-    agents: tuple[AgentCard, ...]
-
-
-class BrokenTeam(Payload):
-    """A team that was configured, and cannot be started."""
-
-    name: str
-    error: str
-
-
-class TeamList(Payload):
-    teams: tuple[TeamCard, ...]
-    broken: tuple[BrokenTeam, ...]
-    default: Annotated[str, Field(description="the team that is started where none is named")]
+# --- streams ----------------------------------------------------------------------------------------------------------
 
 
 class StreamQuery(Payload):

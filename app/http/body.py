@@ -12,6 +12,8 @@ from app.protocol.common import sentence_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_TIMES = ("since", "until")
+
 
 def parse_body(model: type[Model]) -> Model:
     """The body of the present request. :raises InvalidPayload: as :func:`parse` does."""
@@ -20,6 +22,25 @@ def parse_body(model: type[Model]) -> Model:
     except RecursionError:
         raise InvalidPayload("the body is nested too deeply") from None
     return parse(model, value)
+
+
+def parse_query(model: type[Model]) -> Model:
+    """The parameters of the present request's address; others than the model's are left alone, empty ones are none.
+
+    :raises InvalidPayload: as :func:`parse` does.
+    """
+    given = {name: value for name in model.model_fields if (value := request.args.get(name))}
+    for name, value in given.items():
+        if "\0" in value:
+            raise InvalidPayload(f"{name}: NUL is no character")
+        if name in _TIMES:
+            given[name] = value.replace(" ", "+")  # an unescaped zone
+    return parse(model, given)
+
+
+def parse_optional_body(model: type[Model]) -> Model:
+    """The same as :func:`parse_body`, of a request that may do without one."""
+    return parse_body(model) if request.content_length else parse(model, {})
 
 
 def parse(model: type[Model], value: Any) -> Model:

@@ -35,6 +35,17 @@ def recognised() -> Principal | None:
     return found
 
 
+def permitted(action: Action, conversation_id: str) -> tuple[Principal, Conversation]:
+    """The principal of the present request and the conversation, if the action is for them. May wait for the database.
+
+    :raises ConversationUnknown: when there is none, or they are no part of it.
+    """
+    principal = caller()  # who is nobody causes no question to the database
+    conversation = services().manager.get(conversation_id)
+    authorise(principal, action, conversation)
+    return principal, conversation
+
+
 def permit(action: Action, conversation: Conversation | None = None) -> Principal:
     """The principal of the present request, if the action is for them; see :func:`authorise` for what is raised."""
     principal = caller()

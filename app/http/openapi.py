@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 from typing import Any, Literal
 
 from flask import Flask
@@ -25,6 +26,7 @@ _EVERYWHERE: tuple[type[ColloquyError], ...] = (Unauthenticated, NotPermitted)
 _PARAMETERS = {
     "conversation_id": "the conversation's id",
     "key": "the conversation's id, or its name (the newest of that name)",
+    "message_id": "the message's id",
     "user": "their id or login; the `sub` of who comes with a JWT",
     "link_id": "the link's id, as the list has it",
     "secret": "the link's secret",
@@ -36,8 +38,12 @@ _PARAMETERS = {
 
 TAGS = {
     "agui": ("AG-UI", "A conversation as a thread of the Agent-User Interaction Protocol 1.0."),
-    "conversations": ("Conversations", "What there is, and as it stands."),
+    "conversations": ("Conversations", "What there is: listed, begun, read, renamed, deleted."),
+    "messages": ("Messages", "What is said: read in pages, sent, edited, rated."),
+    "steering": ("Steering", "What the commands of the sockets do, over HTTP."),
+    "export": ("Export", "A conversation as a file."),
     "shares": ("Sharing", "Who else may come into a conversation."),
+    "teams": ("Teams", "Who may talk."),
     "sse": ("Streams", "A conversation, live, over plain HTTP."),
     "accounts": ("People", "Who somebody is, their tokens and their sign-ins."),
     "health": ("Health", "Is it alive, and can it work?"),
@@ -102,7 +108,11 @@ def _declared(app: Flask, rule: Rule) -> Contract:
 
 
 def _models(declared: Contract) -> Iterator[Mode]:
-    answers: Iterable[type[BaseModel] | None] = (declared.answer, *declared.also.values())
+    answers: Iterable[type[BaseModel] | None] = (
+        declared.answer,
+        *declared.also.values(),
+        *declared.also_media.values(),
+    )
     for model in answers:
         if model is not None:
             yield model, _GOES
@@ -128,12 +138,16 @@ def _operation(app: Flask, rule: Rule, declared: Contract, schemas: dict[Mode, A
         operation["parameters"] = parameters
     if declared.body is not None:
         schema = schemas[declared.body, _COMES]
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+        operation["requestBody"] = {"required": declared.body_required, "content": {JSON: {"schema": schema}}}
     return operation
 
 
 def _responses(declared: Contract, schemas: dict[Mode, Any]) -> dict[str, Any]:
-    responses: dict[str, Any] = {str(declared.status): _answer(declared.answer, declared.media, schemas)}
+    responses: dict[str, Any] = {
+        str(declared.status): _answer(declared.answer, declared.media, schemas, declared.status)
+    }
+    for media, form in declared.also_media.items():
+        responses[str(declared.status)]["content"] |= _answer(form, media, schemas)["content"]
     for status, model in declared.also.items():
         responses[str(status)] = _answer(model, JSON, schemas)
     by_status: dict[int, list[str]] = {}
@@ -153,7 +167,9 @@ def _responses(declared: Contract, schemas: dict[Mode, Any]) -> dict[str, Any]:
     return responses
 
 
-def _answer(model: type[BaseModel] | None, media: str, schemas: dict[Mode, Any]) -> dict[str, Any]:
+def _answer(model: type[BaseModel] | None, media: str, schemas: dict[Mode, Any], status: int = 200) -> dict[str, Any]:
+    if status == HTTPStatus.NO_CONTENT:
+        return {"description": "done; there is nothing to say"}
     if model is not None:
         text = inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0] or "as described"
         return {"description": text, "content": {media: {"schema": schemas[model, _GOES]}}}

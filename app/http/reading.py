@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from app.auth.identity import Principal
-from app.auth.permissions import Action, authorise
-from app.errors import ConversationUnknown, InvalidPayload
-from app.protocol.common import Filter, Position, sentence_of
+from app.auth.permissions import Action, authorise, role_in
+from app.errors import ConversationUnknown, InvalidPayload, StoreUnavailable
+from app.protocol.common import Filter, Position, sentence_of, whole_characters
+from app.services import Services
+from app.store.base import Reader
 from app.streaming.conversation import Conversation
-from app.streaming.manager import StreamingManager
 from app.streaming.view import ALL, View
 
 _TRUE = ("1", "true", "yes")
@@ -91,19 +92,42 @@ def _position(query: Mapping[str, str], last_event_id: str | None) -> Position |
     return Position.model_validate(position)
 
 
-def find_conversation(
-    manager: StreamingManager, principal: Principal, key: str, action: Action = Action.WATCH
-) -> Conversation:
-    """A conversation by its id, or by its name (its title; the newest of that name).
+def find_conversation(parts: Services, principal: Principal, key: str, action: Action = Action.WATCH) -> Conversation:
+    """A conversation by its id, or by its name: its title; the one of that name that has changed last.
 
-    :raises ConversationUnknown: when there is none, or it is somebody else's.
+    :raises ConversationUnknown: when there is none, or they are no part of it.
     """
     try:
-        conversation = manager.get(key)
+        conversation = parts.manager.get(key)
     except ConversationUnknown:
-        named = [each for each in manager.conversations() if each.fold.title == key and each.owner == principal.id]
-        if not named:
+        named = _named(parts, principal, key)
+        if named is None:
             raise
-        conversation = named[-1]
+        conversation = parts.manager.get(named)
     authorise(principal, action, conversation)
     return conversation
+
+
+def _named(parts: Services, principal: Principal, title: str) -> str | None:
+    """Memory knows what was named a moment ago, the store knows all the others."""
+    if not principal.id or not title or "\0" in title or whole_characters(title) != title:
+        return None
+    known = [
+        each
+        for each in parts.manager.conversations()
+        if each.fold.title == title and role_in(principal, each) is not None
+    ]
+    newest = max(known, key=lambda each: each.fold.updated_at, default=None)
+    try:
+        stored = parts.store.named(Reader(principal.id, principal.tenant), title)
+    except StoreUnavailable:
+        if newest is None:
+            raise
+        return newest.id
+    if stored is None or newest is None or stored == newest.id:
+        return newest.id if newest is not None else stored
+    in_memory = parts.manager.in_memory(stored)
+    if in_memory is not None:  # known here by another title, or older
+        return newest.id
+    record = parts.store.get(stored)
+    return stored if record is not None and record.updated_at > newest.fold.updated_at else newest.id

@@ -182,6 +182,8 @@ class EventStream(Connection):
             if clock.monotonic() >= beat_at:
                 beat_at = clock.monotonic() + beat_s
                 yield self._heartbeat()
+        if (parting := self._follower.parting) is not None:
+            yield _event(parting.name, {**parting.to_wire(), "timestamp": self._parts.clock.now_iso()})
 
     def _show(self, portion: Portion) -> str:
         if portion.snapshot is not None:

@@ -34,6 +34,9 @@ from app.protocol.commands import (
     Authenticate,
     AuthenticateAck,
     Command,
+    ContinueStream,
+    FeedbackAck,
+    GiveFeedback,
     Join,
     Leave,
     LeaveAck,
@@ -90,6 +93,8 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             ResumeStream.name: self._resume,
             StopStream.name: self._stop,
             SendMessage.name: self._send_message,
+            ContinueStream.name: self._continue,
+            GiveFeedback.name: self._rate,
             Authenticate.name: self._authenticate,
             Ping.name: self._ping,
         }
@@ -266,6 +271,20 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         self._live.renew(client, fresh, ticket)
         return Answer(_ok(AuthenticateAck(user=fresh.id, expires_at=iso_of(fresh.expires_at))))
 
+    def _continue(self, sid: str, principal: Principal, command: ContinueStream) -> Answer:
+        conversation = self._manager.get(command.conversation_id)
+        authorise(principal, Action.STEER, conversation)
+        session = self._manager.continue_stream(command.conversation_id, client_id=command.client_id)
+        ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=session.reached)
+        return Answer(_ok(ack), lambda: self._manager.begin(session))
+
+    def _rate(self, sid: str, principal: Principal, command: GiveFeedback) -> Answer:
+        conversation = self._manager.get(command.conversation_id)
+        authorise(principal, Action.RATE, conversation)
+        self._manager.editing.rate(conversation, command.message_id, command.value, principal.id)
+        ack = FeedbackAck(conversation_id=conversation.id, message_id=command.message_id, value=command.value)
+        return Answer(_ok(ack))
+
     def _ping(self, sid: str, principal: Principal, command: Ping) -> Answer:
         if isinstance(command.echo, str) and len(command.echo) > _MAX_ECHO:
             raise InvalidPayload(f"echo: at most {_MAX_ECHO} characters")
@@ -273,6 +292,9 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
 
     def _check_followed(self, sid: str, conversation_id: str | None) -> None:
         followed = self._following(sid)
+        if len(followed) >= self._max_followed and conversation_id not in followed:
+            for each in [each for each in followed if not self._manager.follows(sid, each)]:
+                followed.discard(each)  # it was deleted
         if len(followed) >= self._max_followed and conversation_id not in followed:
             raise LimitExceeded(f"this connection follows {self._max_followed} conversations; leave one of them first")
 

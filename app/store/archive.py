@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from app.errors import StoreUnavailable
@@ -22,6 +23,13 @@ _STANDING = ("session_id", "agents", "model", "progress", "outcome", "error", "f
 def owner_alone(_: str, owner: str, tenant: str | None) -> Access:
     """Nothing is shared."""
     return Access(owner, tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Who may come into a conversation that is not in memory."""
+
+    access: Access
 
 
 class StoredArchive:
@@ -73,8 +81,11 @@ class StoredArchive:
             charts=self._store.charts(conversation_id),
         )
         snapshot = Snapshot.model_validate({**snapshot.model_dump(by_alias=True), **_standing(record)})
-        access = self._load_access(conversation_id, record.owner, record.tenant)
-        return Kept(snapshot, record.updated_at, access, int(record.state.get("recoveries", 0)))
+        return Kept(snapshot, record.updated_at, self.shared(record).access, int(record.state.get("recoveries", 0)))
+
+    def shared(self, record: ConversationRecord) -> Shared:
+        """Who may come into a stored conversation. Waits for the database."""
+        return Shared(self._load_access(record.conversation_id, record.owner, record.tenant))
 
     def settled(self, conversation_id: str) -> bool:
         return self._recorder.flush(conversation_id, timeout_s=0)

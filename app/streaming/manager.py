@@ -374,6 +374,11 @@ class StreamingManager:
             if conversation is not None:
                 conversation.gone(sid)
 
+    def follows(self, sid: str, conversation_id: str) -> bool:
+        """Whether a connection follows a conversation. Does not wait."""
+        conversation = self.library.known(conversation_id)
+        return conversation is not None and conversation.follows(sid)
+
     def acknowledge(self, sid: str, conversation_id: str, offset: int) -> bool:
         """See :meth:`Conversation.acknowledge`.
 

@@ -57,10 +57,10 @@ def finished(watcher: Watcher, server: ColloquyServer, model: ModelServer) -> st
 def test_http_answers_are_as_published(finished: str, server: ColloquyServer) -> None:
     """Each route of the document that answers JSON, and what it refuses with."""
     contract = Contract(server.get("/api/openapi.json"))
-    asked = 0
+    asked, message = 0, server.get(f"/api/conversations/{finished}")["messages"][1]["message_id"]
     for path, item in contract.document["paths"].items():
         for method, operation in item.items():
-            for status, body, value in attempts(path, method, finished):
+            for status, body, value in attempts(path, method, finished, message):
                 got, found, headers = ask(server, method.upper(), value, body)
                 assert got == status, (method, value, found)
                 declared = operation["responses"].get(str(got), operation["responses"]["default"])["content"]
@@ -72,26 +72,68 @@ def test_http_answers_are_as_published(finished: str, server: ColloquyServer) ->
     assert asked > len(contract.document["paths"])
 
 
-def attempts(path: str, method: str, conversation: str) -> Iterable[tuple[int, Any, str]]:
+_CHANGES: dict[tuple[str, str], list[tuple[int, Any]]] = {
+    ("post", "/api/conversations"): [(201, {"content": TEXT, "team": "chat"}), (400, {"content": 7})],
+    ("patch", "/api/conversations/{conversation_id}"): [(200, {"title": "Another"}), (400, {"title": ""})],
+    ("post", "/api/conversations/{conversation_id}/messages"): [(400, {}), (413, {"content": "x" * 70_000})],
+    ("patch", "/api/conversations/{conversation_id}/messages/{message_id}"): [(200, {"content": "x"}), (400, {})],
+    ("put", "/api/conversations/{conversation_id}/messages/{message_id}/feedback"): [
+        (200, {"value": "up"}),
+        (400, {"value": "?"}),
+    ],
+    ("post", "/api/conversations/{conversation_id}/pause"): [(409, None)],
+    ("post", "/api/conversations/{conversation_id}/resume"): [(409, None)],
+    ("post", "/api/conversations/{conversation_id}/stop"): [(409, None)],
+    ("post", "/api/conversations/{conversation_id}/continue"): [(409, None), (400, {"client_id": 7})],
+    ("delete", "/api/conversations/{conversation_id}"): [],  # the last one of a test of its own
+}
+
+
+def attempts(path: str, method: str, conversation: str, message: str) -> Iterable[tuple[int, Any, str]]:
     """What to ask of a route: (expected status, body, address)."""
     good = path.replace("{conversation_id}", conversation).replace("{key}", conversation).replace("{team}", "chat")
-    if is_about_people(path):
+    bad = path.replace("{conversation_id}", "none-such").replace("{key}", "none-such").replace("{message_id}", "m")
+    if (changes := _CHANGES.get((method, path))) is not None:
+        for status, body in changes:
+            yield status, body, good.replace("{message_id}", message)
+        if bad != path:
+            yield 404, changes[0][1] if changes else None, bad
+        if "{message_id}" in path:
+            yield 404, changes[0][1], good.replace("{message_id}", "none-such")
+        return
+    if path.startswith("/s/") or path.endswith(("/shares", "/{user}", "/links", "/{link_id}")):
+        yield from of_shares(path, method, good, bad)
+    elif is_about_people(path):
         yield from as_the_guest(path, method)
     elif path.startswith("/api/agui"):
         yield 400, {}, good
         yield 404, {"threadId": "t", "runId": "r", "messages": []}, good
     elif path.endswith("/stream"):
         yield 200, None, f"{good}?until=end"
-        yield 404, None, path.replace("{conversation_id}", "none-such")
+        yield 404, None, bad
     elif method == "post":
         yield 200, {"message": "maintenance at noon"}, good
         yield 400, {"message": 7}, good
     else:
         yield (302 if path in ("/docs", "/favicon.ico") else 200), None, good
         if "/conversations/" in path:
-            yield 404, None, path.replace("{conversation_id}", "none-such").replace("{key}", "none-such")
+            yield 404, None, bad
     if path in ("/api/conversations", "/api/audit"):
         yield 400, None, f"{path}?limit=many"
+    if path.endswith("/export"):
+        yield 200, None, f"{good}?format=json"
+        yield 200, None, f"{good}?format=html"
+
+
+def of_shares(path: str, method: str, good: str, bad: str) -> Iterable[tuple[int, Any, str]]:
+    """Who else may come in: what is there, and what is not."""
+    if path.startswith("/s/"):
+        return
+    if method in ("put", "post"):
+        yield 400, {}, good
+    elif method == "get":
+        yield 200, None, good
+    yield 404, {"role": "viewer"}, bad
 
 
 def is_about_people(path: str) -> bool:

@@ -107,6 +107,8 @@ class RunStream(EventStream):
                 yield "".join(_encoded(translator.take(entry)) for entry in portion.entries)
                 if translator.stale:
                     yield self._resync()
+            elif self._follower.parting is not None:
+                yield _encoded(translator.fail(ConversationUnknown("the conversation was deleted")))
             elif over:
                 yield _encoded(translator.finish(conversation.snapshot()))
             elif self._follower.closed:

@@ -10,7 +10,7 @@ from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, InvalidPayload, InvalidState, UnknownCommand
 from app.http.reading import wish_of
 from app.http.sockets.door import NOTICES, Door
-from app.protocol.commands import Ack, ControlAck, StartAck
+from app.protocol.commands import Ack, ControlAck, SendMessageAck, StartAck
 from app.protocol.common import sentence_of
 from app.protocol.dialects import ACK, ERROR, SNAPSHOT
 from app.protocol.dialects.bridge import (
@@ -96,6 +96,12 @@ class Bridge(Door):
             raise InvalidState("nothing was started yet")
         authorise(self.principal, Action.STEER, self.conversation)
         manager = self.parts.manager
+        if command.action == "continue":
+            session = manager.continue_stream(self.conversation.id, client_id=command.client_id)
+            ack = SendMessageAck(conversation_id=self.conversation.id, session_id=session.id, status=session.reached)
+            self._ack(Control.name, ack)
+            manager.begin(session)
+            return
         act = {"pause": manager.pause, "resume": manager.resume, "stop": manager.stop}[command.action]
         answer: ControlAck = act(self.conversation.id)
         self._ack(Control.name, answer)

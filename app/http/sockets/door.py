@@ -28,14 +28,16 @@ from app.http.sockets.websocket import GOODBYE_S, Closed, WebSocket
 from app.namespaces.budget import CommandBudget
 from app.protocol.close_codes import CloseCode
 from app.protocol.commands import AuthenticateAck
-from app.protocol.events import AccessEnded, AuthExpiring, Broadcast, SignedOut, Storage
+from app.protocol.events import AccessEnded, AuthExpiring, Broadcast, ConversationDeleted, SignedOut, Storage
 from app.services import Services
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Follower, Portion
 
 logger = logging.getLogger(__name__)
 
-NOTICES = frozenset(event.name for event in (Broadcast, Storage, AuthExpiring, SignedOut, AccessEnded))
+NOTICES = frozenset(
+    event.name for event in (Broadcast, Storage, AuthExpiring, SignedOut, AccessEnded, ConversationDeleted)
+)
 """Transient events that have a word at these doors."""
 
 _MAX_NOTICES = 16
@@ -309,10 +311,15 @@ class Door(Connection, ABC):
         elif not follower.closed:
             follower.wait(wait_s)
         elif reading is self._reading:
-            self._let_go()
+            self._let_go(follower)
 
-    def _let_go(self) -> None:
-        """The conversation is no longer kept, or the server ends."""
+    def _let_go(self, follower: Follower) -> None:
+        """The conversation is no more, or the server ends."""
+        parting = follower.parting
+        if parting is not None:
+            payload = {**parting.to_wire(), "timestamp": self.now()}
+            self.dismiss(parting.name, payload, CloseCode.CONVERSATION_UNKNOWN)
+            return
         if not self._ended.is_set():
             self.websocket.close(CloseCode.GOING_AWAY, "the conversation is no longer kept")
         raise Closed

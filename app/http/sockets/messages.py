@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.auth.permissions import Action
-from app.errors import ColloquyError, InvalidPayload, UnknownCommand
+from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, StoreUnavailable, UnknownCommand
 from app.http.message_view import shape, stored
 from app.http.reading import Wish, find_conversation, milliseconds, switched_on, wish_of
 from app.http.sockets.door import NOTICES, Door
@@ -17,7 +17,7 @@ from app.protocol.commands import Authenticate
 from app.protocol.common import Filter, Position, sentence_of
 from app.protocol.dialects import messages as dialect
 from app.protocol.dialects.messages import Message
-from app.protocol.events import AccessEnded, Heartbeat, MessageStart, SignedOut
+from app.protocol.events import AccessEnded, ConversationDeleted, Heartbeat, MessageStart, SignedOut
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Portion
 from app.streaming.log import LogEntry
@@ -41,7 +41,7 @@ class MessageDoor(Door):
         self._delta = switched_on(query, "delta")
         self._update_s = milliseconds(query, "batch_ms", default=_UPDATE_EVERY_MS) / 1000
         self.limit_commands(_number(query, "max_commands_per_s"))
-        conversation = find_conversation(self.parts.manager, self.principal, self.key, Action.WATCH)
+        conversation = find_conversation(self.parts, self.principal, self.key, Action.WATCH)
         ack, follower = conversation.follow()
         try:
             snapshot: Mapping[str, Any] = ack.snapshot or conversation.snapshot()
@@ -117,8 +117,14 @@ class MessageDoor(Door):
     def _stored_message(self, message_id: str) -> Message | None:
         if self.conversation is None:
             return None
-        views = stored(self.conversation.snapshot())
-        return next((shape(view) for view in views if view["message_id"] == message_id), None)
+        conversation = self.conversation
+        view = conversation.read(lambda: conversation.fold.message(message_id))
+        if view is None:  # memory no longer keeps it
+            try:
+                view = self.parts.archive.message(conversation.id, message_id)
+            except StoreUnavailable:
+                return None
+        return shape(view.model_dump(mode="json")) if view is not None else None
 
     def _passes(self, about: Mapping[str, Any]) -> bool:
         wanted = self._wanted
@@ -153,6 +159,9 @@ class MessageDoor(Door):
             retryable = payload.get("action") == "refresh"
             told = {"code": payload.get("code", name), "message": payload["message"], "retryable": retryable}
             return {"type": dialect.ERROR, "data": {**told, "timestamp": payload["timestamp"]}}
+        if name == ConversationDeleted.name:
+            gone = ConversationUnknown("the conversation was deleted")
+            return {"type": dialect.ERROR, "data": {**gone.to_payload(), "timestamp": payload["timestamp"]}}
         return {"type": name, "data": payload} if name in NOTICES else None
 
     def _message(self, kind: str, body: dict[str, Any], offset: int) -> None:

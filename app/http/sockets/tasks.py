@@ -26,7 +26,7 @@ from app.protocol.dialects.tasks import (
     TaskEvent,
     TaskPing,
 )
-from app.protocol.events import AccessEnded, SignedOut
+from app.protocol.events import AccessEnded, ConversationDeleted, SignedOut
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Portion
 from app.streaming.states import RUNNING
@@ -160,6 +160,9 @@ class TaskDoor(Door):
                 recoverable=payload.get("action") == "refresh",
             )
             return {**last.to_wire(), "timestamp": payload["timestamp"]}
+        if name == ConversationDeleted.name:
+            gone = TaskError(message="The conversation was deleted.", details=ConversationUnknown.code)
+            return {**gone.to_wire(), "timestamp": payload["timestamp"]}
         return {"type": name, **payload} if name in NOTICES else None
 
 

@@ -20,6 +20,7 @@ from app.protocol.events import (
     AccessEnded,
     AuthExpiring,
     Broadcast,
+    ConversationDeleted,
     Event,
     Heartbeat,
     Resync,
@@ -38,6 +39,7 @@ _TOLD: tuple[type[Event], ...] = (
     AuthExpiring,
     SignedOut,
     AccessEnded,
+    ConversationDeleted,
 )
 _STREAM_QUERY = {
     "epoch": "with `offset`: the position after which the stream begins",

@@ -32,10 +32,14 @@ class StartConversation(BridgeCommand):
 
 
 class Control(BridgeCommand):
-    """Pause, resume or stop the conversation."""
+    """Pause, resume or stop the conversation; or continue one that was stopped or broke off."""
 
     name = "control"
-    action: Literal["pause", "resume", "stop"]
+    action: Literal["pause", "resume", "stop", "continue"]
+    client_id: Annotated[
+        str | None,
+        Field(alias="clientId", min_length=1, max_length=64, description="with `continue`: as in `continue_stream`"),
+    ] = None
 
 
 class Authenticate(BridgeCommand):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +31,10 @@ PATHS = [kind.path.replace("<key>", "some-id") for kind in DOORS]
 
 
 @pytest.fixture
-def parts() -> Services:
-    found: Services = create_app(load_settings(None, async_mode="threading", local_model=False)).extensions["colloquy"]
+def parts(tmp_path: Path) -> Services:
+    settings = load_settings(None, async_mode="threading", local_model=False, data_dir=tmp_path)
+    found: Services = create_app(settings).extensions["colloquy"]
+    found.prepare_store()
     return found
 
 

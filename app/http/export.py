@@ -1,0 +1,206 @@
+"""A conversation as a file: Markdown, JSON, HTML. Read from the store in pages, and sent as it is read."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from flask import Blueprint, Response
+
+from app.auth.permissions import Action
+from app.errors import ConversationUnknown, InvalidPayload, StoreUnavailable
+from app.http.body import parse_query
+from app.http.caller import permitted
+from app.http.contract import HTML, JSON, contract
+from app.http.conversation_shapes import ExportedFile, ExportWish
+from app.http.export_html import POLICY, page_begin, page_end, page_message
+from app.protocol.snapshot import MessageView
+from app.services import services
+from app.store.base import ConversationRecord, ConversationStore, MessageQuery
+
+export = Blueprint("export", __name__)
+
+MARKDOWN = "text/markdown"
+_PAGE = 200
+_MAX_NAME = 60
+_FORMAT = "colloquy-conversation"
+_VERSION = 1
+
+Messages = Iterator[MessageView]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What is written: ``messages`` can be read once."""
+
+    record: ConversationRecord
+    messages: Messages
+    store: ConversationStore
+    at: str
+
+
+@export.get("/api/conversations/<conversation_id>/export")
+@contract(
+    media=MARKDOWN,
+    also_media={JSON: ExportedFile, HTML: None},
+    query=ExportWish,
+    errors=(InvalidPayload, ConversationUnknown, StoreUnavailable),
+)
+def export_conversation(conversation_id: str) -> Response:
+    """The whole conversation as a file: `?format=` `markdown`, `json` or `html`, which needs nothing but itself."""
+    _, conversation = permitted(Action.WATCH, conversation_id)
+    wanted = parse_query(ExportWish).format
+    parts = services()
+    parts.archive.write(conversation.id)
+    record = parts.store.get(conversation.id)
+    if record is None:
+        raise ConversationUnknown("there is no such conversation")
+    write, media, ending = _KINDS[wanted]
+    messages = _messages(parts.store, conversation.id)
+    body = write(Exported(record, messages, parts.store, parts.clock.now_iso()))
+    first = next(body)  # what fails at once is still a refusal
+    response = Response(_whole(first, body), mimetype=media)
+    response.headers["Content-Disposition"] = _disposition(record, ending)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Security-Policy"] = f"{POLICY}; sandbox"
+    return response
+
+
+def _messages(store: ConversationStore, conversation_id: str) -> Messages:
+    after: int | None = None
+    while True:
+        page = store.messages(conversation_id, MessageQuery(after=after, limit=_PAGE))
+        yield from (each.view for each in page.messages)
+        if not page.more:
+            return
+        after = page.messages[-1].ordinal
+
+
+def _whole(first: str, rest: Iterator[str]) -> Iterator[bytes]:
+    yield first.encode("utf-8", "replace")
+    for piece in rest:
+        yield piece.encode("utf-8", "replace")
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def _disposition(record: ConversationRecord, ending: str) -> str:
+    plain, full = file_names(record.title, record.created_at)
+    return f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(f'{full}.{ending}', safe='')}"
+
+
+def file_names(title: str, created_at: str) -> tuple[str, str]:
+    """Names for a file that every system takes: of ASCII alone, and with the letters of the title."""
+    words = re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", title)).strip("-_")[:_MAX_NAME].strip("-_")
+    ascii_words = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+    ascii_words = re.sub(r"-+", "-", re.sub(r"[^A-Za-z0-9-]", "", ascii_words)).strip("-")
+    day = created_at[:10]
+    return "-".join(filter(None, ("colloquy", day, ascii_words))), "-".join(filter(None, ("colloquy", day, words)))
+
+
+# --- Markdown ---------------------------------------------------------------------------------------------------------
+
+
+def _markdown(found: Exported) -> Iterator[str]:
+    record = found.record
+    yield f"# {_plain(record.title)}\n\n{_facts(found)}\n"
+    for message in found.messages:
+        yield f"\n## {_plain(message.agent)}\n\n*{message.timestamp}{_remarks(message)}*\n\n"
+        text = message.content.rstrip()
+        yield "".join(f"> {line}\n" for line in text.splitlines()) if message.role == "user" else f"{text}\n"
+    outcome = record.state.get("outcome") or {}
+    for name in ("summary", "consensus"):
+        if outcome.get(name):
+            yield f"\n## {name.capitalize()}\n\n{str(outcome[name]).rstrip()}\n"
+
+
+def _plain(text: str) -> str:
+    """One line in which no character means anything."""
+    return re.sub(r"([\\`*_\[\]<>#|!~&])", r"\\\1", " ".join(text.split()))
+
+
+def _facts(found: Exported) -> str:
+    record = found.record
+    spent = record.usage
+    about = "about " if spent.estimated else ""
+    lines = [
+        f"- Team: {_plain(record.team)}",
+        f"- Begun: {record.created_at}",
+        f"- Last changed: {record.updated_at}",
+        f"- Status: {record.status}",
+        f"- Tokens: {about}{spent.prompt_tokens} read, {spent.completion_tokens} written",
+        f"- Exported: {found.at}",
+    ]
+    if record.demo:
+        lines.insert(1, "- Demo: a prepared script, no model spoke")
+    return "\n".join(lines)
+
+
+def _remarks(message: MessageView) -> str:
+    told = [
+        message.model and f"by {_plain(message.model)}",
+        message.state == "partial" and f"broken off: {_plain(message.reason or '')}",
+        message.state == "open" and "still being written",
+        message.updated_by and f"changed by {_plain(message.updated_by)}",
+        message.feedback and f"feedback: {message.feedback}",
+    ]
+    return "".join(f" · {each}" for each in told if each)
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def _json(found: Exported) -> Iterator[str]:
+    record, store = found.record, found.store
+    head = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "exported_at": found.at,
+        "conversation": {
+            "conversation_id": record.conversation_id,
+            "title": record.title,
+            "team": record.team,
+            "content_type": record.content_type,
+            "status": record.status,
+            "demo": record.demo,
+            "created_at": record.created_at,
+            "updated_at": record.updated_at,
+            "owner": record.owner,
+            "usage": record.usage.model_dump(),
+            "outcome": record.state.get("outcome"),
+        },
+        "tool_calls": [each.model_dump() for each in store.tool_calls(record.conversation_id, _MOST)],
+        "charts": [each.model_dump() for each in store.charts(record.conversation_id, _MOST)],
+    }
+    yield f'{json.dumps(head)[:-1]}, "messages": ['
+    lead = "\n"
+    for message in found.messages:
+        yield lead + json.dumps(message.model_dump(mode="json"))
+        lead = ",\n"
+    yield "\n]}\n"
+
+
+_MOST = 100_000
+
+
+# --- HTML -------------------------------------------------------------------------------------------------------------
+
+
+def _html(found: Exported) -> Iterator[str]:
+    record = found.record
+    yield page_begin(record, found.at)
+    for message in found.messages:
+        yield page_message(message)
+    yield page_end(record)
+
+
+_KINDS: dict[str, tuple[Callable[[Exported], Iterator[str]], str, str]] = {
+    "markdown": (_markdown, MARKDOWN, "md"),
+    "json": (_json, JSON, "json"),
+    "html": (_html, HTML, "html"),
+}

@@ -1,0 +1,106 @@
+"""A conversation as a page of its own: no script, nothing from elsewhere, and what models wrote is made harmless."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from html import escape
+
+import nh3
+from markdown_it import MarkdownIt
+
+from app.protocol.snapshot import MessageView
+from app.store.base import ConversationRecord
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #d0d5dd; --soft: #667085; --user: #eef4ff; }
+@media (prefers-color-scheme: dark) { :root { --line: #344054; --soft: #98a2b3; --user: #1c2b4a; } }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; color: var(--soft); font-size: .9rem; }
+dd { margin: 0; overflow-wrap: anywhere; }
+article { border: 1px solid var(--line); border-radius: .6rem; padding: .4rem 1rem; margin: 1rem 0; }
+article { overflow-wrap: anywhere; }
+article.user { background: var(--user); }
+article > header { display: flex; flex-wrap: wrap; gap: .2rem .8rem; align-items: baseline; }
+article > header span, footer { color: var(--soft); font-size: .85rem; }
+pre { overflow-x: auto; padding: .6rem; border: 1px solid var(--line); border-radius: .4rem; }
+.plain { white-space: pre-wrap; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+th, td { border: 1px solid var(--line); padding: .2rem .6rem; }
+"""
+_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
+
+_TAGS = {
+    "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "li", "ol", "p",
+    "pre", "s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+}  # fmt: skip
+_ATTRIBUTES: dict[str, set[str]] = {"a": {"href", "title"}, "ol": {"start"}}
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+
+
+def harmless(text: str) -> str:
+    """Markdown as HTML in which nothing runs and nothing is loaded: no images, no addresses but of pages and mail."""
+    return nh3.clean(
+        _markdown.render(text),
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+    )
+
+
+def page_begin(record: ConversationRecord, at: str) -> str:
+    """The page up to its first message."""
+    title, spent = escape(record.title), record.usage
+    about = "about " if spent.estimated else ""
+    facts = [
+        ("Team", escape(record.team)),
+        ("Begun", escape(record.created_at)),
+        ("Last changed", escape(record.updated_at)),
+        ("Status", escape(record.status)),
+        ("Tokens", f"{about}{spent.prompt_tokens} read, {spent.completion_tokens} written"),
+        ("Exported", escape(at)),
+    ]
+    if record.demo:
+        facts.insert(0, ("Demo", "a prepared script, no model spoke"))
+    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">'
+        f'<meta name="referrer" content="no-referrer">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body><h1>{title}</h1><dl>{rows}</dl><main>\n"
+    )
+
+
+def page_message(message: MessageView) -> str:
+    """One message."""
+    user = message.role == "user"
+    remarks = [message.timestamp]
+    if message.model:
+        remarks.append(f"by {message.model}")
+    if message.state == "partial":
+        remarks.append(f"broken off: {message.reason or ''}")
+    elif message.state == "open":
+        remarks.append("still being written")
+    if message.updated_by:
+        remarks.append(f"changed by {message.updated_by}")
+    if message.feedback:
+        remarks.append(f"feedback: {message.feedback}")
+    told = "".join(f"<span>{escape(each)}</span>" for each in remarks)
+    body = f'<p class="plain">{escape(message.content)}</p>' if user else harmless(message.content)
+    kind = "user" if user else "agent"
+    return f'<article class="{kind}"><header><strong>{escape(message.agent)}</strong>{told}</header>{body}</article>\n'
+
+
+def page_end(record: ConversationRecord) -> str:
+    """What came of it, and the end of the page."""
+    outcome = record.state.get("outcome") or {}
+    parts = [
+        f"<h2>{name.capitalize()}</h2>{harmless(str(outcome[name]))}"
+        for name in ("summary", "consensus")
+        if outcome.get(name)
+    ]
+    return f"</main>{''.join(parts)}<footer><p>Exported from Colloquy.</p></footer></body></html>\n"

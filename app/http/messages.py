@@ -1,0 +1,135 @@
+"""A conversation's messages: read, sent, edited, rated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint
+
+from app.auth.permissions import Action
+from app.errors import (
+    ContentEmpty,
+    ContentTooLarge,
+    ConversationUnknown,
+    InvalidPayload,
+    InvalidState,
+    LimitExceeded,
+    MessageUnknown,
+    StoreUnavailable,
+)
+from app.http.body import parse_body, parse_query
+from app.http.caller import caller, permitted
+from app.http.contract import contract
+from app.http.conversation_shapes import (
+    MOST_ROWS,
+    MessageList,
+    MessageWish,
+    NewMessage,
+    NewText,
+    Opinion,
+    Started,
+)
+from app.http.conversations import started
+from app.http.message_view import shape
+from app.http.reading import find_conversation
+from app.protocol.dialects.messages import Message
+from app.protocol.snapshot import MessageView
+from app.services import services
+from app.store.base import MessageQuery
+from app.streaming.conversation import iso
+
+messages = Blueprint("messages", __name__)
+
+
+@messages.get("/api/conversations/<key>/messages")
+@contract(MessageList, query=MessageWish, errors=(InvalidPayload, ConversationUnknown, StoreUnavailable))
+def show_messages(key: str) -> dict[str, Any]:
+    """A conversation's messages (by its id or its name), oldest first, in pages.
+
+    Events after (`epoch`, `offset`) follow; what one of them tells may be in the answer already.
+    """
+    parts = services()
+    conversation = find_conversation(parts, caller(), key, Action.WATCH)
+    wish = parse_query(MessageWish)
+    epoch, offset = conversation.log.epoch, conversation.log.offset
+    parts.archive.write(conversation.id)
+    query = MessageQuery(
+        since=iso(wish.since) if wish.since else None,
+        after=wish.after,
+        role=wish.role,
+        agent=wish.agent,
+        limit=min(MOST_ROWS, max(1, wish.limit)),
+    )
+    page = parts.store.messages(conversation.id, query)
+    found = [{**_shaped(each.view), "ordinal": each.ordinal} for each in page.messages]
+    return {
+        "conversation_id": conversation.id,
+        "epoch": epoch,
+        "offset": offset,
+        "total": page.total,
+        "messages": found,
+        "next_after": page.messages[-1].ordinal if page.more else None,
+    }
+
+
+@messages.post("/api/conversations/<conversation_id>/messages")
+@contract(
+    Started,
+    status=202,
+    body=NewMessage,
+    errors=(
+        InvalidPayload,
+        ContentEmpty,
+        ContentTooLarge,
+        ConversationUnknown,
+        InvalidState,
+        LimitExceeded,
+        StoreUnavailable,
+    ),
+)
+def send_message(conversation_id: str) -> tuple[dict[str, Any], int]:
+    """The next user turn of a conversation that has ended: its team goes on with the history."""
+    _, conversation = permitted(Action.STEER, conversation_id)
+    wish = parse_body(NewMessage)
+    manager = services().manager
+    session = manager.send_message(conversation.id, wish.content, wish.content_type, wish.client_id)
+    manager.begin(session)
+    return started(session), 202
+
+
+@messages.patch("/api/conversations/<conversation_id>/messages/<message_id>")
+@contract(
+    Message,
+    body=NewText,
+    errors=(
+        InvalidPayload,
+        ContentEmpty,
+        ContentTooLarge,
+        ConversationUnknown,
+        MessageUnknown,
+        InvalidState,
+        StoreUnavailable,
+    ),
+)
+def edit_message(conversation_id: str, message_id: str) -> dict[str, Any]:
+    """Change what a message says; all who watch get `message_updated`, and the next turn reads it so."""
+    principal, conversation = permitted(Action.EDIT, conversation_id)
+    content = parse_body(NewText).content
+    return _shaped(services().manager.editing.edit(conversation, message_id, content, principal.id))
+
+
+@messages.put("/api/conversations/<conversation_id>/messages/<message_id>/feedback")
+@contract(
+    Message,
+    body=Opinion,
+    errors=(InvalidPayload, ConversationUnknown, MessageUnknown, InvalidState, StoreUnavailable),
+)
+def rate_message(conversation_id: str, message_id: str) -> dict[str, Any]:
+    """Say what you think of a message; all who watch get `message_updated`."""
+    principal, conversation = permitted(Action.RATE, conversation_id)
+    value = parse_body(Opinion).value
+    return _shaped(services().manager.editing.rate(conversation, message_id, value, principal.id))
+
+
+def _shaped(view: MessageView) -> dict[str, Any]:
+    return shape(view.model_dump(mode="json")).model_dump()

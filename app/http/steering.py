@@ -1,0 +1,63 @@
+"""Steering a conversation: pause, resume, stop, continue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint
+
+from app.auth.permissions import Action
+from app.errors import ConversationUnknown, InvalidPayload, InvalidState, LimitExceeded, StoreUnavailable, TeamUnknown
+from app.http.body import parse_optional_body
+from app.http.caller import permitted
+from app.http.contract import contract
+from app.http.conversation_shapes import Started, Wish
+from app.http.conversations import started
+from app.protocol.commands import ControlAck, StopAck
+from app.services import services
+
+steering = Blueprint("steering", __name__)
+
+_REFUSALS = (ConversationUnknown, InvalidState, StoreUnavailable)
+
+
+@steering.post("/api/conversations/<conversation_id>/pause")
+@contract(ControlAck, errors=_REFUSALS)
+def pause(conversation_id: str) -> dict[str, Any]:
+    """Stop reading from the model; answered when nothing more is taken from it."""
+    permitted(Action.STEER, conversation_id)
+    return services().manager.pause(conversation_id).model_dump(mode="json")
+
+
+@steering.post("/api/conversations/<conversation_id>/resume")
+@contract(ControlAck, errors=_REFUSALS)
+def resume(conversation_id: str) -> dict[str, Any]:
+    """Go on where the pause began."""
+    permitted(Action.STEER, conversation_id)
+    return services().manager.resume(conversation_id).model_dump(mode="json")
+
+
+@steering.post("/api/conversations/<conversation_id>/stop")
+@contract(StopAck, errors=_REFUSALS)
+def stop(conversation_id: str) -> dict[str, Any]:
+    """End the run; answered when the model's HTTP request is closed, with the tokens spent."""
+    permitted(Action.STEER, conversation_id)
+    return services().manager.stop(conversation_id).model_dump(mode="json")
+
+
+@steering.post("/api/conversations/<conversation_id>/continue")
+@contract(
+    Started,
+    status=202,
+    body=Wish,
+    body_required=False,
+    errors=(InvalidPayload, TeamUnknown, LimitExceeded, *_REFUSALS),
+)
+def go_on(conversation_id: str) -> tuple[dict[str, Any], int]:
+    """Go on with a conversation that was stopped or broke off: from its last finished turn, with nothing new said."""
+    permitted(Action.STEER, conversation_id)
+    wish = parse_optional_body(Wish)
+    manager = services().manager
+    session = manager.continue_stream(conversation_id, client_id=wish.client_id)
+    manager.begin(session)
+    return started(session), 202
