@@ -14,7 +14,7 @@ export PYTHON
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONPATH="$(CURDIR)"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-js test-matrix chaos check format generate bench clean env env-dev
+.PHONY: help run test test-all test-js test-matrix chaos fuzz check format generate bench clean env env-dev
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ test-matrix: env-dev
 
 chaos: env-dev  ## the long chaos suite: 1,000 runs with random faults, 100,000 hostile frames
 	@$(IN_VENV) python -m tests.chaos
+
+fuzz: env-dev  ## the long OpenAPI fuzzing: FUZZ_EXAMPLES random requests per operation, and each case of the document
+	@$(IN_VENV) FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-40} python -m pytest -s tests/integration/test_fuzz.py $(PYTEST_ARGS)
 
 # Files by name: what `node --test FOLDER` means differs between Node.js 20 and 22.
 test-js: env-dev

@@ -6,7 +6,7 @@ import logging
 import math
 from http import HTTPStatus
 
-from flask import Flask, jsonify, redirect, render_template, request, url_for
+from flask import Flask, jsonify, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -29,7 +29,12 @@ def register_errors(app: Flask) -> None:
     def http_error(error: HTTPException) -> ResponseReturnValue:
         status = error.code or 500
         code = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
-        return _answer(code, error.description or HTTPStatus(status).phrase, status in (429, 503), status)
+        found = _answer(code, error.description or HTTPStatus(status).phrase, status in (429, 503), status)
+        answer = make_response(found)
+        for name, value in error.get_headers():  # which methods are allowed, when to come back
+            if name != "Content-Type":
+                answer.headers.setdefault(name, value)
+        return answer
 
     @app.errorhandler(Exception)
     def broken(error: Exception) -> ResponseReturnValue:

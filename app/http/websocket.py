@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from flask import Blueprint, request
+from flask import Blueprint
 from pydantic import Field
 
 from app.auth.audit import Audited
@@ -22,7 +22,7 @@ from app.http.answers import (
     StatusQuery,
 )
 from app.http.audit import note
-from app.http.body import parse_body
+from app.http.body import parse_body, parse_query
 from app.http.caller import permit
 from app.http.contract import contract
 from app.protocol import NAMESPACE, PROTOCOL_VERSION
@@ -45,10 +45,7 @@ class BroadcastRequest(Payload):
 def status() -> dict[str, Any]:
     """What the socket layer is doing; ``?lateness_s=`` looks at the event loop over less than 60 s."""
     permit(Action.OPERATE)
-    try:
-        lateness_s = float(request.args.get("lateness_s", 60))
-    except ValueError:
-        raise InvalidPayload("lateness_s: a number of seconds is needed") from None
+    lateness_s = parse_query(StatusQuery).lateness_s
     parts = services()
     sessions = parts.manager.sessions()
     return {
@@ -81,14 +78,13 @@ def status() -> dict[str, Any]:
 
 
 @websocket.get("/api/websocket/sessions")
-@contract(SessionList, query=SessionsQuery)
+@contract(SessionList, query=SessionsQuery, errors=(InvalidPayload,))
 def sessions() -> dict[str, Any]:
     """The latest session of each conversation, with its figures; ``?running=true`` for those that have not ended."""
     permit(Action.OPERATE)
     parts = services()
     now = parts.clock.monotonic()
-    running = request.args.get("running", "").lower() in ("1", "true", "yes")
-    found = [session.describe(now) for session in parts.manager.sessions(running=running)]
+    found = [session.describe(now) for session in parts.manager.sessions(running=parse_query(SessionsQuery).running)]
     return {"sessions": found, "total": len(found), "totals": _totals(parts), "timestamp": parts.clock.now_iso()}
 
 
