@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from app.auth.permissions import Action
 from app.http.caller import permit
@@ -22,6 +22,7 @@ protocol = Blueprint("protocol", __name__)
 
 _MADE = "colloquy.contracts"
 _HOST = "host.invalid"  # stands for the host in what is kept
+_WHO = Markup("<!-- who asks -->")  # stands for what is said to one person alone
 _PAGES = {"HTTP": "/docs/http", "Sockets": "/docs/sockets"}
 _EXAMPLE = """import { ColloquyClient, ConversationStream } from "/static/js/colloquy.js";
 
@@ -88,8 +89,10 @@ def _published(media: str, make: Callable[[], str]) -> Response:
     permit(Action.CONNECT)
     made: dict[str, str] = current_app.extensions.setdefault(_MADE, {})
     text = made.get(request.path) or made.setdefault(request.path, make())
-    host = str(escape(request.host)) if media == HTML else json.dumps(request.host)[1:-1]
-    return Response(text.replace(_HOST, host), mimetype=media)
+    if media != HTML:
+        return Response(text.replace(_HOST, json.dumps(request.host)[1:-1]), mimetype=media)
+    text = text.replace(_HOST, str(escape(request.host)))
+    return Response(text.replace(_WHO, render_template("_who.html")), mimetype=media)
 
 
 def _openapi() -> dict[str, Any]:
@@ -116,4 +119,6 @@ def _page(
         source_name=source_name,
         example=example,
         version=services().version,
+        me=None,  # the page is kept, for everybody
+        who=_WHO,
     )
