@@ -20,6 +20,8 @@ _COMMANDS = {
     "migrate": ("app.cli.migrate", "migrate"),
     "start": ("app.cli.follow", "start"),
     "tail": ("app.cli.follow", "tail"),
+    "token": ("app.cli.people", "token"),
+    "user": ("app.cli.people", "user"),
 }
 
 
@@ -37,7 +39,7 @@ class _LateGroup(click.Group):
 
 @click.group(NAME, cls=_LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def colloquy() -> None:
-    """Follow and start conversations on a Colloquy server; find out what is wrong with an installation."""
+    """Follow and start conversations on a Colloquy server; look after people; find out what is wrong."""
 
 
 def command_line_app() -> Flask | None:

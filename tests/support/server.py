@@ -59,6 +59,11 @@ class ColloquyServer(ServerProcess):
         """The server's address, without a slash at the end."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def data_dir(self) -> str:
+        """The folder for what the server writes."""
+        return self._data_dir.name
+
     def get(self, path: str) -> Any:
         """The parsed JSON of a GET."""
         return http_json("GET", self.url + path)
