@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from app.auth.jwks import KeySet
 from app.auth.jwts import JsonWebTokens, JwtRules
 from app.errors import KeysUnavailable, TokenExpired, Unauthenticated
-from tests.auth.conftest import MODE, Issuer
+from tests.auth.conftest import MODE
+from tests.support.issuer import Issuer
 
 ISSUER = "https://clerk.example.com"
 SECRET = "a secret of thirty-two bytes or more"
