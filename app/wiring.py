@@ -25,6 +25,7 @@ from app.http.account_pages import account_pages
 from app.http.accounts import accounts
 from app.http.agui.door import agui
 from app.http.audit import audit
+from app.http.caller import recognise_first
 from app.http.conversations import conversations
 from app.http.csrf import prepare_csrf
 from app.http.errors import register_errors
@@ -96,6 +97,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
         app.register_blueprint(blueprint)
     register_errors(app)
     prepare_sign_in(app)
+    recognise_first(app)
     prepare_csrf(app)
     app.after_request(add_security_headers)
     try:

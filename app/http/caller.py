@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from flask import g, request
+from flask import Flask, g, request
 
 from app.auth.identity import Principal
 from app.auth.permissions import Action, authorise
 from app.services import services
 from app.streaming.conversation import Conversation
+
+_OPEN = frozenset(
+    {
+        "static",
+        "accounts.register",
+        "accounts.log_in",
+        "accounts.log_out",
+        "account_pages.show_register",
+        "account_pages.submit_registration",
+        "account_pages.show_log_in",
+        "account_pages.submit_log_in",
+        "account_pages.show_log_out",
+        "account_pages.submit_log_out",
+        "pages.favicon",
+        "shares.follow_link",
+    }
+)
+"""What is there for everybody; of everything else, nobody learns anything who is not recognised."""
+
+
+def recognise_first(app: Flask) -> None:
+    """Ask who it is before any view runs: else one that looks something up first would tell strangers what there is."""
+
+    @app.before_request
+    def check() -> None:
+        if request.endpoint is not None and request.endpoint not in _OPEN:
+            caller()
 
 
 def caller() -> Principal:
