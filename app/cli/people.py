@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -15,11 +15,12 @@ from pathlib import Path
 import click
 
 from app.auth.accounts import Account
+from app.auth.audit import Audited, AuditLog
 from app.auth.identity import SCOPES
 from app.auth.people import People, people_of
 from app.auth.times import now
 from app.cli.options import json_option
-from app.concurrency import AsyncMode
+from app.concurrency import AsyncMode, SystemClock
 from app.errors import ColloquyError, StoreUnavailable
 from app.settings import SettingsError, load_settings
 from app.store.database import Database
@@ -29,15 +30,17 @@ _FAILED, _USAGE, _UNREACHABLE = 1, 2, 3
 
 
 @contextmanager
-def _people() -> Iterator[People]:
-    """The people in the configured database, whose place is told; errors become sentences."""
+def _people() -> Iterator[tuple[People, Callable[[Audited, str], None]]]:
+    """The people in the configured database, whose place is told, and the audit log's pen; errors become sentences."""
     try:
         settings = load_settings(_PROJECT / ".env")
         mode = AsyncMode("threading")
         database = Database(settings.database_address(), mode)
         database.prepare()
         click.echo(f"database: {database.place()}", err=True)
-        yield people_of(settings, database, mode)
+        log = AuditLog(database, mode, SystemClock())
+        yield people_of(settings, database, mode), lambda *noted: log.note("command line", "", *noted)
+        log.flush()
     except (SettingsError, ValueError) as error:
         _fail(str(error), _USAGE)
     except StoreUnavailable as error:
@@ -80,8 +83,9 @@ def user() -> None:
 @click.option("--tenant", help="The tenant to which they belong.")
 def add_user(login: str, name: str, admin: bool, tenant: str | None) -> None:
     """Make an account. The password is asked for, or read from standard input."""
-    with _people() as people:
+    with _people() as (people, note):
         account = people.accounts.register(login, _password(), name, admin=admin, tenant=tenant)
+        note(Audited.PERSON_ADDED, account.user_id)
         click.echo(f"{account.login} is {account.user_id}{', an administrator' if account.admin else ''}")
 
 
@@ -89,7 +93,7 @@ def add_user(login: str, name: str, admin: bool, tenant: str | None) -> None:
 @json_option
 def list_users(as_json: bool) -> None:
     """All accounts, the oldest first."""
-    with _people() as people:
+    with _people() as (people, _):
         for account in people.accounts.all():
             if as_json:
                 click.echo(json.dumps(asdict(account)))
@@ -106,9 +110,10 @@ def list_users(as_json: bool) -> None:
 @click.argument("login")
 def disable_user(login: str) -> None:
     """Keep somebody out: their sign-ins, tokens and connections end."""
-    with _people() as people:
+    with _people() as (people, note):
         account = _account(people, login)
         people.accounts.set_disabled(account.user_id, True)
+        note(Audited.PERSON_DISABLED, account.user_id)
         ended = people.sign_ins.end_all(account.user_id)
         click.echo(f"{account.login} is kept out; sign-ins ended: {ended}")
 
@@ -117,9 +122,10 @@ def disable_user(login: str) -> None:
 @click.argument("login")
 def enable_user(login: str) -> None:
     """Let somebody in again who was disabled."""
-    with _people() as people:
+    with _people() as (people, note):
         account = _account(people, login)
         people.accounts.set_disabled(account.user_id, False)
+        note(Audited.PERSON_ENABLED, account.user_id)
         click.echo(f"{account.login} may sign in again")
 
 
@@ -127,9 +133,10 @@ def enable_user(login: str) -> None:
 @click.argument("login")
 def set_password(login: str) -> None:
     """Set somebody's password, and end their sign-ins."""
-    with _people() as people:
+    with _people() as (people, note):
         account = _account(people, login)
         people.accounts.set_password(account.user_id, _password())
+        note(Audited.PASSWORD_CHANGED, account.user_id)
         click.echo(f"{account.login} has a new password; sign-ins ended: {people.sign_ins.end_all(account.user_id)}")
 
 
@@ -138,9 +145,10 @@ def set_password(login: str) -> None:
 @click.option("--off", is_flag=True, help="Not any more.")
 def set_admin(login: str, off: bool) -> None:
     """Make somebody an administrator, or not any more; their sign-ins end, so that it holds at once."""
-    with _people() as people:
+    with _people() as (people, note):
         account = _account(people, login)
         people.accounts.set_admin(account.user_id, not off)
+        note(Audited.PERSON_CHANGED, account.user_id)
         people.sign_ins.end_all(account.user_id)
         click.echo(f"{account.login} is {'no' if off else 'an'} administrator")
 
@@ -165,7 +173,7 @@ def create_token(
     login: str, name: str, scopes: tuple[str, ...], admin: bool, days: float | None, user_id: bool, tenant: str | None
 ) -> None:
     """Make a token of somebody's; it is printed, and not to be had again."""
-    with _people() as people:
+    with _people() as (people, note):
         wanted = SCOPES if admin else scopes or ("read", "write")
         if user_id:
             owner, may = login, people.accounts.is_named_admin(login)
@@ -176,6 +184,7 @@ def create_token(
             raise click.ClickException(f"{login} is no administrator: `flask colloquy user admin {login}` makes one")
         ends = None if days is None else now() + timedelta(days=days)
         made, secret = people.tokens.create(owner, name, wanted, tenant=tenant, expires_at=ends)
+        note(Audited.TOKEN_MADE, made.token_id)
         click.echo(f"{made.token_id}: {', '.join(made.scopes)}; ends {made.expires_at or 'never'}", err=True)
         click.echo(secret)
 
@@ -185,7 +194,7 @@ def create_token(
 @json_option
 def list_tokens(login: str | None, as_json: bool) -> None:
     """The tokens of all people, or of one; not their secrets."""
-    with _people() as people:
+    with _people() as (people, _):
         owner = None
         if login is not None:
             account = people.accounts.find(login)
@@ -204,6 +213,7 @@ def list_tokens(login: str | None, as_json: bool) -> None:
 @click.argument("token_id")
 def revoke_token(token_id: str) -> None:
     """End a token, by its id, and what was opened with it."""
-    with _people() as people:
+    with _people() as (people, note):
         people.tokens.revoke(token_id)
+        note(Audited.TOKEN_REVOKED, token_id)
         click.echo(f"{token_id} is revoked")

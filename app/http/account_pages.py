@@ -10,13 +10,15 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.auth.api_tokens import ApiToken
+from app.auth.audit import Audited
 from app.auth.gatekeeper import SIGN_IN
 from app.auth.identity import Principal
 from app.auth.times import now
 from app.errors import ColloquyError, InvalidState, LimitExceeded, NotFound, RequestError, Unauthenticated
 from app.http import sign_in as browser
 from app.http.account_forms import EmptyForm, LogInForm, NameForm, PasswordForm, RegisterForm, TokenForm
-from app.http.accounts import create_token, end_one, own_account, sign_in_rows, token_row
+from app.http.accounts import create_token, end_one, end_others, end_token, own_account, sign_in_rows, token_row
+from app.http.audit import note
 from app.http.contract import HTML, contract
 from app.services import services
 
@@ -139,13 +141,15 @@ def submit_password() -> ResponseReturnValue:
     try:
         people.attempts.take(f"password {principal.id}")
         if account is None or people.accounts.authenticate(account.login, form.current.data) is None:
+            note(Audited.PASSWORD_CHANGED, principal.id, "refused")
             form.current.errors = ["This is not your present password"]
             return _account(principal, password_form=form, status=400)
         people.accounts.set_password(principal.id, form.password.data)
     except LimitExceeded as error:
         form.current.errors = [error.message]
         return _account(principal, password_form=form, status=error.http_status)
-    ended = people.sign_ins.end_all(principal.id, except_id=session.get(SIGN_IN))
+    note(Audited.PASSWORD_CHANGED, principal.id)
+    ended = end_others(principal)
     others = f" {ended} other sign-in{'s were' if ended > 1 else ' was'} ended." if ended else ""
     return _back("Your password was changed." + others, "password")
 
@@ -172,7 +176,7 @@ def submit_token() -> ResponseReturnValue:
 @contract(media=HTML, status=302, errors=(NotFound,))
 def submit_revocation(token_id: str) -> ResponseReturnValue:
     """Revoke an API token."""
-    services().people.tokens.revoke(token_id, own_account().id)
+    end_token(own_account(), token_id)
     return _back("The token was revoked.", "tokens")
 
 
@@ -188,7 +192,7 @@ def submit_sign_in_end(sign_in_id: str) -> ResponseReturnValue:
 @contract(media=HTML, status=302)
 def submit_sign_ins_end() -> ResponseReturnValue:
     """Sign out everywhere but here."""
-    services().people.sign_ins.end_all(own_account().id, except_id=session.get(SIGN_IN))
+    end_others(own_account())
     return _back("All other browsers were signed out.", "sign-ins")
 
 

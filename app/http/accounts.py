@@ -10,6 +10,7 @@ from flask import Blueprint, session
 from pydantic import AwareDatetime, Field
 
 from app.auth.api_tokens import ApiToken
+from app.auth.audit import Audited
 from app.auth.gatekeeper import SIGN_IN
 from app.auth.identity import Kind, Principal, Scope
 from app.auth.permissions import Action
@@ -18,6 +19,7 @@ from app.auth.times import iso
 from app.errors import InvalidPayload, InvalidState, LimitExceeded, NotFound, NotPermitted, Unauthenticated
 from app.http import sign_in as browser
 from app.http.answers import Timestamp
+from app.http.audit import note
 from app.http.body import parse_body
 from app.http.caller import permit
 from app.http.contract import contract
@@ -174,7 +176,7 @@ def make_token() -> tuple[dict[str, Any], int]:
 @contract(status=204, errors=(NotFound,))
 def revoke_token(token_id: str) -> tuple[str, int]:
     """Revoke an API token: at once, and every connection that was made with it ends."""
-    services().people.tokens.revoke(token_id, own_account().id)
+    end_token(own_account(), token_id)
     return "", 204
 
 
@@ -189,7 +191,7 @@ def list_sign_ins() -> dict[str, Any]:
 @contract(Ended)
 def end_other_sign_ins() -> dict[str, Any]:
     """Sign out everywhere but here."""
-    return {"ended": services().people.sign_ins.end_all(own_account().id, except_id=session.get(SIGN_IN))}
+    return {"ended": end_others(own_account())}
 
 
 @accounts.delete("/api/sign-ins/<sign_in_id>")
@@ -225,7 +227,23 @@ def create_token(
     if "admin" in scopes and not principal.admin:
         raise NotPermitted("only an administrator's token may have the scope `admin`")
     tokens = services().people.tokens
-    return tokens.create(principal.id, name, scopes, tenant=principal.tenant, expires_at=expires_at)
+    made, secret = tokens.create(principal.id, name, scopes, tenant=principal.tenant, expires_at=expires_at)
+    note(Audited.TOKEN_MADE, made.token_id, name=made.name, scopes=list(made.scopes))
+    return made, secret
+
+
+def end_token(principal: Principal, token_id: str) -> None:
+    """Revoke a token of somebody's. :raises NotFound:"""
+    services().people.tokens.revoke(token_id, principal.id)
+    note(Audited.TOKEN_REVOKED, token_id)
+
+
+def end_others(principal: Principal) -> int:
+    """Sign somebody out everywhere but here; how many browsers that were."""
+    ended = services().people.sign_ins.end_all(principal.id, except_id=session.get(SIGN_IN))
+    if ended:
+        note(Audited.SIGN_OUT, principal.id, how="everywhere else", ended=ended)
+    return ended
 
 
 def token_row(token: ApiToken) -> dict[str, Any]:
@@ -264,6 +282,7 @@ def end_one(principal: Principal, public_id: str) -> None:
     for each in sign_ins.of(principal.id):
         if _public_id(each) == public_id:
             sign_ins.end(principal.id, each.sign_in_id)
+            note(Audited.SIGN_OUT, principal.id, how="from another browser")
             return
     raise NotFound("there is no such sign-in")
 

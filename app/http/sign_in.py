@@ -7,9 +7,11 @@ from flask_login import LoginManager, UserMixin, login_user, logout_user
 
 from app.auth.accounts import Account
 from app.auth.attempts import source_of
+from app.auth.audit import Audited
 from app.auth.gatekeeper import LINKS, SIGN_IN
 from app.auth.identity import Principal
-from app.errors import InvalidState, NotPermitted, Unauthenticated
+from app.errors import InvalidState, NotPermitted, RequestError, Unauthenticated
+from app.http.audit import note
 from app.http.caller import recognised
 from app.services import services
 
@@ -44,12 +46,18 @@ def sign_in(login: str, password: str) -> Principal:
     :raises Unauthenticated: when that is not somebody's login and password.
     :raises LimitExceeded: after too many attempts from there, or for that login.
     """
-    people = services().people
-    people.attempts.take(_source(), f"login {login.strip().casefold()[:200]}")
-    account = people.accounts.authenticate(login, password)
-    if account is None:
-        raise Unauthenticated("login or password is wrong")
-    return _begin(account)
+    people, typed = services().people, login.strip().casefold()[:200]
+    try:
+        people.attempts.take(_source(), f"login {typed}")
+        account = people.accounts.authenticate(login, password)
+        if account is None:
+            raise Unauthenticated("login or password is wrong")
+    except RequestError as error:
+        note(Audited.SIGN_IN, typed, "refused", actor="", why=error.error_code)
+        raise
+    principal = _begin(account)
+    note(Audited.SIGN_IN, account.login, person=principal.id)
+    return principal
 
 
 def register(login: str, password: str, name: str) -> Principal:
@@ -66,7 +74,10 @@ def register(login: str, password: str, name: str) -> Principal:
     parts.people.attempts.take(_source())
     if parts.people.accounts.is_named_admin(login.strip()):  # else whoever came first would be the administrator
         raise InvalidState("this login is taken, or kept for somebody: its account is made on the command line")
-    return _begin(parts.people.accounts.register(login, password, name))
+    account = parts.people.accounts.register(login, password, name)
+    principal = _begin(account)
+    note(Audited.REGISTER, account.login, person=principal.id)
+    return principal
 
 
 def sign_out() -> None:
@@ -85,6 +96,7 @@ def end(sign_in_id: str) -> None:
     principal = sign_ins.find(sign_in_id)
     if principal is not None:
         sign_ins.end(principal.id, sign_in_id)
+        note(Audited.SIGN_OUT, principal.id, actor=principal.id, how="by themselves")
 
 
 def forget_session() -> None:

@@ -423,6 +423,30 @@ def test_next_stays_on_this_site(wanted: str | None, path: str) -> None:
     assert inner_path(wanted) == path
 
 
+def test_what_people_do_is_noted(app: Flask) -> None:
+    """In the audit log: who, what, and how it went; never a password or a token."""
+    browser = registered(app)
+    browser.ask("POST", "/api/login", {"login": "ada@example.com", "password": "a secret of mine"})
+    made = browser.ask("POST", "/api/tokens", {"name": "x"}).get_json()
+    browser.ask("DELETE", f"/api/tokens/{made['token_id']}")
+    browser.form("/account/password", {"current": PASSWORD, "password": "a new secret"}, page="/account")
+    browser.ask("POST", "/api/logout")
+    log = app.extensions["colloquy"].audit
+    log.flush()
+    entries = log.page().entries[::-1]
+    assert [(each.action, each.outcome) for each in entries] == [
+        ("register", "ok"),
+        ("sign_in", "refused"),
+        ("token_made", "ok"),
+        ("token_revoked", "ok"),
+        ("password_changed", "ok"),
+        ("sign_out", "ok"),
+    ]
+    assert {each.address for each in entries} == {"127.0.0.1"}
+    for secret in (PASSWORD, "a secret of mine", "a new secret", made["token"]):
+        assert secret not in str(entries)
+
+
 # --- proxies ----------------------------------------------------------------------------------------------------------
 
 
