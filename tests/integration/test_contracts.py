@@ -105,8 +105,6 @@ def attempts(path: str, method: str, conversation: str, message: str) -> Iterabl
         yield from of_shares(path, method, good, bad)
     elif is_about_people(path):
         yield from as_the_guest(path, method)
-    elif "/shares" in path or "/links" in path or path.startswith("/s/"):
-        yield from of_shares(path, method, good)
     elif path.startswith("/api/agui"):
         yield 400, {}, good
         yield 404, {"threadId": "t", "runId": "r", "messages": []}, good
@@ -136,17 +134,6 @@ def of_shares(path: str, method: str, good: str, bad: str) -> Iterable[tuple[int
     elif method == "get":
         yield 200, None, good
     yield 404, {"role": "viewer"}, bad
-
-
-def of_shares(path: str, method: str, good: str) -> Iterable[tuple[int, Any, str]]:
-    """What the owner of a conversation is answered, who has shared it with nobody."""
-    nobody = good.replace("{user}", "nobody").replace("{link_id}", "none").replace("{secret}", "none")
-    if method in ("put", "post"):
-        yield 400, {}, nobody
-    if method == "post":
-        yield 201, {"role": "viewer"}, nobody
-    else:
-        yield (200 if method == "get" and path.endswith("/shares") else 404), {"role": "viewer"}, nobody
 
 
 def is_about_people(path: str) -> bool:
