@@ -126,7 +126,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
     supervisor = Supervisor(mode, settings.runners)
     models = ModelDirectory(settings, mode)
     teams = TeamDirectory(settings.teams, settings.abandoned_rules())
-    store = SqlStore(database)
+    store = SqlStore(database, mode)
     connections = Connections(
         mode,
         max_connections=settings.max_connections,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import queue
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, SQLAlchemyError
@@ -123,7 +125,7 @@ class Database:
         try:
             result: Result = self._mode.native(work, engine)
             return result
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise StoreUnavailable(_sentence(error)) from error
         finally:
             self._writers.put(engine)
@@ -132,17 +134,31 @@ class Database:
         """:raises StoreUnavailable: when the database does not answer."""
         self.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
 
+    def empty_log(self) -> None:
+        """Move SQLite's write-ahead log into its file, and empty it; readers that are at work may prevent the latter.
+
+        :raises StoreUnavailable:
+        """
+        self._set_up(_checkpoint)
+
     def _engine(self, *, writes: bool) -> Engine:
         if not self.is_sqlite:
-            arguments: dict[str, Any] = {
+            arguments = {
                 "connect_timeout": 5,
                 "options": f"-c statement_timeout={int(self._busy_timeout_s * 2000)}",
                 "application_name": "colloquy",
                 "tcp_user_timeout": int(self._busy_timeout_s * 2000),
             }
             return create_engine(self.url, poolclass=NullPool, connect_args=arguments)
-        arguments = {"timeout": self._busy_timeout_s, "check_same_thread": False, "isolation_level": None}
-        engine = create_engine(self.url, poolclass=NullPool, connect_args=arguments)
+        # mode=rw: where the file is gone, e.g. with its mount, no empty one shall take its place
+        place = f"file:{quote(self.url.database or '')}?mode=rw"
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(
+                place, uri=True, timeout=self._busy_timeout_s, check_same_thread=False, isolation_level=None
+            )
+
+        engine = create_engine(self.url, poolclass=NullPool, creator=connect)
 
         def on_connect(connection: Any, _record: Any) -> None:
             for pragma in _PRAGMAS:
@@ -160,6 +176,14 @@ def _make_ready(engine: Engine) -> tuple[str | None, str]:
     if engine.dialect.name == "sqlite":
         _prepare_file(engine.url)
     return migrate(engine)
+
+
+def _checkpoint(engine: Engine) -> None:
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    finally:
+        connection.close()
 
 
 def _in_transaction(engine: Engine, work: Work[Result]) -> Result:
@@ -189,8 +213,25 @@ def _prepare_file(url: URL) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
+_SQLITE_TROUBLE = {
+    sqlite3.SQLITE_BUSY: "another program has locked it",
+    sqlite3.SQLITE_LOCKED: "another program has locked it",
+    sqlite3.SQLITE_FULL: "its disk is full",
+    sqlite3.SQLITE_READONLY: "it may only be read, not written",
+    sqlite3.SQLITE_CANTOPEN: "its file cannot be opened: it is gone, or this user has no right to it",
+    sqlite3.SQLITE_IOERR: "its file cannot be read or written: the disk is full or broken, or a limit is reached",
+    sqlite3.SQLITE_NOTADB: "its file is no database",
+    sqlite3.SQLITE_CORRUPT: "its file is damaged: restore a backup",
+}
+
+
 def _sentence(error: Exception) -> str:
     """What went wrong, without the statement, its values or the address: they may be secrets."""
     cause = getattr(error, "orig", None) or error
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None and (known := _SQLITE_TROUBLE.get(code & 0xFF)) is not None:
+        return f"the database failed: {known}"
+    if isinstance(cause, OSError):
+        return f"the database failed: {cause.strerror or type(cause).__name__}"
     first = str(cause).strip().splitlines()
     return f"the database failed: {first[0][:200] if first else type(cause).__name__}"

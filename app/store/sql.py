@@ -20,6 +20,8 @@ from app.store.base import (
     Reader,
 )
 from app.store.database import Database
+from app.store.purge import Purge
+from app.streaming.ports import Concurrency
 from app.streaming.states import RUNNING
 
 _conversations, _messages = tables.conversations, tables.messages
@@ -28,8 +30,9 @@ _conversations, _messages = tables.conversations, tables.messages
 class SqlStore:
     """See the port. Every method waits for the database in a native thread; nothing is kept here."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, concurrency: Concurrency) -> None:
         self._database = database
+        self._purge = Purge(database, concurrency)
 
     def write(self, changes: Sequence[Change]) -> None:
         self._database.write(lambda connection: writes.carry_out(connection, changes))
@@ -98,7 +101,10 @@ class SqlStore:
     def delete(self, conversation_id: str) -> bool:
         table = _conversations
         gone = delete(table).where(table.c.conversation_id == rows.text(conversation_id))
-        return self._database.write(lambda connection: connection.execute(gone).rowcount > 0)
+        deleted = self._database.write(lambda connection: connection.execute(gone).rowcount > 0)
+        if deleted:
+            self._purge.soon()
+        return deleted
 
     def unfinished(self) -> tuple[ConversationRecord, ...]:
         table = _conversations

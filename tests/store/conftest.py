@@ -31,4 +31,4 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 @pytest.fixture
 def store(database: Database) -> SqlStore:
-    return SqlStore(database)
+    return SqlStore(database, AsyncMode("threading"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.concurrency import AsyncMode
 from app.errors import StoreUnavailable
 from app.protocol.common import Status, Usage
 from app.protocol.events import (
@@ -99,7 +100,7 @@ class Scene:
 @pytest.fixture
 def store(sqlite: Database) -> SqlStore:
     """What the recorder does is the same with every database."""
-    return SqlStore(sqlite)
+    return SqlStore(sqlite, AsyncMode("threading"))
 
 
 @pytest.fixture
