@@ -83,6 +83,10 @@ class PostgresServer:
                     raise RuntimeError(f"PostgreSQL did not start:\n{self._log.read_text()}") from None
             time.sleep(0.05)
 
+    @property
+    def running(self) -> bool:
+        return self._child is not None
+
     def stop(self) -> None:
         """End it at once, as a crash would for those who are connected; what was committed stays."""
         child, self._child = self._child, None
