@@ -17,6 +17,7 @@ from app.auth.shares import Shares
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
 from app.namespaces.layer import SocketLayer
+from app.operation.operation import Operation
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
 from app.settings import Settings
@@ -43,6 +44,7 @@ class Services:
     supervisor: Supervisor
     models: ModelDirectory
     teams: TeamDirectory
+    operation: Operation
     database: Database
     store: ConversationStore
     recorder: Recorder
@@ -78,6 +80,8 @@ class Services:
         self.mode.spawn(self.lateness.run)
         self.mode.spawn(self.gate.watch_endings)
         self.mode.spawn(self.live.run, self.mode.sleep)
+        self.operation.refresh()  # before the bundled model is loaded: what is stored may make it needless
+        self.mode.spawn(self.operation.watch)
         self.models.start()
         self.supervisor.warm_up()
         self.mode.spawn(self.recovery.run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from app.http.export import export
 from app.http.front import LogFailures, RefuseCompression, TakeShareLink
 from app.http.health import health
 from app.http.messages import messages
+from app.http.operation import operation
 from app.http.pages import add_security_headers, pages
 from app.http.protocol import protocol
 from app.http.shares import shares
@@ -43,6 +45,7 @@ from app.http.steering import steering
 from app.http.teams import teams as teams_routes
 from app.http.websocket import websocket
 from app.namespaces.layer import SocketLayer
+from app.operation.operation import operation_of
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
 from app.services import Services
@@ -74,6 +77,7 @@ _BLUEPRINTS = (
     websocket,
     health,
     audit,
+    operation,
     protocol,
     agui,
     accounts,
@@ -180,6 +184,16 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         clock=clock,
         record=recorder,
     )
+    limits = LimitsInForce.of(settings)
+
+    def apply(name: str, value: float) -> None:
+        if name == "stream_tokens_per_s":  # of what begins from now on
+            manager.config = replace(manager.config, tokens_per_s=value)
+            return
+        limits.set(name, int(value))
+        if name == "max_running_sessions":
+            manager.bounds = replace(manager.bounds, max_running_sessions=int(value))
+
     clients = ClientTasks(settings.max_conversations)
     manager.editing.when_deleted(clients.forget)
     return Services(
@@ -189,6 +203,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         supervisor=supervisor,
         models=models,
         teams=teams,
+        operation=operation_of(settings, str(app.config["SECRET_KEY"]), database, models, mode, apply),
         database=database,
         store=store,
         recorder=recorder,
@@ -197,7 +212,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         gate=gate_of(settings, people, mode, partial(session_in, app), shared),
         shares=shared,
         audit=AuditLog(database, mode, clock, keep_days=settings.audit_days),
-        limits=LimitsInForce.of(settings),
+        limits=limits,
         live=Live(clock, time.time, warn_s=settings.auth_expiring_s),
         mode=mode,
         clock=clock,

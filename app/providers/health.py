@@ -1,34 +1,54 @@
-"""Whether the configured models answer, for the readiness check."""
+"""Whether the configured models answer, for the readiness check and for who has just configured one."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import httpx2
 
+from app.errors import ModelError
 from app.providers import failures
 from app.providers.network import Network
 from app.providers.openai_clients import OPENAI_BASE_URL
 from app.runner.wire import ProviderSpec
 
+_MAX_LIST_BYTES = 8_000_000  # the longest lists of models known have half a megabyte
 
-async def ask_providers(network: Network, providers: Sequence[ProviderSpec], timeout_s: float) -> dict[str, Any]:
-    """Per provider ``{ok, code, latency_ms, model}``; ``code`` is an error's stable code, null where it answers."""
-    answers = await asyncio.gather(*(_ask(network, spec, timeout_s) for spec in providers))
+
+async def ask_providers(
+    network: Network, providers: Sequence[ProviderSpec], timeout_s: float, *, look: bool = False
+) -> dict[str, Any]:
+    """Per provider ``{ok, code, latency_ms, model}``; ``code`` is an error's stable code, null where it answers.
+
+    :param look: also ``why``, a sentence of ours, and ``listed``: whether the model stands in the provider's list; null
+        where there is none, or where it says nothing about deployments (Azure). Nothing of a body is ever passed on.
+    """
+    answers = await asyncio.gather(*(_ask(network, spec, timeout_s, look) for spec in providers))
     return {spec.name: answer for spec, answer in zip(providers, answers, strict=True)}
 
 
-async def _ask(network: Network, spec: ProviderSpec, timeout_s: float) -> dict[str, Any]:
+async def _ask(network: Network, spec: ProviderSpec, timeout_s: float, look: bool) -> dict[str, Any]:
     began = time.monotonic()
-    code = await _failure(network, spec, timeout_s)
+    failure, body = await _failure(network, spec, timeout_s, _MAX_LIST_BYTES if look else 0)
     latency_ms = round((time.monotonic() - began) * 1000, 1)
-    return {"ok": code is None, "code": code, "latency_ms": latency_ms, "model": spec.label or spec.model}
+    answer = {
+        "ok": failure is None,
+        "code": failure.error_code if failure else None,
+        "latency_ms": latency_ms,
+        "model": spec.label or spec.model,
+    }
+    if look:
+        answer |= {"why": failure.message if failure else None, "listed": listed(spec, body)}
+    return answer
 
 
-async def _failure(network: Network, spec: ProviderSpec, timeout_s: float) -> str | None:
+async def _failure(
+    network: Network, spec: ProviderSpec, timeout_s: float, max_bytes: int
+) -> tuple[ModelError | None, bytes]:
     base = (spec.base_url or OPENAI_BASE_URL).rstrip("/")
     headers = httpx2.Headers({"user-agent": "Colloquy"})
     if spec.kind == "azure":
@@ -39,12 +59,28 @@ async def _failure(network: Network, spec: ProviderSpec, timeout_s: float) -> st
         if spec.api_key:
             headers["authorization"] = f"Bearer {spec.api_key}"
     try:
-        status = await network.ask(httpx2.URL(url), headers, timeout_s)
+        answer = await network.fetch(httpx2.URL(url), headers, timeout_s, max_bytes=max_bytes)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        return failures.from_exception(error, spec, began=False).error_code
-    if status is None:
-        return "model_stalled"
+        return failures.from_exception(error, spec, began=False), b""
+    if answer is None:
+        return failures.stalled(spec, "no answer in time"), b""
+    status, body = answer
     # A server without a list of models (404) is alive; a refused key is not.
     if status in (401, 403, 429) or status >= 500:
-        return failures.from_status(status, b"", spec).error_code
-    return None
+        return failures.from_status(status, b"", spec), b""
+    return None, body if status == 200 else b""
+
+
+def listed(spec: ProviderSpec, body: bytes) -> bool | None:
+    """Whether a list of models, as OpenAI's API answers it, has this one; None where it cannot say."""
+    if spec.kind == "azure":
+        return None  # it lists models, where we name a deployment
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    entries = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        return None
+    names = {str(each["id"]) for each in entries if isinstance(each, dict) and "id" in each}
+    return not names.isdisjoint((spec.model, f"{spec.model}:latest", f"models/{spec.model}"))  # Ollama, Gemini

@@ -243,6 +243,17 @@ class Network:
 
         :raises httpx2.HTTPError: no connection.
         """
+        answer = await self.fetch(url, headers, timeout_s, max_bytes=0)
+        return None if answer is None else answer[0]
+
+    async def fetch(
+        self, url: httpx2.URL, headers: httpx2.Headers, timeout_s: float, *, max_bytes: int
+    ) -> tuple[int, bytes] | None:
+        """Status and body of a GET on a connection of its own; None: no answer in time.
+
+        :param max_bytes: what is longer is cut off; 0: the body is not read.
+        :raises httpx2.HTTPError: no connection.
+        """
         kept = {key: headers[key] for key in ("authorization", "api-key", "user-agent") if key in headers}
         probe = httpx2.Request("GET", url, headers={**kept, "connection": "close"})
         transport = self.transport if self._given else PooledTransport(self._context())
@@ -250,8 +261,16 @@ class Network:
         try:
             async with asyncio.timeout(timeout_s):
                 response = await transport.handle_async_request(probe)
-                await response.aclose()
-                return response.status_code
+                body = b""
+                try:
+                    if max_bytes:
+                        async for part in response.aiter_raw():
+                            body += part
+                            if len(body) >= max_bytes:
+                                break
+                finally:
+                    await response.aclose()
+                return response.status_code, body[:max_bytes]
         except TimeoutError:
             return None
         finally:

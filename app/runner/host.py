@@ -118,7 +118,7 @@ class Host:
         await run.put_down()
 
     async def _probe(self, order: Probe) -> None:
-        result = await ask_providers(self._network, order.providers, order.timeout_s)
+        result = await ask_providers(self._network, order.providers, order.timeout_s, look=order.look)
         self.link.send(Reply(seq=order.seq, result={"providers": result}))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -142,34 +143,79 @@ class LocalModel:
 
 
 class ModelDirectory:
-    """Implements :class:`app.streaming.ports.Models`: in order of preference, whoever may answer now."""
+    """Implements :class:`app.streaming.ports.Models`: in order of preference, whoever may answer now.
+
+    First those that administrators have stored, then those of the environment, then the bundled one, by its rule.
+    """
 
     def __init__(self, settings: Settings, concurrency: Concurrency) -> None:
-        self._configured = settings.configured_providers()
-        wanted = settings.local_model and (not self._configured or settings.fallback_local)
-        self.local = (
-            LocalModel(concurrency, settings.local_model_slots, settings.local_model_threads) if wanted else None
-        )
+        self._settings = settings
+        self._concurrency = concurrency
+        self.of_environment = settings.configured_providers()
+        self._stored: tuple[ProviderSpec, ...] = ()
+        self._lock = threading.Lock()  # guards the three below
+        self._started = False
+        self._closing = False
+        self.local: LocalModel | None = None
+        self._take_local()
+
+    @property
+    def _configured(self) -> tuple[ProviderSpec, ...]:
+        return (*self._stored, *self.of_environment)
+
+    @property
+    def local_wanted(self) -> bool:
+        """Whether the bundled model may answer: when there is no other, or where it may stand in."""
+        return self._settings.local_model and (not self._configured or self._settings.fallback_local)
+
+    def use(self, stored: tuple[ProviderSpec, ...]) -> None:
+        """Take another list of stored providers; conversations that run keep theirs. Safe from any greenlet or thread.
+
+        The bundled model begins to load where it is wanted now. One that runs goes on running, in case it is again.
+        """
+        self._stored = stored
+        self._take_local()
+
+    def _take_local(self) -> None:
+        with self._lock:
+            if self._closing or self.local is not None or not self.local_wanted:
+                return
+            made = self.local = LocalModel(
+                self._concurrency, self._settings.local_model_slots, self._settings.local_model_threads
+            )
+            at_once = self._started
+        if at_once:
+            made.start()
 
     def start(self) -> None:
         """Begin to load the bundled model, if it will be needed."""
-        if self.local is not None:
-            self.local.start()
+        with self._lock:
+            self._started = True
+            made = self.local
+            if made is not None and not self.local_wanted:  # what is stored was read meanwhile
+                made = self.local = None
+        if made is not None:
+            made.start()
 
     def providers(self) -> tuple[ProviderSpec, ...]:
-        local = self.local.provider() if self.local is not None else None
-        return (*self._configured, *((local,) if local is not None else ()))
+        return (*self._configured, *self._local(None))
 
     def ready_providers(self) -> tuple[ProviderSpec, ...]:
         """The same without waiting for the bundled model to load."""
-        local = self.local.provider(wait_s=0) if self.local is not None else None
-        return (*self._configured, *((local,) if local is not None else ()))
+        return (*self._configured, *self._local(0))
+
+    def _local(self, wait_s: float | None) -> tuple[ProviderSpec, ...]:
+        local = self.local if self.local_wanted else None
+        if local is None:
+            return ()
+        found = local.provider() if wait_s is None else local.provider(wait_s)
+        return () if found is None else (found,)
 
     def label(self) -> str:
         """Which model will answer, for people. Never a key."""
         if self._configured:
             first = self._configured[0]
-            return f"{first.label} at {_shown(first.base_url)}"
+            return f"{first.label} at {shown_address(first.base_url)}"
         if self.local is not None and self.local.problem is None:
             return LOCAL_LABEL
         return "none: conversations are prepared demos"
@@ -179,16 +225,22 @@ class ModelDirectory:
         if self._configured or (self.local is not None and self.local.problem is None):
             return None
         if self.local is None:
-            return "LOCAL_MODEL is off, and neither OPENAI_API_KEY, OPENAI_BASE_URL nor AZURE_OPENAI_ENDPOINT is set"
+            return (
+                "LOCAL_MODEL is off, and neither OPENAI_API_KEY, OPENAI_BASE_URL nor AZURE_OPENAI_ENDPOINT is set, nor"
+                " a provider in the settings (/settings)"
+            )
         return f"the bundled model cannot run: {self.local.problem}"
 
     def close(self, deadline: float) -> None:
         """End the bundled model's process, by ``deadline`` of the monotonic clock."""
-        if self.local is not None:
-            self.local.close(deadline)
+        with self._lock:
+            self._closing = True
+            local = self.local
+        if local is not None:
+            local.close(deadline)
 
 
-def _shown(address: str | None) -> str:
+def shown_address(address: str | None) -> str:
     """An address without what may be a secret in it: no user, no password, no query."""
     if address is None:
         return "api.openai.com"

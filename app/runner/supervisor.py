@@ -323,10 +323,11 @@ class Supervisor:
         with self._lock:
             return list(self._runners)
 
-    def probe(self, providers: tuple[ProviderSpec, ...], timeout_s: float) -> dict[str, Any]:
+    def probe(self, providers: tuple[ProviderSpec, ...], timeout_s: float, *, look: bool = False) -> dict[str, Any]:
         """Ask a shared runner whether the models answer; one that is starting is waited for.
 
-        :returns: the reply's result: provider name → ``{ok, error, latency_ms}``.
+        :param look: also whether each provider lists its model.
+        :returns: the reply's result: ``providers``, of each name what :mod:`app.providers.health` answers.
         :raises RunnerLost: when no runner answers in time.
         """
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -334,7 +335,9 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise RunnerLost("no agent process is ready")
             self._concurrency.sleep(0.02)
-        reply = ready[0].ask(lambda seq: Probe(seq=seq, providers=providers, timeout_s=timeout_s), timeout_s + 1)
+        reply = ready[0].ask(
+            lambda seq: Probe(seq=seq, providers=providers, timeout_s=timeout_s, look=look), timeout_s + 1
+        )
         result: dict[str, Any] = reply["result"]
         return result
 

@@ -127,6 +127,7 @@ class Probe(Payload):
     seq: int
     providers: tuple[ProviderSpec, ...]
     timeout_s: float = 2.0
+    look: Annotated[bool, Field(description="also say whether each one lists its model; reads what it answers")] = False
 
 
 Down = Annotated[StartRun | Grant | Control | Probe, Field(discriminator="op")]

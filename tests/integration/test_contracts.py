@@ -105,6 +105,8 @@ def attempts(path: str, method: str, conversation: str, message: str) -> Iterabl
         yield from of_shares(path, method, good, bad)
     elif is_about_people(path):
         yield from as_the_guest(path, method)
+    elif path.startswith(("/api/settings", "/api/providers")):
+        yield from as_the_operator(path, method)
     elif path.startswith("/api/agui"):
         yield 400, {}, good
         yield 404, {"threadId": "t", "runId": "r", "messages": []}, good
@@ -134,6 +136,25 @@ def of_shares(path: str, method: str, good: str, bad: str) -> Iterable[tuple[int
     elif method == "get":
         yield 200, None, good
     yield 404, {"role": "viewer"}, bad
+
+
+def as_the_operator(path: str, method: str) -> Iterable[tuple[int, Any, str]]:
+    """What an administrator is answered about settings and providers. What is stored is switched off."""
+    if method == "get":
+        yield 200, None, path
+    elif path == "/api/settings":
+        yield 200, {"settings": {}}, path
+        yield 400, {"settings": {"PORT": 1}}, path
+    elif path == "/api/providers":
+        base_url = "http://127.0.0.1:1/v1"
+        yield 201, {"name": uuid.uuid4().hex, "model": "m", "base_url": base_url, "enabled": False}, path
+        yield 400, {"name": "", "model": "m"}, path
+        yield 400, {"name": 5}, path
+    elif path.endswith("/order"):
+        yield 400, {"provider_ids": ["prv_0"]}, path
+    else:
+        yield 404, {}, path.replace("{provider_id}", "prv_0")
+        yield (200 if method == "post" else 409), {}, path.replace("{provider_id}", "environment:openai")
 
 
 def is_about_people(path: str) -> bool:
