@@ -6,9 +6,9 @@ import ipaddress
 import time
 
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from app.auth.windows import Windows
 from app.errors import LimitExceeded
 
 
@@ -22,7 +22,7 @@ class Attempts:
     def __init__(self, per_minute: int, sentence: str) -> None:
         self._limit = RateLimitItemPerMinute(per_minute)
         self._sentence = sentence
-        self._window = MovingWindowRateLimiter(MemoryStorage())
+        self._window = MovingWindowRateLimiter(Windows())
 
     def check(self, *sources: str) -> None:
         """:raises LimitExceeded: when one of these has no attempt left."""
