@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import ClassVar
 
 from limits.storage import Storage
 from limits.storage.base import MovingWindowSupport
@@ -20,7 +19,7 @@ _MOST_KEYS = 100_000
 class Windows(Storage, MovingWindowSupport):
     """When what was done, by key. Beyond 100,000 keys, the one that was quiet for longest is forgotten."""
 
-    STORAGE_SCHEME: ClassVar[list[str] | None] = ["colloquy-windows"]  # the library wants one
+    STORAGE_SCHEME: list[str] | None = ["colloquy-windows"]  # noqa: RUF012  # declared so by the library
 
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: str) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions, **options)
