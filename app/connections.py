@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from app.auth.identity import Person
 from app.errors import LimitExceeded
 from app.namespaces.stream import Stream
 from app.streaming.ports import Clock, Concurrency
@@ -188,11 +189,13 @@ class ClientTasks:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._conversations: dict[tuple[str, str], str] = {}
+        self._conversations: dict[tuple[Person, str], str] = {}
         self._lock = threading.Lock()  # guards the dict
 
-    def remember(self, owner: str, client_id: str, conversation_id: str) -> None:
-        """Note what a client works on."""
+    def remember(self, owner: Person | None, client_id: str, conversation_id: str) -> None:
+        """Note what a client works on; of who only holds a link, nothing is noted."""
+        if owner is None:
+            return
         with self._lock:
             self._conversations.pop((owner, client_id), None)
             self._conversations[owner, client_id] = conversation_id
@@ -205,7 +208,9 @@ class ClientTasks:
             for key in [key for key, found in self._conversations.items() if found == conversation_id]:
                 del self._conversations[key]
 
-    def conversation_of(self, owner: str, client_id: str) -> str | None:
+    def conversation_of(self, owner: Person | None, client_id: str) -> str | None:
         """What a client works on, or worked on last."""
+        if owner is None:
+            return None
         with self._lock:
             return self._conversations.get((owner, client_id))

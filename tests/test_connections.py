@@ -168,10 +168,12 @@ def test_everybody_is_told(pair: tuple[socket.socket, socket.socket], clock: Han
 def test_clients_and_their_tasks() -> None:
     """By owner and id; the one that has started nothing for longest is forgotten first."""
     clients = ClientTasks(2)
-    clients.remember("ann", "x", "c1")
-    clients.remember("bob", "x", "c2")
-    clients.remember("ann", "x", "c3")
-    clients.remember("ann", "y", "c4")
-    assert clients.conversation_of("ann", "x") == "c3"
-    assert clients.conversation_of("bob", "x") is None
-    assert clients.conversation_of("ann", "y") == "c4"
+    clients.remember((None, "ann"), "x", "c1")
+    clients.remember(("acme", "ann"), "x", "c2")
+    clients.remember((None, "ann"), "x", "c3")
+    clients.remember((None, "ann"), "y", "c4")
+    assert clients.conversation_of((None, "ann"), "x") == "c3"
+    assert clients.conversation_of(("acme", "ann"), "x") is None
+    assert clients.conversation_of((None, "ann"), "y") == "c4"
+    clients.remember(None, "x", "c5")
+    assert clients.conversation_of(None, "x") is None

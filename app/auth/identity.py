@@ -14,6 +14,10 @@ SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 """Of an API token. `read`: lists and watches; `write`: starts, steers, edits; `admin`: what administrators may."""
 
 
+Person = tuple[str | None, str]
+"""Tenant and id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Somebody who acts.
@@ -37,6 +41,11 @@ class Principal:
     credential: str | None = None
     expires_at: float | None = None
     links: frozenset[str] = frozenset()
+
+    @property
+    def person(self) -> Person | None:
+        """By which to remember what is theirs: names are unique within a tenant alone. None: they only hold links."""
+        return (self.tenant, self.id) if self.id else None
 
 
 GUEST = Principal(GUEST_ID, "guest", "Guest", admin=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from flask import Blueprint, Response, redirect, request, session, url_for
 from pydantic import Field
 
+from app.auth.audit import Audited
 from app.auth.gatekeeper import LINKS
 from app.auth.permissions import Action
 from app.auth.shares import Changed
@@ -20,6 +21,7 @@ from app.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
+from app.http.audit import note
 from app.http.body import parse_body
 from app.http.caller import permit
 from app.http.contract import HTML, contract
@@ -108,6 +110,7 @@ def share(conversation_id: str, user: str) -> dict[str, Any]:
     parts.recorder.flush(conversation.id)
     changed, made = parts.shares.grant(conversation.id, user_id, Role(body.role), conversation.owner)
     _install(parts, conversation.id, changed)
+    note(Audited.SHARE_SET, conversation.id, person=user_id, role=body.role)
     return asdict(made)
 
 
@@ -119,6 +122,7 @@ def unshare(conversation_id: str, user: str) -> tuple[str, int]:
     conversation = _own(parts, conversation_id)
     user_id = user if user in conversation.access.users else _account_id(parts, user) or user
     _install(parts, conversation.id, parts.shares.withdraw(conversation.id, user_id))
+    note(Audited.SHARE_REVOKED, conversation.id, person=user_id)
     return "", 204
 
 
@@ -134,6 +138,7 @@ def make_link(conversation_id: str) -> tuple[dict[str, Any], int]:
         conversation.id, Role(body.role), conversation.owner, body.expires_in_s
     )
     _install(parts, conversation.id, changed)
+    note(Audited.LINK_MADE, conversation.id, link=made.link_id, role=body.role, expires_at=made.expires_at)
     return {**asdict(made), "url": url_for("shares.follow_link", secret=secret)}, 201
 
 
@@ -144,6 +149,7 @@ def revoke_link(conversation_id: str, link_id: str) -> tuple[str, int]:
     parts = services()
     conversation = _own(parts, conversation_id)
     _install(parts, conversation.id, parts.shares.revoke(conversation.id, link_id))
+    note(Audited.LINK_REVOKED, conversation.id, link=link_id)
     return "", 204
 
 

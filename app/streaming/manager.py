@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 _TICK_S = 0.5
 
+Owner = tuple[str | None, str]
+"""Tenant and id: an id is unique within a tenant alone."""
+
 
 class StreamingManager:
     """The conversations of this process. Safe to use from several threads or greenlets.
@@ -112,12 +115,12 @@ class StreamingManager:
         """
         spec = self._teams.get(team)
         self.check_content(content)
-        asked = _Asked(spec, content, content_type, owner, options or RunOptions(), client_id)
+        asked = _Asked(spec, content, content_type, (tenant, owner), options or RunOptions(), client_id)
         if conversation_id is not None:
             return self._enter(asked, self.get(conversation_id))
         session = None
         while session is None:
-            session = self._taken_before(owner, None, client_id) or self._enter_new(asked, Access(owner, tenant))
+            session = self._taken_before(asked.owner, None, client_id) or self._enter_new(asked, Access(owner, tenant))
         return session
 
     def continue_stream(
@@ -130,7 +133,8 @@ class StreamingManager:
         :raises InvalidState: when the conversation is running, or has come to its end by itself. Else as :meth:`start`.
         """
         conversation = self.get(conversation_id)
-        taken = self._taken_before(conversation.owner, conversation_id, client_id)
+        owner = (conversation.access.tenant, conversation.owner)
+        taken = self._taken_before(owner, conversation_id, client_id)
         if taken is not None:
             return taken
         status, said, team = conversation.status, conversation.fold.last_user_message(), conversation.fold.team
@@ -142,7 +146,7 @@ class StreamingManager:
             self._teams.get(team),
             said.content if said else conversation.fold.title,
             _content_type(said.content_type if said else ""),
-            conversation.owner,
+            owner,
             found.options if found else RunOptions(),
             client_id,
             goes_on=True,
@@ -187,7 +191,9 @@ class StreamingManager:
         if size > limit:
             raise ContentTooLarge(f"the content has {size} bytes; at most {limit} are taken")
 
-    def _taken_before(self, owner: str, conversation_id: str | None, client_id: str | None) -> StreamingSession | None:
+    def _taken_before(
+        self, owner: Owner, conversation_id: str | None, client_id: str | None
+    ) -> StreamingSession | None:
         with self.library.lock:
             return self._taken.get(owner, conversation_id, client_id)
 
@@ -452,7 +458,7 @@ class _Asked:
     team: TeamSpec
     content: str
     content_type: ContentType
-    owner: str
+    owner: Owner
     options: RunOptions
     client_id: str | None
     goes_on: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -12,18 +12,20 @@ Result = TypeVar("Result")
 class TakenRequests(Generic[Result]):
     """Remembers the last requests by their owner, conversation and the client's own id. Not safe for use from threads.
 
+    An owner's name is unique within a tenant alone: give both.
+
     :param most: how many; the oldest is forgotten first.
     """
 
     def __init__(self, most: int = 1000) -> None:
         self._most = most
-        self._results: OrderedDict[tuple[str, str | None, str], Result] = OrderedDict()
+        self._results: OrderedDict[tuple[Hashable, str | None, str], Result] = OrderedDict()
 
-    def get(self, owner: str, conversation_id: str | None, client_id: str | None) -> Result | None:
+    def get(self, owner: Hashable, conversation_id: str | None, client_id: str | None) -> Result | None:
         """What the request led to when it was first taken; None for a new one, or one without an id."""
         return self._results.get((owner, conversation_id, client_id)) if client_id else None
 
-    def put(self, owner: str, conversation_id: str | None, client_id: str | None, result: Result) -> None:
+    def put(self, owner: Hashable, conversation_id: str | None, client_id: str | None, result: Result) -> None:
         """Remember what a request has led to."""
         if client_id:
             self._results[owner, conversation_id, client_id] = result

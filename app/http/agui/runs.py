@@ -87,7 +87,7 @@ def enter(
         wishes.position or last_event_id,
         {message.id: text_of(message) or "" for message in body.messages},
     )
-    thread = threads.of(principal.id, body.thread_id)
+    thread = threads.of(principal.person, body.thread_id)
     with thread.lock:
         conversation = _find(manager, principal, thread, body.thread_id)
         if conversation is None:

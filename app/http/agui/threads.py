@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from app.auth.identity import Person
 from app.errors import InvalidPayload
 
 _MAX_SENT = 100
@@ -47,16 +48,18 @@ class Threads:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._threads: OrderedDict[tuple[str, str], Thread] = OrderedDict()
+        self._threads: OrderedDict[tuple[Person, str], Thread] = OrderedDict()
         self._lock = threading.Lock()  # guards the dictionary
 
-    def of(self, owner: str, thread_id: str) -> Thread:
-        """An owner's thread; a new one where the id is not known.
+    def of(self, owner: Person | None, thread_id: str) -> Thread:
+        """An owner's thread; a new one where the id is not known. Of who only holds a link, none is remembered.
 
         :raises InvalidPayload: for an id that nobody would choose.
         """
         if not 0 < len(thread_id) <= _MAX_ID:
             raise InvalidPayload(f"threadId: from 1 to {_MAX_ID} characters are needed")
+        if owner is None:
+            return Thread()
         with self._lock:
             thread = self._threads.setdefault((owner, thread_id), Thread())
             self._threads.move_to_end((owner, thread_id))

@@ -88,7 +88,7 @@ class TaskDoor(Door):
         if session.conversation is not self.conversation:
             _, follower = session.conversation.follow()
             self.follow(session.conversation, follower, self._shower(session.conversation))
-        self.parts.clients.remember(self.principal.id, self._client, session.conversation.id)
+        self.parts.clients.remember(self.principal.person, self._client, session.conversation.id)
         manager.begin(session)
 
     def _cancel(self) -> None:
@@ -111,11 +111,11 @@ class TaskDoor(Door):
         if ack.snapshot is not None:
             show(Portion(ack.epoch, 0, ack.offset, snapshot=ack.snapshot))
         self.follow(conversation, follower, show)
-        self.parts.clients.remember(self.principal.id, self._client, conversation.id)
+        self.parts.clients.remember(self.principal.person, self._client, conversation.id)
 
     def _own_task(self) -> Conversation | None:
         """What this client worked on when it was here before."""
-        conversation_id = self.parts.clients.conversation_of(self.principal.id, self._client)
+        conversation_id = self.parts.clients.conversation_of(self.principal.person, self._client)
         try:
             return self.parts.manager.get(conversation_id) if conversation_id is not None else None
         except ConversationUnknown:
