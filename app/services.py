@@ -9,6 +9,7 @@ from typing import cast
 from flask import current_app
 
 from app.auth.audit import AuditLog
+from app.auth.entrance import Entrance
 from app.auth.gatekeeper import Gatekeeper
 from app.auth.in_force import LimitsInForce
 from app.auth.live import Live
@@ -25,6 +26,7 @@ from app.store.archive import StoredArchive
 from app.store.base import ConversationStore
 from app.store.database import Database
 from app.store.recorder import Recorder
+from app.streaming.conversation import Conversation
 from app.streaming.manager import StreamingManager
 from app.streaming.recovery import Recovery
 from app.streaming.retention import Retention
@@ -55,6 +57,7 @@ class Services:
     gate: Gatekeeper
     live: Live
     shares: Shares
+    entrance: Entrance[Conversation]
     mode: AsyncMode
     clock: SystemClock
     lateness: LatenessMonitor

@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.auth.audit import AuditLog
 from app.auth.cookies import prepare_sessions, session_in
+from app.auth.entrance import Entrance
 from app.auth.guard import LocalGuard
 from app.auth.in_force import LimitsInForce
 from app.auth.live import Live
@@ -211,6 +212,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         people=people,
         gate=gate_of(settings, people, mode, partial(session_in, app), shared),
         shares=shared,
+        entrance=Entrance(manager, shared),
         audit=AuditLog(database, mode, clock, keep_days=settings.audit_days),
         limits=limits,
         live=Live(clock, time.time, warn_s=settings.auth_expiring_s),
@@ -244,6 +246,7 @@ def _open_sockets(app: Flask, parts: Services) -> None:
         parts.manager,
         parts.gate,
         parts.live,
+        parts.entrance,
         parts.clock,
         parts.version,
         max_followed=settings.max_followed_conversations,

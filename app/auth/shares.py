@@ -21,6 +21,7 @@ from app.errors import InvalidState, LimitExceeded, NotFound
 from app.store.database import Database
 from app.store.tables import conversations, links, shares, users
 from app.streaming.access import Access, LinkGrant, Role
+from app.streaming.library import is_conversation_id
 
 MOST = 200
 """People a conversation is shared with at most; and links that live at once."""
@@ -92,6 +93,23 @@ class Shares:
     def load_access(self, conversation_id: str, owner: str, tenant: str | None) -> Access:
         """Who may come into a stored conversation. :raises StoreUnavailable:"""
         return self._database.read(lambda connection: _access(connection, conversation_id, owner, tenant))
+
+    def access_of(self, conversation_id: str) -> Access | None:
+        """Who may come into a stored conversation; None if there is none. It asks as much in both cases.
+
+        :raises StoreUnavailable:
+        """
+        if not is_conversation_id(conversation_id):
+            return None
+
+        def look(connection: Connection) -> Access | None:
+            asked = select(conversations.c.owner, conversations.c.tenant)
+            row = connection.execute(asked.where(conversations.c.conversation_id == conversation_id)).first()
+            owner, tenant = (row.owner, row.tenant) if row is not None else ("", None)
+            access = _access(connection, conversation_id, owner, tenant)
+            return access if row is not None else None
+
+        return self._database.read(look)
 
     def install(self, conversation: Shared, changed: Changed) -> None:
         """Let a change hold for a conversation in memory, unless a later one already does. Does not wait."""

@@ -68,9 +68,7 @@ def permitted(action: Action, conversation_id: str) -> tuple[Principal, Conversa
     :raises ConversationUnknown: when there is none, or they are no part of it.
     """
     principal = caller()  # who is nobody causes no question to the database
-    conversation = services().manager.get(conversation_id)
-    authorise(principal, action, conversation)
-    return principal, conversation
+    return principal, services().entrance.find(principal, action, conversation_id)
 
 
 def permit(action: Action, conversation: Conversation | None = None) -> Principal:

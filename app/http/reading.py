@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from app.auth.identity import Principal
-from app.auth.permissions import Action, authorise, role_in
+from app.auth.permissions import Action, role_in
 from app.errors import ConversationUnknown, InvalidPayload, StoreUnavailable
 from app.protocol.common import Filter, Position, sentence_of, whole_characters
 from app.services import Services
@@ -98,14 +98,12 @@ def find_conversation(parts: Services, principal: Principal, key: str, action: A
     :raises ConversationUnknown: when there is none, or they are no part of it.
     """
     try:
-        conversation = parts.manager.get(key)
+        return parts.entrance.find(principal, action, key)
     except ConversationUnknown:
         named = _named(parts, principal, key)
         if named is None:
             raise
-        conversation = parts.manager.get(named)
-    authorise(principal, action, conversation)
-    return conversation
+        return parts.entrance.find(principal, action, named)
 
 
 def _named(parts: Services, principal: Principal, title: str) -> str | None:

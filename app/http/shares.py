@@ -23,7 +23,7 @@ from app.errors import (
 )
 from app.http.audit import note
 from app.http.body import parse_body
-from app.http.caller import permit
+from app.http.caller import permitted
 from app.http.contract import HTML, contract
 from app.protocol.common import Payload
 from app.services import Services, services
@@ -94,7 +94,7 @@ _CHANGES = (*_REFUSALS, InvalidPayload, InvalidState, LimitExceeded, NotFound)
 def list_shares(conversation_id: str) -> dict[str, Any]:
     """Whom a conversation is shared with, and its links; for its owner."""
     parts = services()
-    conversation = _own(parts, conversation_id)
+    conversation = _own(conversation_id)
     people, links = parts.shares.of(conversation.id)
     return {"shares": [asdict(each) for each in people], "links": [asdict(each) for each in links]}
 
@@ -104,7 +104,7 @@ def list_shares(conversation_id: str) -> dict[str, Any]:
 def share(conversation_id: str, user: str) -> dict[str, Any]:
     """Share a conversation with a person (by id or login), or change their role; for its owner."""
     parts = services()
-    conversation = _own(parts, conversation_id)
+    conversation = _own(conversation_id)
     body = parse_body(ShareRequest)
     user_id = _person(parts, conversation, user)
     parts.recorder.flush(conversation.id)
@@ -119,7 +119,7 @@ def share(conversation_id: str, user: str) -> dict[str, Any]:
 def unshare(conversation_id: str, user: str) -> tuple[str, int]:
     """Share it with that person no longer: what flows to them ends at once; for its owner."""
     parts = services()
-    conversation = _own(parts, conversation_id)
+    conversation = _own(conversation_id)
     user_id = user if user in conversation.access.users else _account_id(parts, user) or user
     _install(parts, conversation.id, parts.shares.withdraw(conversation.id, user_id))
     note(Audited.SHARE_REVOKED, conversation.id, person=user_id)
@@ -131,7 +131,7 @@ def unshare(conversation_id: str, user: str) -> tuple[str, int]:
 def make_link(conversation_id: str) -> tuple[dict[str, Any], int]:
     """Make a link whose holders may come in, without signing in; for its owner."""
     parts = services()
-    conversation = _own(parts, conversation_id)
+    conversation = _own(conversation_id)
     body = parse_body(LinkRequest)
     parts.recorder.flush(conversation.id)
     changed, made, secret = parts.shares.make_link(
@@ -147,7 +147,7 @@ def make_link(conversation_id: str) -> tuple[dict[str, Any], int]:
 def revoke_link(conversation_id: str, link_id: str) -> tuple[str, int]:
     """End a link: what flows to its holders ends at once; for its owner."""
     parts = services()
-    conversation = _own(parts, conversation_id)
+    conversation = _own(conversation_id)
     _install(parts, conversation.id, parts.shares.revoke(conversation.id, link_id))
     note(Audited.LINK_REVOKED, conversation.id, link=link_id)
     return "", 204
@@ -169,10 +169,8 @@ def follow_link(secret: str) -> Response:
     return answer  # type: ignore[return-value]  # Flask's redirect makes werkzeug's class
 
 
-def _own(parts: Services, conversation_id: str) -> Conversation:
-    conversation = parts.manager.get(conversation_id)
-    permit(Action.MANAGE, conversation)
-    return conversation
+def _own(conversation_id: str) -> Conversation:
+    return permitted(Action.MANAGE, conversation_id)[1]
 
 
 def _person(parts: Services, conversation: Conversation, user: str) -> str:

@@ -16,7 +16,7 @@ from app.auth.permissions import Action
 from app.connections import Connection, Outlet
 from app.errors import ConversationUnknown, InvalidPayload, LimitExceeded
 from app.http.answers import ComesBack, StreamQuery
-from app.http.caller import permit, ticket
+from app.http.caller import permitted, ticket
 from app.http.contract import EVENT_STREAM, contract
 from app.http.reading import Wish, wish_of
 from app.namespaces.stream import Stream
@@ -46,8 +46,7 @@ _MAX_NOTICES = 16
 def stream(conversation_id: str) -> Response:
     """A conversation as Server-Sent Events; resumes after ``Last-Event-ID``; ``?until=end`` ends with the run."""
     parts = services()
-    conversation = parts.manager.get(conversation_id)
-    principal = permit(Action.WATCH, conversation)
+    principal, conversation = permitted(Action.WATCH, conversation_id)
     wish = wish_of(request.args, request.headers.get("Last-Event-ID"))
     if request.method == "HEAD":
         return answer(())

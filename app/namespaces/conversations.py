@@ -10,6 +10,7 @@ import socketio
 from flask_socketio import Namespace
 from pydantic import ValidationError
 
+from app.auth.entrance import Entrance
 from app.auth.gatekeeper import Gatekeeper
 from app.auth.identity import Principal
 from app.auth.live import Live, iso_of
@@ -52,6 +53,7 @@ from app.protocol.commands import (
 )
 from app.protocol.common import sentence_of
 from app.protocol.events import Connected, Event
+from app.streaming.conversation import Conversation
 from app.streaming.manager import StreamingManager
 from app.streaming.ports import Clock
 from app.streaming.readers import ReaderOptions
@@ -71,6 +73,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         manager: StreamingManager,
         gate: Gatekeeper,
         live: Live,
+        entrance: Entrance[Conversation],
         clock: Clock,
         version: str,
         *,
@@ -81,6 +84,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         self._manager = manager
         self._gate = gate
         self._live = live
+        self._entrance = entrance
         self._clock = clock
         self._version = version
         self._clients: dict[str, SocketClient] = {}
@@ -195,7 +199,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _join(self, sid: str, principal: Principal, command: Join) -> Answer:
-        authorise(principal, Action.WATCH, self._manager.get(command.conversation_id))
+        self._entrance.find(principal, Action.WATCH, command.conversation_id)
         self._check_followed(sid, command.conversation_id)
         ack = self._manager.join(
             sid, command.conversation_id, command.position, since=command.since, options=_options(command)
@@ -204,7 +208,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         return Answer(_ok(ack), lambda: self._manager.attach(sid, command.conversation_id))
 
     def _leave(self, sid: str, principal: Principal, command: Leave) -> Answer:
-        authorise(principal, Action.WATCH, self._manager.get(command.conversation_id))
+        self._entrance.find(principal, Action.WATCH, command.conversation_id)
         self._manager.leave(sid, command.conversation_id)
         self._following(sid).discard(command.conversation_id)
         return Answer(_ok(LeaveAck(conversation_id=command.conversation_id)))
@@ -222,7 +226,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
     def _start(self, sid: str, principal: Principal, command: StartStream) -> Answer:
         authorise(principal, Action.START)
         if command.conversation_id is not None:
-            authorise(principal, Action.STEER, self._manager.get(command.conversation_id))
+            self._entrance.find(principal, Action.STEER, command.conversation_id)
         self._check_followed(sid, command.conversation_id)
         session = self._manager.start(
             team=command.team,
@@ -245,20 +249,19 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         self._manager.begin(session)
 
     def _pause(self, sid: str, principal: Principal, command: PauseStream) -> Answer:
-        authorise(principal, Action.STEER, self._manager.get(command.conversation_id))
+        self._entrance.find(principal, Action.STEER, command.conversation_id)
         return Answer(_ok(self._manager.pause(command.conversation_id)))
 
     def _resume(self, sid: str, principal: Principal, command: ResumeStream) -> Answer:
-        authorise(principal, Action.STEER, self._manager.get(command.conversation_id))
+        self._entrance.find(principal, Action.STEER, command.conversation_id)
         return Answer(_ok(self._manager.resume(command.conversation_id)))
 
     def _stop(self, sid: str, principal: Principal, command: StopStream) -> Answer:
-        authorise(principal, Action.STEER, self._manager.get(command.conversation_id))
+        self._entrance.find(principal, Action.STEER, command.conversation_id)
         return Answer(_ok(self._manager.stop(command.conversation_id)))
 
     def _send_message(self, sid: str, principal: Principal, command: SendMessage) -> Answer:
-        conversation = self._manager.get(command.conversation_id)
-        authorise(principal, Action.STEER, conversation)
+        conversation = self._entrance.find(principal, Action.STEER, command.conversation_id)
         session = self._manager.send_message(
             command.conversation_id, command.content, command.content_type, command.client_id
         )
@@ -272,15 +275,13 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         return Answer(_ok(AuthenticateAck(user=fresh.id, expires_at=iso_of(fresh.expires_at))))
 
     def _continue(self, sid: str, principal: Principal, command: ContinueStream) -> Answer:
-        conversation = self._manager.get(command.conversation_id)
-        authorise(principal, Action.STEER, conversation)
+        conversation = self._entrance.find(principal, Action.STEER, command.conversation_id)
         session = self._manager.continue_stream(command.conversation_id, client_id=command.client_id)
         ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=session.reached)
         return Answer(_ok(ack), lambda: self._manager.begin(session))
 
     def _rate(self, sid: str, principal: Principal, command: GiveFeedback) -> Answer:
-        conversation = self._manager.get(command.conversation_id)
-        authorise(principal, Action.RATE, conversation)
+        conversation = self._entrance.find(principal, Action.RATE, command.conversation_id)
         self._manager.editing.rate(conversation, command.message_id, command.value, principal.id)
         ack = FeedbackAck(conversation_id=conversation.id, message_id=command.message_id, value=command.value)
         return Answer(_ok(ack))

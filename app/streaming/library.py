@@ -21,6 +21,11 @@ from app.streaming.states import RUNNING
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
+def is_conversation_id(text: str) -> bool:
+    """Whether this may be a conversation's id; what may not needs no question to the store."""
+    return _ID.fullmatch(text) is not None
+
+
 class Library:
     """What is in memory, of all that are stored. Safe to use from several threads or greenlets.
 
@@ -64,7 +69,7 @@ class Library:
         :raises ConversationUnknown, StoreUnavailable:
         :raises LimitExceeded: when memory is full of conversations that run or are watched.
         """
-        if not _ID.fullmatch(conversation_id):
+        if not is_conversation_id(conversation_id):
             raise ConversationUnknown("there is no such conversation")
         with self.lock:
             found = self._conversations.get(conversation_id)

@@ -76,7 +76,7 @@ def run_agent(team: str) -> Response:
     body = parse_body(RunAgentInput)
     parts.connections.check_room()  # before anything is started
     came_from = wish_of({}, request.headers.get("Last-Event-ID")).position
-    run = enter(parts.manager, current_app.extensions[_THREADS], principal, team, body, came_from)
+    run = enter(parts.manager, parts.entrance, current_app.extensions[_THREADS], principal, team, body, came_from)
     return answer(RunStream(parts, outlet(parts), principal, ticket(), run))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ag_ui.core import RunAgentInput
 from pydantic import BaseModel, ConfigDict
 
+from app.auth.entrance import Entrance
 from app.auth.identity import Principal
 from app.auth.permissions import Action, authorise
 from app.errors import ConversationUnknown, InvalidPayload
@@ -65,6 +66,7 @@ class _Asked:
 
 def enter(
     manager: StreamingManager,
+    entrance: Entrance[Conversation],
     threads: Threads,
     principal: Principal,
     team: str,
@@ -89,7 +91,7 @@ def enter(
     )
     thread = threads.of(principal.person, body.thread_id)
     with thread.lock:
-        conversation = _find(manager, principal, thread, body.thread_id)
+        conversation = _find(entrance, principal, thread, body.thread_id)
         if conversation is None:
             return _start(manager, principal, thread, team, asked)
         held = _held(conversation, thread)
@@ -99,13 +101,14 @@ def enter(
         return _continue(manager, principal, thread, team, conversation, held, asked)
 
 
-def _find(manager: StreamingManager, principal: Principal, thread: Thread, thread_id: str) -> Conversation | None:
+def _find(
+    entrance: Entrance[Conversation], principal: Principal, thread: Thread, thread_id: str
+) -> Conversation | None:
+    """None: there is none, or it is somebody else's. Either way the thread is a new one."""
     try:
-        conversation = manager.get(thread.conversation_id or thread_id)
+        return entrance.find(principal, Action.WATCH, thread.conversation_id or thread_id)
     except ConversationUnknown:
         return None
-    authorise(principal, Action.WATCH, conversation)
-    return conversation
 
 
 def _held(conversation: Conversation, thread: Thread) -> set[str]:

@@ -37,8 +37,7 @@ class Bridge(Door):
         self._wish = wish_of(self.query)
         if self.key == NEW:
             return
-        conversation = self.parts.manager.get(self.key)
-        authorise(self.principal, Action.WATCH, conversation)
+        conversation = self.parts.entrance.find(self.principal, Action.WATCH, self.key)
         ack, follower = conversation.follow(self._wish.position, since=self._wish.since, view=self._wish.view)
         self.conversation = conversation
         if ack.snapshot is not None and self._wish.position is not None:

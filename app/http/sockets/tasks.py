@@ -101,8 +101,7 @@ class TaskDoor(Door):
     def _resume(self, command: Resume) -> None:
         if (command.epoch is None) != (command.offset is None):
             raise InvalidPayload("epoch and offset belong together")
-        conversation = self.parts.manager.get(command.conversation_id)
-        authorise(self.principal, Action.WATCH, conversation)
+        conversation = self.parts.entrance.find(self.principal, Action.WATCH, command.conversation_id)
         position = None
         if command.epoch is not None and command.offset is not None:
             position = Position(epoch=command.epoch, offset=command.offset)
@@ -116,8 +115,10 @@ class TaskDoor(Door):
     def _own_task(self) -> Conversation | None:
         """What this client worked on when it was here before."""
         conversation_id = self.parts.clients.conversation_of(self.principal.person, self._client)
+        if conversation_id is None:
+            return None
         try:
-            return self.parts.manager.get(conversation_id) if conversation_id is not None else None
+            return self.parts.entrance.find(self.principal, Action.WATCH, conversation_id)
         except ConversationUnknown:
             return None
 

@@ -109,7 +109,7 @@ def test_a_failure_of_our_own_is_told(
     def fail(*_: Any) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(parts.manager, "get", fail)
+    monkeypatch.setattr(parts.entrance, "find", fail)
     monkeypatch.setattr(parts.clients, "conversation_of", fail)
     environ = {**HANDSHAKE, "PATH_INFO": path, "REMOTE_ADDR": "127.0.0.1", "colloquy.socket": pair[0]}
     SocketDoors(passed_on, parts)(environ, None)  # type: ignore[arg-type]  # nothing is answered by HTTP
@@ -137,10 +137,11 @@ def test_what_is_no_websocket_is_told_so(parts: Services) -> None:
 
 
 @pytest.mark.parametrize("path", ["stream", "messages"])
-def test_somebody_elses_conversation_over_http(path: str) -> None:
+def test_somebody_elses_conversation_over_http(path: str, tmp_path: Path) -> None:
     """So it is over HTTP."""
-    app = create_app(load_settings(None, async_mode="threading", local_model=False))
+    app = create_app(load_settings(None, async_mode="threading", local_model=False, data_dir=tmp_path))
     parts: Services = app.extensions["colloquy"]
+    parts.prepare_store()
     theirs = parts.manager.start(team="chat", content="A secret", owner="somebody else").conversation.id
     answer = app.test_client().get(f"/api/conversations/{theirs}/{path}", base_url="http://127.0.0.1")
     assert (answer.status_code, answer.json["error"]["code"]) == (404, "conversation_unknown")
