@@ -16,7 +16,10 @@ NAME = "colloquy"
 
 # command → module, function; imported when it is called, since a server that starts wants none of it
 _COMMANDS = {
+    "delete": ("app.cli.library", "delete"),
     "doctor": ("app.cli.doctor", "doctor"),
+    "export": ("app.cli.library", "export"),
+    "list": ("app.cli.library", "list_conversations"),
     "migrate": ("app.cli.migrate", "migrate"),
     "start": ("app.cli.follow", "start"),
     "tail": ("app.cli.follow", "tail"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from app.client.core import Answer, Core
 from app.client.errors import NOT_CONNECTED, NOT_JOINED, TIMEOUT, ClientError
@@ -21,7 +21,10 @@ from app.client.meter import Metrics
 from app.client.outbox import Outbox, Queued
 from app.protocol.commands import (
     Ack,
+    ContinueStream,
     ControlAck,
+    FeedbackAck,
+    GiveFeedback,
     JoinAck,
     Leave,
     PauseStream,
@@ -272,6 +275,21 @@ class ConversationStream:
         """End the run. Answered when the model's request is closed, with the tokens spent."""
         return _parsed(StopAck, self._control(StopStream.name, timeout_s))
 
+    def continue_(self, *, timeout_s: float | None = None) -> SendMessageAck:
+        """Go on with a run that was stopped or broke off: from its team's last finished turn, with nothing new said.
+
+        :raises ClientError: ``invalid_state`` while it runs, or when it has come to its end by itself.
+        """
+        return _parsed(
+            SendMessageAck, self._control(ContinueStream.name, timeout_s, client_id=secrets.token_urlsafe(12))
+        )
+
+    def rate(
+        self, message_id: str, value: Literal["up", "down"] | None, *, timeout_s: float | None = None
+    ) -> FeedbackAck:
+        """Say what you think of a message; None takes it back. All who watch get ``message_updated``."""
+        return _parsed(FeedbackAck, self._control(GiveFeedback.name, timeout_s, message_id=message_id, value=value))
+
     def send(self, content: str, *, content_type: ContentType = ContentType.TEXT) -> Future[SendMessageAck]:
         """The next user turn. Returns at once: it waits, also offline, until the run has ended, and is sent once.
 
@@ -308,11 +326,11 @@ class ConversationStream:
                 mailbox.close()
         self._handlers.join()
 
-    def _control(self, name: str, timeout_s: float | None) -> Answer:
+    def _control(self, name: str, timeout_s: float | None, **more: Any) -> Answer:
         conversation_id = self.conversation_id
         if conversation_id is None:
             raise ClientError(NOT_JOINED, "join or start a conversation first")
-        return self._request(name, {"conversation_id": conversation_id}, timeout_s=timeout_s)
+        return self._request(name, {"conversation_id": conversation_id, **more}, timeout_s=timeout_s)
 
     def _check_usable(self) -> None:
         if self._closed:

@@ -52,7 +52,12 @@ def test_a_conversation_without_a_socket(server: ColloquyServer, model: ModelSer
     """Begun, paused, resumed, stopped, continued, and asked again."""
     model.control(token_delay_ms=20, tokens=100)
     where = f"/api/conversations/{begin(server, team='debate')}"
-    wait_until(lambda: ask(server, "GET", where)[1]["status"] == "active", "the model", 20)
+
+    def speaks() -> bool:
+        messages = ask(server, "GET", where)[1]["messages"]
+        return len(messages) > 1 and bool(messages[1]["content"])
+
+    wait_until(speaks, "the first words", 20)
     status, body, _ = ask(server, "POST", f"{where}/pause")
     assert (status, body["status"]) == (200, "paused")
     assert ask(server, "POST", f"{where}/pause")[0] == 409

@@ -199,5 +199,21 @@ async function renewed() {
   return result;
 }
 
-const seen = await { plain, library, typed, missed, renewed }[kind]();
+/** Follows a conversation (CONTENT is its id) through a server that ends and comes back, until its run has completed. */
+async function restart() {
+  const client = new ColloquyClient({ io, url, pingIntervalMs: 0, reconnectionDelayMs: 100, reconnectionDelayMaxMs: 500 });
+  await client.connect();
+  const stream = new ConversationStream(client);
+  const done = new Promise((resolve) => {
+    stream.onChange = () => stream.state?.status === STATUS.COMPLETED && resolve();
+  });
+  await stream.join(content);
+  process.stdout.write("following\n");
+  await done;
+  const result = { contents: stream.state.messages.map((each) => each.content), reconnects: stream.metrics.reconnects };
+  client.disconnect();
+  return result;
+}
+
+const seen = await { plain, library, typed, missed, renewed, restart }[kind]();
 process.stdout.write(`${JSON.stringify(seen)}\n`, () => process.exit(0));
