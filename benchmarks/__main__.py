@@ -23,6 +23,8 @@ from benchmarks.cases import (
     fallback,
     fanout,
     idle,
+    outage,
+    pages,
     pause,
     resume,
     shutdown,
@@ -34,7 +36,7 @@ from benchmarks.cases import (
 from benchmarks.figures import CaseResult, table
 from benchmarks.targets import cores, raise_file_limit
 
-_MODULES = (streams, stop, fallback, pause, idle, shutdown, fanout, stalled, resume, storm)
+_MODULES = (streams, stop, fallback, pause, idle, shutdown, fanout, stalled, resume, storm, pages, outage)
 CASES: dict[str, ModuleType] = {case.NAME: case for case in _MODULES}
 TARGETS = ("colloquy", "plain")
 

@@ -135,7 +135,8 @@ class Reader:
 class ListQuery:
     """Which conversations; the last changed first.
 
-    :param search: words that all occur in the title or in one message; the last one may be the beginning of a word.
+    :param search: words that all occur in the title or in one message; the last one may be the beginning of one,
+        from two letters on.
     :param since: changed at or after; ``until``: changed before. As everywhere: UTC, ISO 8601, milliseconds, ``Z``.
     :param cursor: as an earlier page gave it.
     """

@@ -24,7 +24,7 @@ def words_of(search: str) -> list[str]:
 
 
 def found_by(search: str, dialect: str) -> ColumnElement[bool]:
-    """Whether a conversation is found; the last word may be the beginning of one.
+    """Whether a conversation is found; the last word may be the beginning of one (two letters at least).
 
     :param dialect: the database's name in SQLAlchemy.
     """
@@ -32,11 +32,12 @@ def found_by(search: str, dialect: str) -> ColumnElement[bool]:
     if not words:
         return false()
     table = tables.conversations
+    open_end = len(words[-1]) > 1  # a single letter begins too many
     if dialect == "sqlite":
-        query = " ".join(f'"{word}"' for word in words) + "*"
+        query = " ".join(f'"{word}"' for word in words) + ("*" if open_end else "")
         numbers = text("SELECT rowid >> 24 FROM search WHERE search MATCH :words").bindparams(words=query)
         return table.c.row_id.in_(numbers.columns(table.c.row_id).scalar_subquery())
-    query = " & ".join(f"'{word}'" for word in words) + ":*"
+    query = " & ".join(f"'{word}'" for word in words) + (":*" if open_end else "")
 
     def matches(column: str) -> ColumnElement[bool]:
         condition = f"{_POSTGRESQL_WORDS.format(column=column)} @@ to_tsquery('simple'::regconfig, :words)"

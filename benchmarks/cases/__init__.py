@@ -21,11 +21,22 @@ class Options:
     missed_tokens: int = 10_000  # resume
     resumes: int = 50
     storm_clients: int = 1_000
+    stored_conversations: int = 1_000  # pages: of 200 messages each
+    outage_s: float = 60.0
 
     @classmethod
     def quick(cls) -> Options:
         """A look in a minute or so; not for figures that are quoted."""
-        return cls(seconds=3.0, stops=8, starts=10, pause_s=0.5, idle_connections=200, resumes=20)
+        return cls(
+            seconds=3.0,
+            stops=8,
+            starts=10,
+            pause_s=0.5,
+            idle_connections=200,
+            resumes=20,
+            stored_conversations=100,
+            outage_s=5.0,
+        )
 
 
 class Measured(dict[str, "float | None"]):
