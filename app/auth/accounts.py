@@ -39,12 +39,17 @@ class Account:
     disabled_at: str | None
 
 
+def without_case(login: str) -> str:
+    """A login as logins are compared: what is typed in another way is the same one."""
+    return unicodedata.normalize("NFKC", login).strip().casefold()
+
+
 def plain_login(login: str) -> str:
     """A login as it is stored: without regard to case.
 
     :raises InvalidPayload: for what cannot be one.
     """
-    plain = unicodedata.normalize("NFKC", login).strip().casefold()
+    plain = without_case(login)
     if not plain:
         raise InvalidPayload("login: an e-mail address or a name is needed")
     if len(plain) > _MAX_LOGIN or not plain.isprintable() or any(letter.isspace() for letter in plain):

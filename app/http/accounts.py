@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, session
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from app.auth.api_tokens import ApiToken
 from app.auth.audit import Audited
@@ -24,7 +24,7 @@ from app.http.body import parse_body
 from app.http.caller import permit
 from app.http.contract import contract
 from app.http.csrf import csrf_token_for
-from app.protocol.common import Payload
+from app.protocol.common import Moment, Payload
 from app.services import services
 
 accounts = Blueprint("accounts", __name__)
@@ -91,7 +91,7 @@ class NewToken(Payload):
 
     name: Annotated[str, Field(description="to know it by", max_length=1000)]
     scopes: tuple[Scope, ...] = ("read", "write")
-    expires_at: Annotated[AwareDatetime | None, Field(description="ISO 8601, with time zone; null: never")] = None
+    expires_at: Annotated[Moment | None, Field(description="ISO 8601, with time zone; null: never")] = None
 
 
 class MadeToken(TokenRow):

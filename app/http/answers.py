@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, create_model
+from pydantic import Field, create_model
 
 from app.auth.audit import Audited
 from app.namespaces.delivery import SOCKET_FIGURES
 from app.protocol.commands import ErrorBody
-from app.protocol.common import Payload, Status
+from app.protocol.common import Moment, Payload, Status
 from app.streaming.metrics import DELIVERY_FIGURES, SESSION_FIGURES
 
 Timestamp = Annotated[str, Field(description="UTC, ISO 8601, with milliseconds")]
@@ -64,7 +64,7 @@ class StreamQuery(Payload):
     offset: Annotated[int | None, Field(ge=0)] = None
     last_event_id: Annotated[str | None, Field(description="the same as `epoch:offset`")] = None
     since: Annotated[
-        AwareDatetime | None, Field(description="ISO 8601, with time zone: replay what was logged at or after it")
+        Moment | None, Field(description="ISO 8601, with time zone: replay what was logged at or after it")
     ] = None
     types: Annotated[str | None, Field(description="only these events, separated by commas")] = None
     roles: Annotated[str | None, Field(description="only messages of these: `user`, `agent`, `system`")] = None

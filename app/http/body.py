@@ -25,11 +25,16 @@ def parse_body(model: type[Model]) -> Model:
 
 
 def parse_query(model: type[Model]) -> Model:
-    """The parameters of the present request's address; others than the model's are left alone, empty ones are none.
+    """The parameters of the present request's address; others than the model's are left alone. An empty one is none,
+    where there may be none.
 
     :raises InvalidPayload: as :func:`parse` does.
     """
-    given = {name: value for name in model.model_fields if (value := request.args.get(name))}
+    given = {
+        name: value
+        for name, field in model.model_fields.items()
+        if (value := request.args.get(name)) or (value is not None and field.get_default() is not None)
+    }
     for name, value in given.items():
         if "\0" in value:
             raise InvalidPayload(f"{name}: NUL is no character")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from app.http.answers import Timestamp
 from app.protocol.commands import RunOptions
-from app.protocol.common import AgentCard, ContentType, Payload, Role, Status, Usage
+from app.protocol.common import AgentCard, ContentType, Moment, Payload, Role, Status, Usage
 from app.protocol.dialects.messages import Message
 from app.protocol.snapshot import ChartView, MessageView, OutcomeView, ToolCallView
 
@@ -24,7 +24,7 @@ Search = Annotated[
     str | None,
     Field(max_length=200, description="words that occur in the title or in one message; the last may be a beginning"),
 ]
-Since = Annotated[AwareDatetime | None, Field(description="ISO 8601, with time zone")]
+Since = Annotated[Moment | None, Field(description="ISO 8601, with time zone")]
 
 
 # --- conversations ----------------------------------------------------------------------------------------------------
@@ -36,8 +36,8 @@ class ListWish(Payload):
     search: Search = None
     team: Annotated[str | None, Field(max_length=255)] = None
     status: Status | None = None
-    since: Annotated[AwareDatetime | None, Field(description="changed at or after; ISO 8601, with time zone")] = None
-    until: Annotated[AwareDatetime | None, Field(description="changed before; ISO 8601, with time zone")] = None
+    since: Annotated[Moment | None, Field(description="changed at or after; ISO 8601, with time zone")] = None
+    until: Annotated[Moment | None, Field(description="changed before; ISO 8601, with time zone")] = None
     limit: Limit = 50
     cursor: Annotated[str | None, Field(max_length=500, description="`next_cursor` of the page before")] = None
 
@@ -93,9 +93,9 @@ class NewTitle(Payload):
 class MessageWish(Payload):
     """Which messages; oldest first."""
 
-    since: Annotated[
-        AwareDatetime | None, Field(description="written or changed at or after; ISO 8601, with time zone")
-    ] = None
+    since: Annotated[Moment | None, Field(description="written or changed at or after; ISO 8601, with time zone")] = (
+        None
+    )
     after: Annotated[int | None, Field(ge=0, le=_LARGEST, description="those behind the message of this `ordinal`")] = (
         None
     )

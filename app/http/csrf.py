@@ -6,7 +6,7 @@ from flask import Flask, request, session
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 
 from app.auth.gatekeeper import LINKS, SIGN_IN
-from app.auth.identity import Principal
+from app.auth.identity import Principal, bearer_token
 from app.errors import CsrfFailed
 
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
@@ -24,7 +24,7 @@ def prepare_csrf(app: Flask) -> None:
 
     @app.before_request
     def check() -> None:
-        if request.method in _SAFE or request.endpoint in _OPEN or "Authorization" in request.headers:
+        if request.method in _SAFE or request.endpoint in _OPEN or bearer_token(request.environ) is not None:
             return
         if not session.get(SIGN_IN) and not session.get(LINKS):
             return

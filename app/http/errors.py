@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from flask import Flask, jsonify, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from app.errors import ColloquyError, Unauthenticated
 from app.http.front import told_path
@@ -18,6 +18,11 @@ logger = logging.getLogger(__name__)
 
 def register_errors(app: Flask) -> None:
     """Answer every error in one shape: JSON under ``/api`` and ``/ws``, a page elsewhere."""
+
+    @app.before_request
+    def whole() -> None:
+        if "\0" in request.path:  # PostgreSQL takes none, and no id of ours has one
+            raise NotFound
 
     @app.errorhandler(ColloquyError)
     def refused(error: ColloquyError) -> ResponseReturnValue:

@@ -41,15 +41,15 @@ from app.streaming.conversation import iso
 messages = Blueprint("messages", __name__)
 
 
-@messages.get("/api/conversations/<key>/messages")
+@messages.get("/api/conversations/<conversation_id>/messages")
 @contract(MessageList, query=MessageWish, errors=(InvalidPayload, ConversationUnknown, StoreUnavailable))
-def show_messages(key: str) -> dict[str, Any]:
+def show_messages(conversation_id: str) -> dict[str, Any]:
     """A conversation's messages (by its id or its name), oldest first, in pages.
 
     Events after (`epoch`, `offset`) follow; what one of them tells may be in the answer already.
     """
     parts = services()
-    conversation = find_conversation(parts, caller(), key, Action.WATCH)
+    conversation = find_conversation(parts, caller(), conversation_id, Action.WATCH)
     wish = parse_query(MessageWish)
     epoch, offset = conversation.log.epoch, conversation.log.offset
     parts.archive.write(conversation.id)

@@ -25,7 +25,6 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _EVERYWHERE: tuple[type[ColloquyError], ...] = (Unauthenticated, NotPermitted)
 _PARAMETERS = {
     "conversation_id": "the conversation's id",
-    "key": "the conversation's id, or its name (the newest of that name)",
     "message_id": "the message's id",
     "user": "their id or login; the `sub` of who comes with a JWT",
     "link_id": "the link's id, as the list has it",

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from app.auth.identity import Principal
 from app.auth.permissions import Action, role_in
 from app.errors import ConversationUnknown, InvalidPayload, StoreUnavailable
-from app.protocol.common import Filter, Position, sentence_of, whole_characters
+from app.protocol.common import Filter, Moment, Position, sentence_of, whole_characters
 from app.services import Services
 from app.store.base import Reader
 from app.streaming.conversation import Conversation
 from app.streaming.view import ALL, View
 
 _TRUE = ("1", "true", "yes")
-_time: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
+_time: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask, g, request, session
 from flask_login import LoginManager, UserMixin, login_user, logout_user
 
-from app.auth.accounts import Account
+from app.auth.accounts import Account, without_case
 from app.auth.attempts import source_of
 from app.auth.audit import Audited
 from app.auth.gatekeeper import LINKS, SIGN_IN
@@ -46,7 +46,7 @@ def sign_in(login: str, password: str) -> Principal:
     :raises Unauthenticated: when that is not somebody's login and password.
     :raises LimitExceeded: after too many attempts from there, or for that login.
     """
-    people, typed = services().people, login.strip().casefold()[:200]
+    people, typed = services().people, without_case(login)[:200]
     try:
         people.attempts.take(_source(), f"login {typed}")
         account = people.accounts.authenticate(login, password)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 
 def whole_characters(text: str) -> str:
@@ -27,6 +29,18 @@ def sentence_of(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     what = "an object is needed" if first["type"] == "model_type" else str(first["msg"])
     return f"{where}: {what}" if where else what
+
+
+def _written(value: object) -> object:
+    if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
+        return value
+    raise ValueError("a time with its zone is needed, as ISO 8601 writes it")  # a bare number might be anything
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]")
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A time that somebody asks for."""
 
 
 class Status(StrEnum):

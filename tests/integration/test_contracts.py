@@ -91,8 +91,8 @@ _CHANGES: dict[tuple[str, str], list[tuple[int, Any]]] = {
 
 def attempts(path: str, method: str, conversation: str, message: str) -> Iterable[tuple[int, Any, str]]:
     """What to ask of a route: (expected status, body, address)."""
-    good = path.replace("{conversation_id}", conversation).replace("{key}", conversation).replace("{team}", "chat")
-    bad = path.replace("{conversation_id}", "none-such").replace("{key}", "none-such").replace("{message_id}", "m")
+    good = path.replace("{conversation_id}", conversation).replace("{team}", "chat")
+    bad = path.replace("{conversation_id}", "none-such").replace("{message_id}", "m")
     if (changes := _CHANGES.get((method, path))) is not None:
         for status, body in changes:
             yield status, body, good.replace("{message_id}", message)

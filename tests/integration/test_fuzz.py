@@ -116,7 +116,7 @@ def conversation_of(server: ColloquyServer, headers: dict[str, str]) -> dict[str
         name = watcher.must("start_stream", {"content": "Should we?", "team": "chat"})["conversation_id"]
         watcher.wait_for_end()
     listed = requests.get(f"{server.url}/api/conversations/{name}/messages", headers=headers, timeout=20).json()
-    return {"conversation_id": name, "key": name, "message_id": listed["messages"][0]["id"]}
+    return {"conversation_id": name, "message_id": listed["messages"][0]["id"]}
 
 
 @pytest.mark.timeout(3600)
@@ -141,7 +141,7 @@ def test_as_a_token_that_may_only_read(fuzzed: ColloquyServer, document: dict[st
     headers = signed_in(fuzzed, "reader@example.com")
     ids = conversation_of(fuzzed, headers)
     token = token_of(fuzzed, headers, "read")
-    address = f"{fuzzed.url}/api/conversations/{ids['key']}"
+    address = f"{fuzzed.url}/api/conversations/{ids['conversation_id']}"
     before = requests.get(address, headers=headers, timeout=10).json()
     all_is_well(fuzzed, Caller({"Authorization": f"Bearer {token}"}, ids), document)
     assert requests.get(address, headers=headers, timeout=10).json()["messages"] == before["messages"]
