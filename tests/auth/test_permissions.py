@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
+from app.auth import permissions
 from app.auth.identity import GUEST, Principal
 from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, ConversationUnknown, NotPermitted, Unauthenticated
@@ -95,3 +97,15 @@ def test_who_only_holds_a_link_starts_nothing() -> None:
     held = Principal("", "link", links=frozenset({"l1"}))
     for action in (Action.START, Action.LIST, Action.ACCOUNT):
         assert refused(held, action, None) is Unauthenticated
+
+
+def test_the_document_says_what_the_table_says() -> None:
+    """docs/permissions.md, row by row."""
+    text = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text()
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    told = {row[0]: tuple(row[1:]) for row in rows if len(row) == 4 and row[0] in set(Action)}
+    for action in Action:
+        role, scope = permissions._ROLES.get(action), permissions._SCOPES[action]
+        administrator = action in permissions._ADMIN
+        person = "an administrator" if administrator else "a person" if action in permissions._NAMED else ""
+        assert told[action] == (role or "", scope or "", person)
