@@ -34,7 +34,9 @@ class Attempts:
     def take(self, *sources: str) -> None:
         """Note an attempt. :raises LimitExceeded: when one of these has none left; then none is noted."""
         self.check(*sources)
-        self.count(*sources)
+        for source in sources:
+            if not self._window.hit(self._limit, source):  # others took the last one in between
+                self.check(source)
 
     def count(self, *sources: str) -> None:
         """Note an attempt."""

@@ -119,7 +119,9 @@ def test_a_person_comes_by_cookie(production: ColloquyServer) -> None:
     try:
         ack = client.call("start_stream", {"content": "Hello"}, namespace=NAMESPACE, timeout=20 * TIMEOUT_SCALE)
         assert ack["ok"], ack
-        rows = ask(production, "GET", "/api/conversations", headers=mine)[1]["conversations"]
+        rows = wait_until(
+            lambda: ask(production, "GET", "/api/conversations", headers=mine)[1]["conversations"], "a row"
+        )
         assert [row["conversation_id"] for row in rows] == [ack["conversation_id"]]
         assert ask(production, "POST", "/api/logout", {}, mine)[1]["error"]["code"] == "csrf_failed"
         proof = {"X-CSRFToken": me["csrf_token"]}
