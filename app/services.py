@@ -33,6 +33,7 @@ from app.streaming.retention import Retention
 from app.teams.directory import TeamDirectory
 
 _SHUTDOWN_S = 2.5
+_LAST_S = 0.5  # of it: for the child processes, where the database does not answer
 _RECOVERY_S = 2.0
 
 
@@ -103,7 +104,7 @@ class Services:
         self.manager.shutdown(deadline)
         self.sockets.disconnect_everybody()
         self.connections.close_all()
-        self.recorder.flush_all(deadline)
+        self.recorder.flush_all(deadline - _LAST_S)
         self.audit.close(deadline)
         self.supervisor.close(deadline)
         self.models.close(deadline)

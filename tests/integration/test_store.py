@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from app.store.base import MessageQuery
 from tests.conftest import TIMEOUT_SCALE
 from tests.integration.conftest import MODES, TEXT
 from tests.support.model_server import ModelServer
@@ -105,6 +107,42 @@ def test_an_outage_costs_neither_the_watchers_nor_the_store_anything(
             "lost": 0,
             "refused": 0,
         }
+
+
+def test_the_text_so_far_is_there_after_kill_9(model: ModelServer, tmp_path: Path) -> None:
+    """All but the last second of a message that was being written."""
+    model.control(token_delay_ms=20, tokens=1000)
+    url = f"sqlite:///{tmp_path / 'store.sqlite3'}"
+    with ColloquyServer(model_url=model.url, env={"STREAM_TOKENS_PER_S": "0", "DATABASE_URL": url}) as server:
+        with watching(server) as watcher:
+            ack = watcher.must("start_stream", {"content": TEXT})
+            watcher.wait_for_tokens(100)
+            server.kill()
+            seen = watcher.events("message_delta")
+        (message,) = (
+            each.view
+            for each in store_at(url).messages(ack["conversation_id"], MessageQuery()).messages
+            if each.view.role == "agent"
+        )
+        assert message.state == "open"
+        text = "".join(payload["delta"] for _, payload in seen)
+        assert text.startswith(message.content) or message.content.startswith(text)
+        assert len(message.content.split()) > 20
+
+
+def test_a_locked_database_does_not_hold_up_the_end(model: ModelServer, tmp_path: Path) -> None:
+    """The server ends in its three seconds, and leaves no process behind."""
+    model.control(token_delay_ms=20)
+    file = tmp_path / "store.sqlite3"
+    env = {"STREAM_TOKENS_PER_S": "0", "DATABASE_URL": f"sqlite:///{file}"}
+    with ColloquyServer(model_url=model.url, env=env) as server, watching(server) as watcher:
+        watcher.must("start_stream", {"content": TEXT})
+        watcher.wait_for_tokens(5)
+        with locked(server, file):
+            began = time.monotonic()
+            server.signal(signal.SIGTERM)
+            assert server.wait(10 * TIMEOUT_SCALE) == 0
+            assert time.monotonic() - began < 3 * TIMEOUT_SCALE
 
 
 @contextmanager
