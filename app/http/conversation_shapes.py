@@ -99,6 +99,10 @@ class MessageWish(Payload):
     after: Annotated[int | None, Field(ge=0, le=_LARGEST, description="those behind the message of this `ordinal`")] = (
         None
     )
+    before: Annotated[
+        str | None,
+        Field(min_length=1, max_length=64, description="the last `limit` before the message of this id, oldest first"),
+    ] = None
     limit: Limit = MOST_ROWS
     role: Annotated[Role | None, Field(description="only what these have said")] = None
     agent: Annotated[str | None, Field(max_length=255, description="only what this agent has said")] = None
@@ -108,6 +112,8 @@ class StoredRow(Message):
     """A message, and its place."""
 
     ordinal: Annotated[int, Field(description="its place in the conversation; rises, with holes")]
+    state: Annotated[Literal["open", "complete", "partial"], Field(description="partial: it broke off")]
+    feedback: Annotated[Literal["up", "down"] | None, Field(description="what a reader thought of it")]
 
 
 class MessageList(Payload):

@@ -56,19 +56,24 @@ def show_messages(conversation_id: str) -> dict[str, Any]:
     query = MessageQuery(
         since=iso(wish.since) if wish.since else None,
         after=wish.after,
+        before=wish.before,
+        newest=wish.before is not None,
         role=wish.role,
         agent=wish.agent,
         limit=min(MOST_ROWS, max(1, wish.limit)),
     )
     page = parts.store.messages(conversation.id, query)
-    found = [{**_shaped(each.view), "ordinal": each.ordinal} for each in page.messages]
+    found = [
+        {**_shaped(each.view), "ordinal": each.ordinal, "state": each.view.state, "feedback": each.view.feedback}
+        for each in page.messages
+    ]
     return {
         "conversation_id": conversation.id,
         "epoch": epoch,
         "offset": offset,
         "total": page.total,
         "messages": found,
-        "next_after": page.messages[-1].ordinal if page.more else None,
+        "next_after": page.messages[-1].ordinal if page.more and wish.before is None else None,
     }
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from app.auth.audit import Audited
 from app.auth.gatekeeper import LINKS
-from app.auth.permissions import Action
+from app.auth.permissions import Action, role_in
 from app.auth.shares import Changed
 from app.errors import (
     ConversationUnknown,
@@ -85,8 +85,22 @@ class ShareList(Payload):
     links: list[LinkRow]
 
 
+class Standing(Payload):
+    """What somebody is to a conversation."""
+
+    role: Annotated[Role, Field(description="yours; each may do what the one before it in `viewer, editor, owner` may")]
+
+
 _REFUSALS = (ConversationUnknown, StoreUnavailable)
 _CHANGES = (*_REFUSALS, InvalidPayload, InvalidState, LimitExceeded, NotFound)
+
+
+@shares.get("/api/conversations/<conversation_id>/role")
+@contract(Standing, errors=_REFUSALS)
+def show_role(conversation_id: str) -> dict[str, Any]:
+    """What you are to a conversation: a page offers what you may do."""
+    principal, conversation = permitted(Action.WATCH, conversation_id)
+    return {"role": role_in(principal, conversation)}
 
 
 @shares.get("/api/conversations/<conversation_id>/shares")

@@ -28,7 +28,7 @@ class MessageView(Payload):
     demo: bool = False
     feedback: Annotated[str | None, Field(description="what a reader thought of it: `up` or `down`")] = None
     updated_at: Annotated[str | None, Field(description="time of the last `message_updated`")] = None
-    updated_by: str | None = None
+    updated_by: Annotated[str | None, Field(description="who has changed its text last; null: nobody")] = None
     timestamp: str
 
 

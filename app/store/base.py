@@ -165,11 +165,13 @@ class MessageQuery:
 
     :param since: written or changed at or after.
     :param after: leave out everything up to the message of this ordinal (the ``ordinal`` of a page's last message).
+    :param before: only those before the message of this id; none, if there is no such message.
     :param newest: not the first ``limit``, but the last (still oldest first).
     """
 
     since: str | None = None
     after: int | None = None
+    before: str | None = None
     role: str | None = None
     agent: str | None = None
     limit: int = 200

@@ -109,6 +109,12 @@ def messages_of(conversation_id: str, query: MessageQuery) -> Callable[[Connecti
         wanted = wanted.where(func.coalesce(table.c.updated_at, table.c.timestamp) >= query.since)
     if query.after is not None:
         wanted = wanted.where(table.c.ordinal > query.after)
+    if query.before is not None:
+        border = select(table.c.ordinal).where(
+            table.c.conversation_id == conversation_id,
+            table.c.message_id == rows.key(query.before, table.c.message_id),
+        )
+        wanted = wanted.where(table.c.ordinal < border.scalar_subquery())
     if query.role is not None:
         wanted = wanted.where(table.c.role == rows.text(query.role))
     if query.agent is not None:

@@ -438,7 +438,9 @@ def _changes_of(conversation: Conversation, entry: LogEntry) -> list[Change]:
             return [MessageWithdrawn(where, payload["message_id"])]
         case MessageUpdated.name:
             known = {name: value for name, value in payload["changes"].items() if name in MessageView.model_fields}
-            known |= {"updated_at": payload["timestamp"], "updated_by": payload["updated_by"]}
+            known |= {"updated_at": payload["timestamp"]}
+            if "content" in known:
+                known["updated_by"] = payload["updated_by"]
             return [MessageChanged(where, payload["message_id"], known)]
         case ToolCall.name | ToolResult.name:
             call = fold.tool_call(payload["call_id"])

@@ -102,7 +102,8 @@ class Editing:
             demo=view.demo,
         )
         now = conversation.read(lambda: conversation.fold.message(view.message_id))
-        return now or view.model_copy(update={**changes, "updated_at": conversation.fold.updated_at, "updated_by": by})
+        editor = {"updated_by": by} if "content" in changes else {}
+        return now or view.model_copy(update={**changes, **editor, "updated_at": conversation.fold.updated_at})
 
     def delete(self, conversation: Conversation) -> None:
         """Remove a conversation for good: stop its run, delete it from the store, tell who watches, and forget it.

@@ -344,7 +344,8 @@ class ConversationFold:
         changes = {name: value for name, value in payload["changes"].items() if name in MessageView.model_fields}
         if "content" in changes:
             message.pieces = [changes.pop("content")]
-        message.fields.update(changes, updated_at=payload["timestamp"], updated_by=payload["updated_by"])
+            message.fields["updated_by"] = payload["updated_by"]  # who has edited it; not who has rated it
+        message.fields.update(changes, updated_at=payload["timestamp"])
 
     def _on_tool_call(self, payload: dict[str, Any]) -> None:
         call = ToolCallView(**{name: payload[name] for name in ("call_id", "agent", "tool", "arguments")})

@@ -165,7 +165,8 @@ const CHANGES = {
     const message = find(state, message_id);
     if (!message) return state; // older than what is kept
     const known = Object.fromEntries(Object.entries(changes).filter(([name]) => name in message));
-    return withMessage(state, { ...message, ...known, updated_at: timestamp, updated_by });
+    const editor = "content" in changes ? { updated_by } : {}; // not who has rated it
+    return withMessage(state, { ...message, ...known, ...editor, updated_at: timestamp });
   },
 
   [EVENTS.TOOL_CALL]: (state, { call_id, agent, tool, arguments: given }) => {

@@ -90,11 +90,13 @@ test("of a long conversation the newest finished message is kept, however long",
   assert.equal(long.omitted_messages, 3);
 });
 
-test("a change merges into its message and says when and by whom; one of a forgotten message changes nothing", () => {
+test("a change merges into its message and says when, an edit by whom; one of a forgotten message changes nothing", () => {
   const on = log();
   const state = run([on.message("m1", "A", "Hello"), on.updated("m1", { feedback: "up", no_such_field: 1 }, "ann")]);
   const { feedback, updated_at, updated_by, content } = state.messages[0];
-  assert.deepEqual([feedback, updated_at, updated_by, content], ["up", "2026-01-01T00:00:00.002Z", "ann", "Hello"]);
+  assert.deepEqual([feedback, updated_at, updated_by, content], ["up", "2026-01-01T00:00:00.002Z", null, "Hello"]);
+  const edited = run([on.updated("m1", { content: "Hullo" }, "ann"), on.updated("m1", { feedback: null }, "bob")], state).messages[0];
+  assert.deepEqual([edited.content, edited.feedback, edited.updated_by], ["Hullo", null, "ann"]);
   assert.equal("no_such_field" in state.messages[0], false);
   assert.equal(run([on.updated("gone", { feedback: "up" })], state).messages, state.messages);
 });

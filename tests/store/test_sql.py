@@ -157,6 +157,9 @@ def test_pages_of_messages(store: SqlStore) -> None:
     last = store.messages("c1", MessageQuery(limit=4, newest=True))
     assert [each.view.message_id for each in last.messages] == ["m6", "m7", "m8", "m9"]
     assert last.more
+    assert ids(before="m6", limit=4, newest=True) == ["m2", "m3", "m4", "m5"]
+    assert ids(before="m1") == ["m0"]
+    assert ids(before="none such") == ids(before="m0") == []
     assert ids(role="user") == ["m0", "m3", "m6", "m9"]
     assert ids(agent="A1", role="agent") == ["m1", "m5", "m7"]
     assert ids(since=at(8)) == ["m1", "m8", "m9"]

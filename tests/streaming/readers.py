@@ -84,7 +84,9 @@ def fold_event(state: dict[str, Any], name: str, payload: dict[str, Any]) -> Non
         case "message_updated":
             for message in state["messages"]:
                 if message["message_id"] == body["message_id"]:
-                    message.update(body["changes"], updated_at=payload["timestamp"], updated_by=body["updated_by"])
+                    message.update(body["changes"], updated_at=payload["timestamp"])
+                    if "content" in body["changes"]:
+                        message["updated_by"] = body["updated_by"]
         case "tool_call":
             state["tool_calls"].append({**body, "success": None, "preview": ""})
         case "tool_result":
