@@ -47,6 +47,7 @@ def harmless(text: str) -> str:
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
+        url_relative="deny",  # of a file on a disk, it leads nowhere
         link_rel="noopener noreferrer nofollow",
     )
 
