@@ -1,6 +1,7 @@
 // @ts-check
 /** The card that closes a run: what the agents agreed on, or why there is nothing to show. */
 
+import { CODE } from "../errors.js";
 import { STATUS } from "../protocol.js";
 import { h, icon } from "../ui/dom.js";
 import { sentence, tokens, words } from "../ui/format.js";
@@ -8,14 +9,14 @@ import { markdown } from "../ui/markdown.js";
 
 /**
  * @param {any} state
- * @param {{onRetry: (() => void) | null}} options
+ * @param {{onRetry: (() => void) | null, onContinue: (() => Promise<void>) | null}} options null: it cannot be done, or not by this reader
  * @returns {any} null while the conversation runs
  */
-export function ending(state, { onRetry }) {
+export function ending(state, { onRetry, onContinue }) {
   const spent = state.usage.prompt_tokens + state.usage.completion_tokens > 0 ? state.usage : null;
   if (state.status === STATUS.COMPLETED) return completed(state, spent);
-  if (state.status === STATUS.STOPPED) return stopped(spent);
-  if (state.status === STATUS.ERROR) return failed(state, spent, onRetry);
+  if (state.status === STATUS.STOPPED) return stopped(spent, onContinue);
+  if (state.status === STATUS.ERROR) return failed(state, spent, { onRetry, onContinue });
   return null;
 }
 
@@ -38,25 +39,40 @@ function part(title, id, body) {
   return h("div", { class: `part ${id}`, "data-testid": id }, h("h3", {}, title), body);
 }
 
-function stopped(spent) {
+function stopped(spent, onContinue) {
   return h(
     "section",
     { class: "ending slim", "data-testid": "conversation-ending", "aria-label": "Outcome" },
     h("header", {}, icon("stop"), h("h2", {}, "Stopped")),
     h("p", { class: "why" }, "The run was ended before the agents had finished."),
+    onContinue && goOn(onContinue),
     figures(spent, null),
   );
 }
 
-function failed({ error }, spent, onRetry) {
+function failed({ error }, spent, { onRetry, onContinue }) {
+  const interrupted = error?.code === CODE.INTERRUPTED;
   return h(
     "section",
     { class: "ending slim bad", "data-testid": "conversation-ending", "aria-label": "Outcome" },
-    h("header", {}, icon("alert"), h("h2", {}, "The conversation broke off")),
+    h("header", {}, icon("alert"), h("h2", {}, interrupted ? "The conversation was interrupted" : "The conversation broke off")),
     h("p", { class: "why" }, sentence(error?.error ?? "The reason is not known"), error?.code && h("code", {}, error.code)),
-    onRetry && error?.retryable && h("button", { class: "button small", type: "button", "data-testid": "try-again", onclick: onRetry }, icon("retry"), error.code === "interrupted" ? "Start again" : "Try again"),
+    interrupted && onContinue && goOn(onContinue),
+    !(interrupted && onContinue) && onRetry && error?.retryable && h("button", { class: "button small", type: "button", "data-testid": "try-again", onclick: onRetry }, icon("retry"), interrupted ? "Start again" : "Try again"),
     figures(spent, null),
   );
+}
+
+/** From the last finished turn, with nothing new. */
+function goOn(onContinue) {
+  const button = h("button", { class: "button small", type: "button", "data-testid": "continue" }, icon("play"), "Continue");
+  button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-busy") === "true") return;
+    button.setAttribute("aria-busy", "true");
+    await onContinue(); // tells by itself what went wrong
+    button.removeAttribute("aria-busy");
+  });
+  return button;
 }
 
 function figures(spent, label) {

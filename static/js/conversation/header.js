@@ -4,10 +4,11 @@
 import { isRunning } from "../fold.js";
 import { STATUS } from "../protocol.js";
 import { byId, h, setText } from "../ui/dom.js";
-import { CONNECTION_TEXT, STATUS_TEXT, tokens } from "../ui/format.js";
+import { CONNECTION_TEXT, STATUS_TEXT, reason, tokens } from "../ui/format.js";
 import { modelName } from "../ui/model.js";
 import { toast } from "../ui/notices.js";
 import { avatar } from "./message.js";
+import { MAX_TITLE } from "./row.js";
 
 /** @param {{demo: boolean, title: string}} state */
 export const headingText = ({ demo, title }) => `${demo ? "Demo" : "Live"}: ${title || "Untitled"}`;
@@ -44,6 +45,44 @@ export class Header {
   watchers(watchers) {
     byId("watchers").hidden = !watchers;
     if (watchers) setText(byId("watchers"), `${watchers} watching`);
+  }
+
+  /** What the reader may do here; null: not known, or nothing is shown. @param {string | null} role */
+  standing(role) {
+    const watches = role === "viewer";
+    byId("standing").hidden = !watches;
+    byId("steering").hidden = watches;
+    byId("share").hidden = role !== "owner";
+  }
+
+  /** Put a field in the heading's place. @param {string} title @param {(title: string) => Promise<void>} save */
+  editTitle(title, save) {
+    const heading = byId("heading");
+    if (heading.nextElementSibling?.matches("form")) return;
+    const input = h("input", { class: "input heading-input", maxlength: MAX_TITLE, "aria-label": "Title of the conversation", "data-testid": "title-input", autocomplete: "off" });
+    const form = h("form", { class: "heading-form" }, input, h("button", { class: "button primary small", type: "submit" }, "Save"), h("button", { class: "button small", type: "button", onclick: () => close() }, "Cancel"));
+    input.value = title;
+    const close = () => {
+      form.remove();
+      heading.classList.remove("sr-only");
+      byId("more").focus();
+    };
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault();
+      close();
+    });
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const wanted = input.value.replace(/\s+/g, " ").trim();
+      if (!wanted || wanted === title) return close();
+      await save(wanted).then(close, () => input.focus()); // what was typed stays
+      return undefined;
+    });
+    heading.classList.add("sr-only");
+    heading.after(form);
+    input.focus();
+    input.select();
   }
 
   #badge(status) {
@@ -129,7 +168,7 @@ export class Controls {
     try {
       await act();
     } catch (error) {
-      toast(error.message, "error");
+      toast(reason(error), "error");
     } finally {
       this.#busy = false;
       button.removeAttribute("aria-busy");

@@ -1,23 +1,27 @@
 // @ts-check
 /** The conversation page: which conversation is shown, and how its parts work together. */
 
-import { CLIENT_EVENTS, CONNECTION, ColloquyClient, ConversationStream, EVENTS, PROTOCOL_VERSION, STATUS, isTerminal } from "../colloquy.js";
-import { readiness, teams } from "../ui/api.js";
-import { byId, copyText, setText } from "../ui/dom.js";
-import { sentence } from "../ui/format.js";
-import { answers, modelLine } from "../ui/model.js";
+import { CLIENT_EVENTS, COMMANDS, CONNECTION, ColloquyClient, ConversationStream, EVENTS, STATUS, isTerminal } from "../colloquy.js";
+import { CODE } from "../errors.js";
+import { editMessage, rate, teams } from "../ui/api.js";
+import { byId, setText } from "../ui/dom.js";
+import { reason, sentence } from "../ui/format.js";
+import { openMenu } from "../ui/menu.js";
 import { banner, dismissToast, removeBanner, toast } from "../ui/notices.js";
+import { Account } from "./account.js";
+import { actionsOf, askToDelete, copyLink, renameTo } from "./actions.js";
 import { Composer, bindContent } from "./composer.js";
+import { keepDrafts, restoreDrafts } from "./drafts.js";
 import { Controls, Header } from "./header.js";
 import { Queue } from "./queue.js";
 import { Scroller } from "./scroller.js";
+import { openShare } from "./share.js";
 import { Sidebar } from "./sidebar.js";
+import { Standing } from "./standing.js";
+import { Surroundings } from "./surroundings.js";
 import { Transcript } from "./transcript.js";
 
-const OFFLINE_BANNER_AFTER_MS = 3000;
 const READ_ALOUD_CHARACTERS = 600;
-const INTERRUPTED = "interrupted";
-const ASK_FOR_MODEL_EVERY_MS = 15_000;
 
 const settings = {
   conversationId: document.body.dataset.conversationId || null,
@@ -25,6 +29,10 @@ const settings = {
   socketError: document.body.dataset.socketError ?? "",
   maxBytes: Number(document.body.dataset.maxContentBytes) || 65_536,
 };
+
+const NOT_PERMITTED = "not_permitted";
+/** What changes a conversation's row in the list. @type {Set<string>} */
+const ROW_EVENTS = new Set([EVENTS.CONVERSATION_STATUS, EVENTS.FALLBACK_MODE, EVENTS.CONVERSATION_UPDATED]);
 
 /** What the main part shows. */
 const VIEWS = Object.freeze({
@@ -36,19 +44,39 @@ const VIEWS = Object.freeze({
 });
 
 let view = VIEWS.WELCOME;
-let model = { label: "", answering: "", problem: "" };
-let modelTimer = 0;
-let offlineTimer = 0;
 /** The last agent_step that was seen live. @type {any} */
 let step = null;
 
 const client = new ColloquyClient();
 const stream = new ConversationStream(client);
-const sidebar = new Sidebar();
+const account = new Account({ beforeLeaving: keepDrafts });
+const sidebar = new Sidebar({ onMenu: openRowMenu, onRename: renamed, onDelete: askAndDelete });
+const standing = new Standing({ known: (id) => sidebar.find(id)?.role, changed: refreshChrome });
 const scroller = new Scroller(byId("display"), byId("jump"));
-const header = new Header({ kindOf: (label) => (label === model.label ? model.answering : undefined) });
+const header = new Header({ kindOf: (label) => (label === surroundings.model.label ? surroundings.model.answering : undefined) });
+const surroundings = new Surroundings(client, {
+  header,
+  account,
+  refresh: refreshChrome,
+  onOpen: () => {
+    sidebar.refresh();
+    account.ask();
+  },
+});
 const controls = new Controls(stream);
-const transcript = new Transcript(byId("transcript"), { onDrawn: () => scroller.follow(), onRetry: sendAgain });
+const transcript = new Transcript(byId("transcript"), {
+  onDrawn: () => scroller.follow(),
+  onRetry: sendAgain,
+  onContinue: goOn,
+  isGone: () => Boolean(stream.failure),
+  keepPlace: (change) => scroller.keepPlace(change),
+  acts: {
+    rate: (messageId, value) => refusalTold(() => rate(stream.conversationId, messageId, value)),
+    edit: (messageId, content) => editMessage(stream.conversationId, messageId, content),
+    nameOf: (userId) => account.nameOf(userId),
+    maxBytes: settings.maxBytes,
+  },
+});
 const queue = new Queue(byId("queue"), { onDiscard: discard, onRetry: sendAgain });
 const composer = new Composer({ maxBytes: settings.maxBytes, available: settings.socketAvailable, onStart: start });
 const lookAtFollowUp = bindContent({
@@ -77,8 +105,10 @@ function refreshChrome() {
   const state = view === VIEWS.CONVERSATION ? stream.state : null;
   header.show(state, step);
   header.watchers(state && !stream.failure ? stream.watchers : null);
+  header.standing(state ? standing.role : null);
   controls.show(stream.status, stream.following);
-  byId("follow-up").hidden = !(state && isTerminal(state.status) && !stream.failure && settings.socketAvailable);
+  transcript.allow(standing.maySteer);
+  byId("follow-up").hidden = !(state && isTerminal(state.status) && !stream.failure && settings.socketAvailable && standing.maySteer);
 }
 
 /** Show a conversation, or with null the form for a new one. */
@@ -87,6 +117,7 @@ async function open(conversationId, { push = false } = {}) {
   sidebar.mark(conversationId);
   if (sidebar.isOpen) sidebar.toggle(false);
   removeBanner("gone");
+  standing.turnTo(conversationId);
   transcript.clear();
   queue.clear();
   if (!conversationId) {
@@ -105,16 +136,28 @@ async function open(conversationId, { push = false } = {}) {
     await stream.join(conversationId);
   } catch (error) {
     if (addressed() !== conversationId) return; // the reader has turned to something else
-    if (error.code === "conversation_unknown") showUnknown();
+    if (error.code === CODE.CONVERSATION_UNKNOWN) showUnknown();
     else if (error.retryable === false) showUnknown("This conversation cannot be shown", sentence(error.message));
     // else: the stream joins when the connection is back
   }
 }
 
-function showUnknown(title = "This conversation is not here", text = "") {
+/** A page of its own in the place of the conversation. @param {string} [title] @param {string} [text] */
+function showUnknown(title = "This conversation is not here", text = "The link may be mistyped, the conversation may have been deleted, or it is not shared with you.") {
   setText(byId("unknown-title"), title);
-  if (text) setText(byId("unknown-text"), text);
+  setText(byId("unknown-text"), text);
   show(VIEWS.UNKNOWN);
+}
+
+/** The conversation that is shown has come to an end for this reader. */
+function lost(title, text) {
+  stream.leave();
+  standing.turnTo(null);
+  transcript.clear();
+  queue.clear();
+  removeBanner("gone");
+  showUnknown(title, text);
+  byId("display").focus({ preventScroll: true });
 }
 
 function addressed() {
@@ -153,13 +196,13 @@ async function start(wish) {
   try {
     if ((await taken(() => (starting = stream.start(wish)))) === null) {
       show(VIEWS.QUEUED);
-      starting.then(began, (error) => error.code !== "cancelled" && toast(sentence(error.message), "error"));
+      starting.then(began, (error) => error.code !== CODE.CANCELLED && toast(reason(error), "error"));
     } else {
       began(await starting);
     }
     return true;
   } catch (error) {
-    toast(sentence(error.message), "error");
+    toast(reason(error), "error");
     return false;
   }
 }
@@ -172,6 +215,7 @@ function began({ conversation_id }) {
   }
   removeBanner("gone");
   history.pushState(null, "", `/c/${encodeURIComponent(conversation_id)}`);
+  standing.own(conversation_id);
   sidebar.mark(conversation_id);
   scroller.toEnd();
   byId("display").focus({ preventScroll: true });
@@ -185,7 +229,7 @@ async function send(content) {
     scroller.toEnd();
     return true;
   } catch (error) {
-    toast(sentence(error.message), "error");
+    toast(reason(error), "error");
     return false;
   } finally {
     button.removeAttribute("aria-busy");
@@ -212,14 +256,49 @@ byId("follow-up").addEventListener("submit", async (event) => {
   lookAtFollowUp();
 });
 
-byId("copy-link").addEventListener("click", async () => {
-  const link = new URL(`/c/${encodeURIComponent(stream.conversationId ?? "")}`, location.href).href;
+/** From the last finished turn on. */
+async function goOn() {
+  await refusalTold(() => client.request(COMMANDS.CONTINUE_STREAM, { conversation_id: stream.conversationId })).catch(() => {});
+  scroller.toEnd();
+}
+
+/** Say why something was refused; the caller hears of it, too. @param {() => Promise<any>} act */
+async function refusalTold(act) {
   try {
-    await copyText(link);
-    toast("Link copied. Whoever opens it watches along.", "good");
-  } catch {
-    toast(`The browser did not allow copying. The link is ${link}`);
+    return await act();
+  } catch (error) {
+    if (error.code === NOT_PERMITTED) standing.ask(); // it has changed
+    toast(reason(error), "error");
+    throw error;
   }
+}
+
+// --- the conversation as a whole --------------------------------------------------------------------------------------
+
+function openRowMenu(row, button) {
+  const onRename = () => sidebar.editTitle(row.conversation_id);
+  openMenu(button, actionsOf(row, { onRename, onDelete: () => askAndDelete(row) }));
+}
+
+async function renamed(row, title) {
+  await renameTo(row, title);
+  sidebar.update({ conversation_id: row.conversation_id, title });
+}
+
+async function askAndDelete(row) {
+  if (!(await askToDelete(row))) return;
+  sidebar.drop(row.conversation_id);
+  toast("Deleted.", "good");
+  if (addressed() === row.conversation_id) open(null, { push: true });
+}
+
+byId("copy-link").addEventListener("click", () => stream.conversationId && copyLink(stream.conversationId));
+byId("share").addEventListener("click", () => stream.conversationId && openShare(stream.conversationId));
+byId("more").addEventListener("click", () => {
+  const { conversation_id, title } = stream.state;
+  if (!conversation_id) return;
+  const row = { conversation_id, title, role: standing.role ?? undefined };
+  openMenu(byId("more"), actionsOf(row, { onRename: () => header.editTitle(title, (wanted) => renamed(row, wanted)), onDelete: () => askAndDelete(row) }));
 });
 
 // --- what comes from the server ---------------------------------------------------------------------------------------
@@ -227,9 +306,12 @@ byId("copy-link").addEventListener("click", async () => {
 stream.onChange = (state, event) => {
   if (event === null || event.payload.status === STATUS.INITIALIZING) step = null;
   if (event?.name === EVENTS.AGENT_STEP) step = event.payload;
-  if (event === null) show(VIEWS.CONVERSATION);
+  if (event === null) {
+    show(VIEWS.CONVERSATION);
+    standing.joined();
+  }
   transcript.take(state, event);
-  if (event === null || event.name === EVENTS.CONVERSATION_STATUS || event.name === EVENTS.FALLBACK_MODE) {
+  if (event === null || ROW_EVENTS.has(event.name)) {
     const { conversation_id, title, status, demo } = state;
     sidebar.update({ conversation_id, title, status, demo });
     sidebar.refresh();
@@ -252,19 +334,22 @@ stream.on(EVENTS.AGENT_MESSAGE, ({ role, agent, content }) => {
 stream.onError = (error) => {
   if (error !== stream.failure) return; // an event of the run: the transcript shows it
   refreshChrome();
-  if (stream.state.error?.code === INTERRUPTED) return; // in the middle of a run: the transcript's end says so
-  const gone = error.code === "conversation_unknown";
-  const text = gone ? "The server no longer knows this conversation; it may have been restarted. What you see is what had arrived." : sentence(error.message);
+  if (stream.state.error?.code === CODE.INTERRUPTED) return; // in the middle of a run: the transcript's end says so
+  const gone = error.code === CODE.CONVERSATION_UNKNOWN;
+  const text = gone ? "This conversation is no longer on the server, or not shared with you any more. What you see is what had arrived." : sentence(error.message);
   if (view === VIEWS.CONVERSATION) banner("gone", text, { level: "warning" });
   else showUnknown();
 };
 
-client.on(EVENTS.CONNECTED, ({ protocol }) => {
-  if (protocol === PROTOCOL_VERSION) removeBanner("version");
-  else banner("version", "The server has been updated. Reload this page.", { level: "warning", dismissible: false });
+client.on(EVENTS.CONVERSATION_DELETED, ({ conversation_id }) => {
+  sidebar.drop(conversation_id);
+  if (conversation_id === stream.conversationId) lost("This conversation was deleted", "Its owner has deleted it, with all its messages. It cannot be brought back.");
 });
 
-client.on(EVENTS.BROADCAST, ({ message, level }) => banner(`broadcast ${message}`, message, { level }));
+client.on(EVENTS.ACCESS_ENDED, ({ conversation_id, message }) => {
+  sidebar.drop(conversation_id);
+  if (conversation_id === stream.conversationId) lost("You cannot watch this conversation any more", sentence(message));
+});
 
 client.on(EVENTS.HEARTBEAT, () => sidebar.refresh());
 
@@ -273,45 +358,15 @@ client.on(EVENTS.PROGRESS, ({ conversation_id, silent_s, message }) => {
   transcript.stillWorking(`${sentence(message ?? "Still working").replace(/\.$/, "…")} (${Math.round(silent_s)} s)`);
 });
 
-client.on(CLIENT_EVENTS.CONNECTION, (connection) => {
-  header.connection(connection, connection === CONNECTION.OPEN ? `by ${client.transport}` : (client.lastError?.message ?? ""));
-  refreshChrome();
-  if (connection === CONNECTION.OPEN) {
-    clearTimeout(offlineTimer);
-    offlineTimer = 0;
-    removeBanner("offline");
-    sidebar.refresh();
-    askForModel();
-  } else if (!offlineTimer) {
-    offlineTimer = setTimeout(() => {
-      banner("offline", "No connection to the server. Conversations go on there; this page catches up when it is back.", { level: "warning", dismissible: false });
-    }, OFFLINE_BANNER_AFTER_MS);
-  }
-});
-
-client.on(CLIENT_EVENTS.LATENCY, (latencyMs) => header.connection(client.connection, `by ${client.transport}, ${Math.round(latencyMs)} ms there and back`));
-
 function announce(text) {
   setText(byId("announcer"), text);
 }
 
-async function askForModel() {
-  clearTimeout(modelTimer);
-  try {
-    const ready = await readiness();
-    model = ready.model ?? model;
-    setText(byId("model-line"), modelLine(ready));
-    byId("model-line").title = model.problem ?? "";
-    if (!answers(ready)) modelTimer = setTimeout(askForModel, ASK_FOR_MODEL_EVERY_MS); // it may still be starting
-  } catch {
-    setText(byId("model-line"), "");
-  }
-  refreshChrome();
-}
-
 async function askForTeams() {
   try {
-    composer.showTeams(await teams());
+    const known = await teams();
+    composer.showTeams(known);
+    sidebar.showTeams(known.teams);
   } catch (error) {
     byId("team-box").hidden = true; // the default team can still be started
   }
@@ -327,6 +382,12 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
+  const typing = /** @type {any} */ (event.target).closest?.("input, textarea, select, dialog, [role=menu]");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    sidebar.search();
+    return;
+  }
   if (event.key !== "Escape" || event.defaultPrevented) return;
   if (sidebar.isOpen) sidebar.toggle(false);
   else if (!dismissToast() && document.activeElement instanceof HTMLElement) document.activeElement.blur();
@@ -336,12 +397,17 @@ addEventListener("popstate", () => open(addressed()));
 
 askForTeams();
 sidebar.refresh();
+account.ask();
 if (settings.socketAvailable) {
   header.connection(client.connection);
-  client.connect().catch((error) => banner("refused", sentence(error.message), { level: "error" }));
+  surroundings.connect();
 } else {
   header.connection(CONNECTION.CLOSED);
-  askForModel();
+  surroundings.askForModel();
   banner("socket", `Live conversations are unavailable: ${sentence(settings.socketError || "the socket layer could not start")} The other pages work.`, { level: "error", dismissible: false });
 }
 open(settings.conversationId);
+restoreDrafts(() => {
+  composer.look();
+  lookAtFollowUp();
+});

@@ -33,6 +33,15 @@ export class Scroller {
     this.#show();
   }
 
+  /** Something is put in above: what the reader looks at stays where it is. @param {() => void} change */
+  keepPlace(change) {
+    const before = this.area.scrollHeight - this.area.scrollTop;
+    this.#following = false;
+    change();
+    this.area.scrollTop = this.#lastTop = this.area.scrollHeight - before;
+    this.#show();
+  }
+
   toTop() {
     this.#following = true;
     this.area.scrollTop = this.#lastTop = 0;

@@ -4,8 +4,9 @@
 import { isRunning, isTerminal } from "../fold.js";
 import { perFrame } from "../frames.js";
 import { EVENTS, STATUS } from "../protocol.js";
-import { arrange, h, setText } from "../ui/dom.js";
+import { arrange, h } from "../ui/dom.js";
 import { sentence } from "../ui/format.js";
+import { Earlier } from "./earlier.js";
 import { ending, fallbackText } from "./ending.js";
 import { avatar, messageView, noteView } from "./message.js";
 
@@ -26,16 +27,33 @@ export class Transcript {
   #restUntil = 0;
   #draw = perFrame(() => this.draw());
   #waiting = h("div", { class: "waiting", hidden: true });
-  #omitted = h("p", { class: "note", hidden: true });
+  #earlier;
+  #maySteer = true;
 
   /**
    * @param {HTMLElement} element
-   * @param {{onDrawn: () => void, onRetry: (content: string) => void}} hooks
+   * @param {{
+   *   onDrawn: () => void, onRetry: (content: string) => void, onContinue: () => Promise<void>,
+   *   isGone: () => boolean, acts: import("./message_actions.js").Acts, keepPlace: (change: () => void) => void,
+   * }} hooks
    */
-  constructor(element, { onDrawn, onRetry }) {
+  constructor(element, { onDrawn, onRetry, onContinue, isGone, acts, keepPlace }) {
     this.element = element;
     this.onDrawn = onDrawn;
     this.onRetry = onRetry;
+    this.onContinue = onContinue;
+    this.isGone = isGone;
+    this.acts = acts;
+    this.#earlier = new Earlier(() => keepPlace(() => this.draw()));
+  }
+
+  /** Whether the reader may steer and edit; the server asks again. @param {boolean} may */
+  allow(may) {
+    this.element.classList.toggle("read-only", !may);
+    if (may === this.#maySteer) return;
+    this.#maySteer = may;
+    this.#endingFor = null; // it has a button, or has none
+    this.#draw();
   }
 
   /** Begin with another conversation. */
@@ -46,8 +64,9 @@ export class Transcript {
     this.#endingFor = null;
     this.#end = null;
     this.#waitingFor = "";
-    this.element.replaceChildren(this.#omitted, this.#waiting);
-    this.#omitted.hidden = this.#waiting.hidden = true;
+    this.#earlier.clear();
+    this.element.replaceChildren(this.#earlier.element, this.#waiting);
+    this.#waiting.hidden = true;
   }
 
   /**
@@ -62,6 +81,8 @@ export class Transcript {
       this.#note(state, "switch", `${sentence(state.error.error)} It goes on from the last finished turn.`);
     }
     if (event?.name === EVENTS.AGENT_STEP && event.payload.emoji) this.#emojis.set(event.payload.agent, event.payload.emoji);
+    if (event === null) this.#earlier.begin(state);
+    else if (event.name === EVENTS.MESSAGE_UPDATED) this.#earlier.change(event.payload);
     this.#state = state;
     this.#silence = "";
   }
@@ -89,8 +110,7 @@ export class Transcript {
       return;
     }
     const state = this.#state;
-    this.#omitted.hidden = state.omitted_messages === 0;
-    setText(this.#omitted, `${state.omitted_messages} earlier messages are no longer kept.`);
+    this.#earlier.draw(state);
     this.#drawMessages(state);
     this.#drawWaiting(state);
     this.#drawEnding(state);
@@ -101,7 +121,7 @@ export class Transcript {
 
   #drawMessages(state) {
     const cards = this.#cards(state);
-    const wanted = [this.#omitted];
+    const wanted = [this.#earlier.element];
     const kept = new Set();
     const notes = [...this.#notes];
     const takeNotes = (after) => {
@@ -109,11 +129,12 @@ export class Transcript {
     };
     takeNotes(null);
     let first = true; // the conversation's content type is that of its first message
-    for (const message of state.messages) {
+    const all = this.#earlier.messages.length > 0 ? [...this.#earlier.messages, ...state.messages] : state.messages;
+    for (const message of all) {
       let view = this.#views.get(message.message_id);
       if (!view) {
-        const kind = first && state.omitted_messages === 0 ? state.content_type : message.content_type;
-        view = messageView(message, cards(message.agent), kind);
+        const kind = first && this.#earlier.left(state) === 0 ? state.content_type : message.content_type;
+        view = messageView(message, cards(message.agent), kind, this.acts);
         this.#views.set(message.message_id, view);
       }
       if (message.role === "user") first = false;
@@ -170,7 +191,10 @@ export class Transcript {
     this.#endingFor = key;
     this.#end?.remove();
     const asked = state.messages.findLast((message) => message.role === "user");
-    this.#end = ending(state, { onRetry: asked ? () => this.onRetry(asked.content) : null });
+    this.#end = ending(state, {
+      onRetry: asked && this.#maySteer ? () => this.onRetry(asked.content) : null,
+      onContinue: this.#maySteer && !this.isGone() ? this.onContinue : null,
+    });
     if (this.#end) this.element.append(this.#end);
   }
 

@@ -61,7 +61,7 @@ export async function copyText(text) {
   }
   const area = h("textarea", { class: "sr-only", readonly: true });
   area.value = text;
-  document.body.append(area);
+  (document.activeElement?.closest("dialog") ?? document.body).append(area); // beside an open dialog, nothing can be selected
   area.select();
   const copied = document.execCommand("copy");
   area.remove();

@@ -77,3 +77,39 @@ export function sentence(text) {
 
 /** "backend_unavailable" → "backend unavailable" @param {string} code */
 export const words = (code) => code.replaceAll("_", " ");
+
+/** "20 seconds", "3 minutes", "2 hours" @param {number} seconds */
+export function inWords(seconds) {
+  const [value, unit] = seconds < 100 ? [Math.max(1, Math.ceil(seconds)), "second"] : seconds < 5400 ? [Math.round(seconds / 60), "minute"] : [Math.round(seconds / 3600), "hour"];
+  return `${value} ${unit}${value === 1 ? "" : "s"}`;
+}
+
+/** Why something was refused, and when to try again, where that is known. @param {any} error */
+export function reason(error) {
+  const why = sentence(error.message || "Something went wrong");
+  return error.retry_after_s > 0 ? `${why} Try again in ${inWords(error.retry_after_s)}.` : why;
+}
+
+/** "14 March 2026, 14:05" @param {string} timestamp */
+export const moment = (timestamp) =>
+  new Date(timestamp).toLocaleString("en-GB", { day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit" });
+
+/** "14:05" today, else with the day: "14 Mar, 14:05" @param {string} timestamp */
+export function briefly(timestamp) {
+  const at = new Date(timestamp);
+  const today = at.toDateString() === new Date().toDateString();
+  return today ? clock(timestamp) : `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${clock(timestamp)}`;
+}
+
+/** The day's name in a list: "Today", "Yesterday", "Tuesday", "14 March", "14 March 2025" @param {string} timestamp @param {Date} [now] */
+export function dayName(timestamp, now = new Date()) {
+  const at = new Date(timestamp);
+  if (Number.isNaN(at.getTime())) return "Today";
+  const dayOf = (date) => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
+  const days = Math.round((dayOf(now) - dayOf(at)) / 86_400_000); // rounded: a day may have 23 hours
+  if (days <= 0) return "Today";
+  if (days === 1) return "Yesterday";
+  if (days < 7) return at.toLocaleDateString("en-GB", { weekday: "long" });
+  const year = at.getFullYear() === now.getFullYear() ? {} : { year: /** @type {const} */ ("numeric") };
+  return at.toLocaleDateString("en-GB", { day: "numeric", month: "long", ...year });
+}

@@ -36,9 +36,9 @@ export function dismissToast() {
  * Show a banner; one of the same key is replaced.
  * @param {string} key
  * @param {string} text
- * @param {{level?: "info" | "warning" | "error", dismissible?: boolean}} [options]
+ * @param {{level?: "info" | "warning" | "error", dismissible?: boolean, act?: any}} [options] act: a link or a button beside it
  */
-export function banner(key, text, { level = "info", dismissible = true } = {}) {
+export function banner(key, text, { level = "info", dismissible = true, act = null } = {}) {
   removeBanner(key);
   const close = () => removeBanner(key);
   byId("banners").append(
@@ -47,6 +47,7 @@ export function banner(key, text, { level = "info", dismissible = true } = {}) {
       { class: `banner ${level}`, "data-key": key, "data-testid": "banner", role: level === "error" ? "alert" : null },
       icon(ICONS[level]),
       h("p", {}, text),
+      act,
       dismissible &&
         h("button", { class: "button quiet icon-only small", type: "button", "aria-label": "Dismiss", onclick: close }, icon("close")),
     ),

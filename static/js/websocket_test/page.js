@@ -21,11 +21,13 @@ const plot = new Plot(byId("plot"));
 let openedAt = 0;
 let commandErrors = 0;
 
+const token = () => byId("token").value.trim().replace(/^Bearer\s+/i, "");
+
 // --- connection -------------------------------------------------------------------------------------------------------
 
 function connect(url) {
   disconnect();
-  client = new ColloquyClient({ url, pingIntervalMs: 0 });
+  client = new ColloquyClient({ url, pingIntervalMs: 0, auth: () => (token() ? { token: token() } : {}) });
   stream = new ConversationStream(client);
   client.on("*", (payload, name) => {
     if (!Object.values(CLIENT_EVENTS).includes(name)) log.add("in", name, envelopeLast(payload));
@@ -62,7 +64,7 @@ function connectionChanged(connection) {
 /** Send a command as the page's stream would, where it makes this connection a reader; else as it is. */
 async function send(name, payload) {
   if (!client) throw Object.assign(new Error("not connected"), { code: "not_connected", retryable: true });
-  log.add("out", name, payload);
+  log.add("out", name, "token" in payload ? { ...payload, token: "•••" } : payload);
   try {
     let ack;
     if (name === COMMANDS.START_STREAM) ack = await stream.start(payload);
@@ -109,6 +111,8 @@ byId("connect-form").addEventListener("submit", (event) => {
   connect(byId("url").value.trim());
 });
 byId("disconnect").addEventListener("click", disconnect);
+byId("authenticate").addEventListener("click", () => quick(byId("authenticate"), COMMANDS.AUTHENTICATE, { token: token() }));
+byId("token").addEventListener("input", () => refresh());
 
 // --- what is shown ----------------------------------------------------------------------------------------------------
 
@@ -123,6 +127,7 @@ function refresh() {
 
   const open = connection === CONNECTION.OPEN;
   byId("disconnect").disabled = connection === CONNECTION.CLOSED;
+  byId("authenticate").disabled = !open || !token();
   byId("quick-start").disabled = !open;
   byId("quick-pause").disabled = !open || !isRunning(status) || status === STATUS.PAUSED;
   byId("quick-resume").disabled = !open || status !== STATUS.PAUSED;
