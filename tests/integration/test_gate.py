@@ -65,7 +65,7 @@ ROUTES: dict[tuple[str, str], tuple[Statuses, Any]] = {
     ("GET", "/api/conversations/<conversation_id>"): (WATCH, None),
     ("PATCH", "/api/conversations/<conversation_id>"): (MANAGE, {"title": "x"}),
     ("DELETE", "/api/conversations/<conversation_id>"): (MANAGE, None),
-    ("GET", "/api/conversations/<key>/messages"): (WATCH, None),
+    ("GET", "/api/conversations/<conversation_id>/messages"): (WATCH, None),
     ("POST", "/api/conversations/<conversation_id>/messages"): (STEER, {"content": ""}),
     ("PATCH", "/api/conversations/<conversation_id>/messages/<message_id>"): (STEER, {"content": MARK}),
     ("PUT", "/api/conversations/<conversation_id>/messages/<message_id>/feedback"): (RATE, {"value": "up"}),
@@ -87,6 +87,14 @@ ROUTES: dict[tuple[str, str], tuple[Statuses, Any]] = {
     ("POST", "/api/websocket/broadcast"): (OPERATE, {"message": "x"}),
     ("GET", "/ws/status"): (OPERATE, None),
     ("GET", "/api/audit"): (OPERATE, None),
+    ("GET", "/api/settings"): (OPERATE, None),
+    ("PUT", "/api/settings"): (OPERATE, {}),
+    ("GET", "/api/providers"): (OPERATE, None),
+    ("POST", "/api/providers"): (OPERATE, {}),
+    ("PUT", "/api/providers/order"): (OPERATE, {}),
+    ("PATCH", "/api/providers/<provider_id>"): (OPERATE, {}),
+    ("DELETE", "/api/providers/<provider_id>"): (OPERATE, None),
+    ("POST", "/api/providers/<provider_id>/test"): (OPERATE, None),
     ("GET", "/api/v1/health"): (OPEN, None),
     ("GET", "/api/v1/health/ready"): (OPEN, None),
     ("GET", "/api/protocol"): (CONNECT, None),
@@ -284,7 +292,7 @@ def test_routes(house: House, who: str) -> None:
                 wrong.append(told)
             if who in STRANGERS or who == "nobody":
                 house.check(text, who, told)
-                if statuses is not OPEN and "conversation_id" in rule + "conversation_id" * ("<key>" in rule):
+                if statuses is not OPEN and "<conversation_id>" in rule:
                     assert answers[0] == answers[1], f"{who} sees from {method} {rule} that there is one"
     assert not wrong, f"{who}: {wrong}"
 
@@ -293,7 +301,6 @@ def filled(rule: str, talk: str, message: str) -> str:
     """A path of a rule."""
     for name, value in {
         "conversation_id": talk,
-        "key": talk,
         "message_id": message,
         "team": "chat",
         "user": "mallory",
