@@ -24,10 +24,14 @@ PASSWORD = "correct horse battery"
 MODE = AsyncMode("threading")
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Database:
-    made = Database(f"sqlite:///{tmp_path / 'people.sqlite3'}", MODE)
-    made.prepare()
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.matrix)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """A database that is ready, of each kind."""
+    if request.param == "sqlite":
+        made = Database(f"sqlite:///{tmp_path / 'people.sqlite3'}", MODE)
+    else:
+        made = Database(request.getfixturevalue("postgres").new_database(), MODE)
+    made.migrate()
     return made
 
 

@@ -46,7 +46,8 @@ def test_a_browser_asks_before_it_sends_json() -> None:
     status, headers = ask(LISTED, "OPTIONS", "/api/agui/debate", HTTP_ACCESS_CONTROL_REQUEST_METHOD="POST")
     assert status == "204 No Content"
     assert headers["Access-Control-Allow-Origin"] == LISTED
-    assert {"content-type", "last-event-id"} <= set(headers["Access-Control-Allow-Headers"].split(", "))
+    assert {"content-type", "last-event-id", "x-csrftoken"} <= set(headers["Access-Control-Allow-Headers"].split(", "))
+    assert {"PATCH", "PUT", "DELETE"} <= set(headers["Access-Control-Allow-Methods"].split(", "))
     assert "Access-Control-Allow-Credentials" not in headers
 
 
