@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from app.store.base import MessageQuery
 from tests.conftest import TIMEOUT_SCALE
@@ -42,6 +44,16 @@ def watching(server: ColloquyServer) -> Watcher:
 def storage(server: ColloquyServer) -> dict[str, Any]:
     found: dict[str, Any] = server.get("/api/websocket/status")["store"]
     return found
+
+
+def first_storage(server: ColloquyServer, door: str) -> dict[str, Any]:
+    """What a plain WebSocket is told of the store when it comes."""
+    with connect(f"ws://127.0.0.1:{server.port}{door}", proxy=None) as websocket:
+        while True:
+            message = json.loads(websocket.recv(20 * TIMEOUT_SCALE))
+            if message["type"] == "storage":
+                found: dict[str, Any] = message.get("data", message)
+                return found
 
 
 def without_place(snapshot: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +100,8 @@ def test_an_outage_costs_neither_the_watchers_nor_the_store_anything(
             assert told["message"].startswith("the database failed: ")
             with watching(server) as late:
                 assert late.wait_for_event("storage")["state"] == "unavailable"
+            for door in ("/ws/stream", f"/v1/conversation/{acks[0]['conversation_id']}/stream"):
+                assert first_storage(server, door)["state"] == "unavailable"
             ready = server.get("/api/v1/health/ready")
             assert (ready["status"], ready["checks"]["store"]["ok"]) == ("degraded", False)
             assert storage(server)["waiting"] == LIVE

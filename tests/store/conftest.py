@@ -9,6 +9,8 @@ import pytest
 from app.concurrency import AsyncMode
 from app.store.database import Database
 from app.store.sql import SqlStore
+from tests.support.postgres import PostgresServer
+from tests.support.stored import migrated
 
 
 @pytest.fixture
@@ -18,15 +20,20 @@ def sqlite(tmp_path: Path) -> Database:
     return made
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    """A database that was migrated once, to be copied."""
+    return migrated(postgres)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Database:
     """A database that is ready, of each kind."""
     if request.param == "sqlite":
         found: Database = request.getfixturevalue("sqlite")
         return found
-    made = Database(request.getfixturevalue("postgres").new_database(), AsyncMode("threading"))
-    made.migrate()
-    return made
+    template = request.getfixturevalue("postgres_template")
+    return Database(request.getfixturevalue("postgres").new_database(like=template), AsyncMode("threading"))
 
 
 @pytest.fixture

@@ -103,14 +103,15 @@ class PostgresServer:
         """The address of a database."""
         return f"postgresql://colloquy@127.0.0.1:{self.port}/{name}"
 
-    def new_database(self) -> str:
-        """The address of a new, empty database."""
+    def new_database(self, like: str | None = None) -> str:
+        """The address of a new database: an empty one, or a copy of ``like``, the address of one that nobody uses."""
         name = f"test_{uuid.uuid4().hex[:12]}"
         connection = psycopg2.connect(self.url_of("postgres"))
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(f"CREATE DATABASE {name}")
+                template = "" if like is None else f" TEMPLATE {like.rpartition('/')[2]}"
+                cursor.execute(f"CREATE DATABASE {name}{template}")
         finally:
             connection.close()
         return self.url_of(name)
