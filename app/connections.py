@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.auth.identity import Person
+from app.auth.seats import Seat
 from app.errors import LimitExceeded
 from app.namespaces.stream import Stream
 from app.streaming.ports import Clock, Concurrency
@@ -27,6 +28,7 @@ class Outlet:
 
     def __init__(self, stream: Stream, clock: Clock) -> None:
         self.stream = stream
+        self.seat: Seat | None = None
         self.aborted = False
         self.writing = False
         """Somebody waits for the kernel to take something."""
@@ -49,6 +51,11 @@ class Outlet:
         self.writing = False
         if not self._taken_bytes:  # this system does not tell what the client acknowledges
             self._progress_at = self._clock.monotonic()
+
+    def give_back(self) -> None:
+        """Release its seat, if it has one."""
+        if self.seat is not None:
+            self.seat.release()
 
     def abort(self) -> None:
         """End the connection at once and free what waits in the kernel; whoever reads or writes on it finds out."""
@@ -136,6 +143,7 @@ class Connections:
         """Let one go; more than once is no error."""
         with self._lock:
             self._all.discard(connection)
+        connection.outlet.give_back()
 
     def broadcast(self, name: str, payload: dict[str, Any]) -> int:
         """Pass a transient event to everybody; how many were told."""

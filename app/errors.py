@@ -137,9 +137,14 @@ class InvalidState(RequestError):
 
 
 class LimitExceeded(RequestError):
+    """:param retry_after_s: where nobody can say, ten seconds: whoever is refused must not come back at once."""
+
     code = "limit_exceeded"
     retryable = True
     http_status = 429
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after_s: float | None = 10.0) -> None:
+        super().__init__(message, code=code, retry_after_s=retry_after_s)
 
 
 class StoreUnavailable(ColloquyError):

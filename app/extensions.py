@@ -9,6 +9,7 @@ import socketio
 from flask import Flask
 
 from app.auth.origins import Origins
+from app.auth.seats import Seats
 from app.concurrency import AsyncMode
 from app.namespaces.conversations import ConversationsNamespace
 from app.namespaces.delivery import Delivery
@@ -28,7 +29,9 @@ class SocketIO(flask_socketio.SocketIO):  # type: ignore[misc]  # Flask-SocketIO
 
     rooms: RoomManager
 
-    def init_app(self, app: Flask, *, settings: Settings, mode: AsyncMode, namespace: ConversationsNamespace) -> None:
+    def init_app(
+        self, app: Flask, *, settings: Settings, mode: AsyncMode, namespace: ConversationsNamespace, seats: Seats
+    ) -> None:
         """Bind to an application."""
         delivery = Delivery()
         self.rooms = RoomManager()
@@ -52,6 +55,7 @@ class SocketIO(flask_socketio.SocketIO):  # type: ignore[misc]  # Flask-SocketIO
         server.eio.prepare(
             mode,
             delivery,
+            seats,
             max_connections=settings.max_connections,
             queue_bytes=settings.client_queue_bytes,
             send_buffer_bytes=settings.socket_send_buffer_bytes,

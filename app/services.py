@@ -14,6 +14,8 @@ from app.auth.gatekeeper import Gatekeeper
 from app.auth.in_force import LimitsInForce
 from app.auth.live import Live
 from app.auth.people import People
+from app.auth.request_rate import RequestRate
+from app.auth.seats import Seats
 from app.auth.shares import Shares
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
@@ -55,6 +57,8 @@ class Services:
     people: People
     audit: AuditLog
     limits: LimitsInForce
+    seats: Seats
+    requests: RequestRate
     gate: Gatekeeper
     live: Live
     shares: Shares

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from app.auth.allowance import PersonsAllowance
 from app.auth.audit import AuditLog
 from app.auth.cookies import prepare_sessions, session_in
 from app.auth.entrance import Entrance
@@ -20,6 +21,8 @@ from app.auth.in_force import LimitsInForce
 from app.auth.live import Live
 from app.auth.origins import Origins, OtherOrigins
 from app.auth.people import gate_of, people_of
+from app.auth.request_rate import RequestRate
+from app.auth.seats import Seats
 from app.auth.shares import Shares
 from app.concurrency import AsyncMode, LatenessMonitor, SystemClock
 from app.connections import ClientTasks, Connections
@@ -32,7 +35,7 @@ from app.http.conversations import conversations
 from app.http.csrf import prepare_csrf
 from app.http.errors import register_errors
 from app.http.export import export
-from app.http.front import LogFailures, RefuseCompression, TakeShareLink
+from app.http.front import LimitRequests, LogFailures, RefuseCompression, TakeShareLink
 from app.http.health import health
 from app.http.messages import messages
 from app.http.operation import operation
@@ -111,6 +114,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
         logger.exception("the socket layer could not start; only HTTP is served")
         parts.sockets.failed(error)
     app.wsgi_app = SocketDoors(app.wsgi_app, parts)  # type: ignore[method-assign]
+    app.wsgi_app = LimitRequests(app.wsgi_app, parts.requests)  # type: ignore[method-assign]
     if not settings.websocket_compression:
         app.wsgi_app = RefuseCompression(app.wsgi_app)  # type: ignore[method-assign]
     origins = Origins(settings.cors_allowed_origins)
@@ -124,6 +128,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
 
 
 def _parts(app: Flask, settings: Settings, version: str) -> Services:
+    limits = LimitsInForce.of(settings)
     mode, clock, sockets = AsyncMode(settings.async_mode), SystemClock(), SocketLayer()
     database = _database(settings, mode)
     people = people_of(settings, database, mode)
@@ -184,16 +189,14 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         concurrency=mode,
         clock=clock,
         record=recorder,
+        allowance=PersonsAllowance(limits, store.spent_today, recorder.flush),
     )
-    limits = LimitsInForce.of(settings)
 
     def apply(name: str, value: float) -> None:
         if name == "stream_tokens_per_s":  # of what begins from now on
             manager.config = replace(manager.config, tokens_per_s=value)
             return
         limits.set(name, int(value))
-        if name == "max_running_sessions":
-            manager.bounds = replace(manager.bounds, max_running_sessions=int(value))
 
     clients = ClientTasks(settings.max_conversations)
     manager.editing.when_deleted(clients.forget)
@@ -215,6 +218,8 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         entrance=Entrance(manager, shared),
         audit=AuditLog(database, mode, clock, keep_days=settings.audit_days),
         limits=limits,
+        seats=Seats(limits),
+        requests=RequestRate(limits),
         live=Live(clock, time.time, warn_s=settings.auth_expiring_s),
         mode=mode,
         clock=clock,
@@ -247,12 +252,13 @@ def _open_sockets(app: Flask, parts: Services) -> None:
         parts.gate,
         parts.live,
         parts.entrance,
+        parts.seats,
         parts.clock,
         parts.version,
         max_followed=settings.max_followed_conversations,
     )
     socketio = SocketIO()
-    socketio.init_app(app, settings=settings, mode=parts.mode, namespace=namespace)
+    socketio.init_app(app, settings=settings, mode=parts.mode, namespace=namespace, seats=parts.seats)
     transport = SocketTransport(socketio.server, socketio.rooms)
     namespace.use(
         transport, settings.max_connections, elsewhere=lambda: len(parts.connections), news=parts.recorder.news

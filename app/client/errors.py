@@ -25,13 +25,15 @@ class ClientError(Exception):
     :param code: stable; decide by it and by ``retryable``.
     :param message: a sentence for a person.
     :param retryable: whether the same may succeed later.
+    :param retry_after_s: not before so many seconds, where the server knows.
     """
 
-    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+    def __init__(self, code: str, message: str, *, retryable: bool = False, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retryable = retryable
+        self.retry_after_s = retry_after_s
 
     @property
     def unanswered(self) -> bool:
@@ -43,8 +45,10 @@ class ClientError(Exception):
         """The server's error, as an ack or a refusal carries it; ``code`` and ``message`` where it has another form."""
         if not isinstance(error, dict):
             return cls(code, message, retryable=True)
+        later = error.get("retry_after_s")
         return cls(
             str(error.get("code", code)),
             str(error.get("message", message)),
             retryable=bool(error.get("retryable", False)),
+            retry_after_s=float(later) if isinstance(later, int | float) and later >= 0 else None,
         )

@@ -21,6 +21,7 @@ from app.protocol import NAMESPACE
 
 _STABLE_S = 5.0
 """A connection that stood for so long was a good one: after it, the waits begin anew."""
+_LONGEST_WAIT_S = 3600.0
 _MAX_REFUSED_TOKENS = 3
 """Refusals of fresh credentials in a row, after which no more are asked for."""
 
@@ -210,7 +211,8 @@ class Link:
             again = error.retryable
         if again:
             self._hooks.moved(self.state)  # the same state, for another reason
-            self._dial_in(self._backoff_s())
+            least_s = min(error.retry_after_s or 0.0, _LONGEST_WAIT_S)  # so long the server wants us to stay away
+            self._dial_in(max(least_s, self._backoff_s()))
         else:
             self.close(error)
 

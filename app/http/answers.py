@@ -134,9 +134,10 @@ class Lateness(Payload):
 
 
 class DoorFigures(Payload):
-    """What has become of connections of the doors beside Socket.IO."""
+    """What has become of connections: of the doors beside Socket.IO, and `over_limit` of all."""
 
     refused: Annotated[int, Field(description="found MAX_CONNECTIONS others")]
+    over_limit: Annotated[int, Field(description="were refused, since their person or address has enough of them")]
     cut_off: Annotated[int, Field(description="took nothing for SLOW_CLIENT_TIMEOUT_S, though something waited")]
 
 

@@ -40,12 +40,13 @@ def recognise_first(app: Flask) -> None:
 def caller() -> Principal:
     """The principal of the present request.
 
-    :raises Unauthenticated:
+    :raises Unauthenticated: :raises LimitExceeded: when they ask too often.
     """
     found: Principal | None = g.get("principal")
     if found is None:
         g.ticket = services().live.ticket()
         found = g.principal = services().gate.identify(request.environ)
+        services().requests.count_person(found)
     return found
 
 

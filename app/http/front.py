@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
 from app.auth.gatekeeper import SHARE
+from app.auth.request_rate import RequestRate
+from app.errors import LimitExceeded
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +50,39 @@ class TakeShareLink:
                 for raw in ("REQUEST_URI", "RAW_URI"):
                     environ.pop(raw, None)
         return self._app(environ, start_response)
+
+
+class LimitRequests:
+    """Refuses who asks too often from one address, before anything is done for them.
+
+    Static files are excepted, and the polls of a Socket.IO session, whose commands have a limit of their own.
+    """
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], rate: RequestRate) -> None:
+        self._app = app
+        self._rate = rate
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            if not _is_cheap(environ):
+                self._rate.count_address(environ)
+        except LimitExceeded as error:
+            body = json.dumps({"error": error.to_payload()}).encode()
+            headers = [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(body))),
+                ("Retry-After", str(math.ceil(error.retry_after_s or 0))),
+            ]
+            start_response("429 Too Many Requests", headers)
+            return [body]
+        return self._app(environ, start_response)
+
+
+def _is_cheap(environ: dict[str, Any]) -> bool:
+    path = str(environ.get("PATH_INFO", ""))
+    if path.startswith("/socket.io/"):
+        return "sid" in parse_qs(environ.get("QUERY_STRING", ""))
+    return path.startswith("/static/")
 
 
 class LogFailures:

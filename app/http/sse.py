@@ -6,6 +6,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from flask import Blueprint, Response, request
@@ -51,13 +52,24 @@ def stream(conversation_id: str) -> Response:
     if request.method == "HEAD":
         return answer(())
     until_end = request.args.get("until") == "end"
-    return answer(EventStream(parts, outlet(parts), principal, ticket(), conversation, wish, until_end=until_end))
+    with outlet(parts, principal) as way:
+        return answer(EventStream(parts, way, principal, ticket(), conversation, wish, until_end=until_end))
 
 
-def outlet(parts: Services) -> Outlet:
-    """The present request's connection, on which its response will be streamed."""
+@contextmanager
+def outlet(parts: Services, principal: Principal) -> Iterator[Outlet]:
+    """The present request's connection, on which its response will be streamed; a block that fails gives it back.
+
+    :raises LimitExceeded: when this person, or this address, has enough of them.
+    """
     size_bytes = parts.settings.socket_send_buffer_bytes
-    return Outlet(Stream(parts.mode, request.environ, size_bytes), parts.clock)
+    made = Outlet(Stream(parts.mode, request.environ, size_bytes), parts.clock)
+    made.seat = parts.seats.take(request.environ, principal)
+    try:
+        yield made
+    except BaseException:
+        made.give_back()
+        raise
 
 
 def answer(body: Iterable[bytes]) -> Response:

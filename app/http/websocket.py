@@ -58,7 +58,11 @@ def status() -> dict[str, Any]:
         "uptime_s": round(time.monotonic() - parts.started_at, 3),
         "active_connections": parts.active_connections(),
         "connections": {"socketio": parts.sockets.connections(), **parts.connections.by_door()},
-        "doors": {"refused": parts.connections.refused, "cut_off": parts.connections.cut_off},
+        "doors": {
+            "refused": parts.connections.refused,
+            "over_limit": parts.seats.refused,
+            "cut_off": parts.connections.cut_off,
+        },
         "conversations": len(parts.manager.conversations()),
         "sessions": {
             "running": sum(not session.ended for session in sessions),

@@ -35,6 +35,10 @@ class CommandBudget:
         self._level -= cost
         return True
 
+    def wait_s(self, cost: float = 1.0) -> float:
+        """When one more would pass, in seconds."""
+        return max(0.0, (cost - self._level) / self._per_s) if self._per_s else 0.0
+
     @property
     def is_flooded(self) -> bool:
         """Its client goes on and on, though nearly everything is refused."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from app.auth.identity import Principal
 from app.auth.live import Watched
+from app.auth.seats import Seat
 from app.protocol.close_codes import CloseCode
 from app.streaming.conversation import Conversation
 
@@ -42,6 +43,7 @@ class SocketClient:
         self.address = address
         self.ticket = ticket
         self.followed: set[str] = set()
+        self.seat: Seat | None = None
         self.ended = False
         self._way = way
         self._find = find

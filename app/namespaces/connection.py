@@ -13,6 +13,7 @@ from engineio import packet as engineio_packet
 from engineio.exceptions import EngineIOError
 from engineio.socket import Socket
 
+from app.auth.seats import Seat
 from app.concurrency import end_without_response
 from app.namespaces.delivery import Cut
 from app.namespaces.frames import Bundle, Packet
@@ -63,6 +64,7 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
         self.sid = sid
         self.connected = self.upgrading = self.upgraded = False
         self.closing = self.closed = False
+        self.seat: Seat | None = None
         self.session: dict[str, Any] = {}
         self.named = False
         self.opened_at = time.monotonic()

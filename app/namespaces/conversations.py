@@ -15,6 +15,7 @@ from app.auth.gatekeeper import Gatekeeper
 from app.auth.identity import Principal
 from app.auth.live import Live, iso_of
 from app.auth.permissions import Action, authorise
+from app.auth.seats import Seats
 from app.errors import (
     ColloquyError,
     InvalidPayload,
@@ -74,6 +75,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         gate: Gatekeeper,
         live: Live,
         entrance: Entrance[Conversation],
+        seats: Seats,
         clock: Clock,
         version: str,
         *,
@@ -85,6 +87,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         self._gate = gate
         self._live = live
         self._entrance = entrance
+        self._seats = seats
         self._clock = clock
         self._version = version
         self._clients: dict[str, SocketClient] = {}
@@ -152,9 +155,10 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             if len(self._clients) + self._elsewhere() >= self._max_connections:
                 self._transport.count_refusal()
                 raise LimitExceeded(f"there are {self._max_connections} connections; try again later")
+            seat = self._seats.take(environ, principal, lambda: self._transport.is_there(sid))
         except ColloquyError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.message, error.to_payload()) from None
-        self._clients[sid] = SocketClient(
+        client = self._clients[sid] = SocketClient(
             sid,
             principal,
             str(environ.get("REMOTE_ADDR", "")),
@@ -162,6 +166,7 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             find=self._manager.in_memory,
             ticket=ticket,
         )
+        client.seat = seat
         return True
 
     def greet(self, sid: str) -> None:
@@ -192,6 +197,8 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
         """Leave everything. The conversations go on: disconnect, stop and pause are three different things."""
         client = self._clients.pop(sid, None)
         if client is not None:
+            if client.seat is not None:
+                client.seat.release()
             if not client.ended:  # else it is watched until its time is up
                 self._live.leave(client)
             self._manager.gone(sid, tuple(client.followed))

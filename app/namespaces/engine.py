@@ -10,7 +10,9 @@ from urllib.parse import parse_qs
 
 import engineio
 
+from app.auth.seats import RETRY_S, Seats
 from app.concurrency import AsyncMode
+from app.errors import LimitExceeded
 from app.namespaces.connection import OPEN, Connection
 from app.namespaces.delivery import Delivery
 from app.namespaces.frames import Packet, encode
@@ -31,6 +33,7 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
         self,
         mode: AsyncMode,
         delivery: Delivery,
+        seats: Seats,
         *,
         max_connections: int,
         queue_bytes: int,
@@ -48,6 +51,7 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
         """
         self.mode = mode
         self.delivery = delivery
+        self.seats = seats
         self.max_connections = max_connections
         self.queue_bytes = queue_bytes
         self.send_buffer_bytes = send_buffer_bytes
@@ -81,17 +85,23 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
     def _handle_connect(
         self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None
     ) -> Any:
-        if len(self.sockets) >= self.max_connections + _SPARE:
+        sid = self.generate_id()
+        try:
+            if len(self.sockets) >= self.max_connections + _SPARE:
+                raise LimitExceeded(f"{self.max_connections} connections are open; try again later")
+            seat = self.seats.take_transport(environ, lambda: sid in self.sockets)
+        except LimitExceeded as error:
             self.delivery.connections_refused += 1
             return {
                 "status": "429 TOO MANY REQUESTS",
-                "headers": [("Content-Type", "application/json"), ("Retry-After", "10")],
-                "response": encode({"code": "limit_exceeded", "message": "too many connections"}),
+                "headers": [("Content-Type", "application/json"), ("Retry-After", f"{RETRY_S:.0f}")],
+                "response": encode({"error": error.to_payload()}),
             }
         if not self._watching:
             self._watching = True
             self.start_background_task(self._watch.run)
-        connection = Connection(self, self.generate_id())
+        connection = Connection(self, sid)
+        connection.seat = seat
         self.sockets[connection.sid] = connection
         connection.hand(self._opening(connection, transport))
         self._trigger_event("connect", connection.sid, environ, run_async=False)
@@ -120,6 +130,8 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
     def forget(self, connection: Connection) -> None:
         """The connection has ended."""
         self.sockets.pop(connection.sid, None)
+        if connection.seat is not None:
+            connection.seat.release()
 
     def expect_end_of(self, connection: Connection) -> None:
         """The connection was told that it is closed: end it, if its client does not in time."""

@@ -23,6 +23,7 @@ from app.protocol.commands import Acknowledge, ErrorAck, ErrorBody
 logger = logging.getLogger(__name__)
 
 _RESERVED = frozenset({"connect", "disconnect", "__disconnect_final"})
+_QUEUE_RETRY_S = 1.0
 _ACK_COST = 0.1  # of a command: our clients acknowledge up to four times a second in each conversation
 _BINARY = ("5", "6")  # packet types: binary event, binary ack
 _PACKET_HEAD = re.compile(r"[25](?:\d{0,9}-)?(?:(/[^,]{0,100}),)?(\d{1,9})\[")
@@ -99,7 +100,9 @@ class CommandServer(socketio.Server):  # type: ignore[misc]  # python-socketio h
         namespace = namespace or "/"
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
         connection = self._connection(eio_sid)
-        if sid and connection is not None and self.manager.is_connected(sid, namespace):
+        if sid and self.manager.is_connected(sid, namespace) and (connection is None or connection.closing):
+            self._handle_disconnect(eio_sid, namespace)  # it ended while it was let in: the library took no notice
+        elif sid and connection is not None and self.manager.is_connected(sid, namespace):
             connection.named = True
             self._greet(sid)
         elif connection is not None and len(self.eio.sockets) > self.eio.max_connections:
@@ -139,7 +142,8 @@ class CommandServer(socketio.Server):  # type: ignore[misc]  # python-socketio h
                 queue.waiting.append((eio_sid, data, namespace, id))
                 queue.working = True
         if full:
-            self._refuse_command(eio_sid, namespace, id, f"{self.max_queued_commands} commands of this connection wait")
+            why = f"{self.max_queued_commands} commands of this connection wait"
+            self._refuse_command(eio_sid, namespace, id, why, _QUEUE_RETRY_S)
         elif idle:
             self.start_background_task(self._work, sid, queue)
 
@@ -160,14 +164,15 @@ class CommandServer(socketio.Server):  # type: ignore[misc]  # python-socketio h
             budget = connection.session["budget"] = CommandBudget(self.max_commands_per_s, now)
         if budget.take(now, _ACK_COST if command == Acknowledge.name else 1.0):
             return True
-        self._refuse_command(eio_sid, namespace, id, f"more than {self.max_commands_per_s:g} commands in a second")
+        why = f"more than {self.max_commands_per_s:g} commands in a second"
+        self._refuse_command(eio_sid, namespace, id, why, budget.wait_s())
         if budget.is_flooded:
             connection.cut_off(Cut.FLOODING)
         return False
 
-    def _refuse_command(self, eio_sid: str, namespace: str, id: int | None, why: str) -> None:
+    def _refuse_command(self, eio_sid: str, namespace: str, id: int | None, why: str, wait_s: float) -> None:
         self.delivery.commands_refused += 1
-        self._acknowledge(eio_sid, namespace, id, _refusal(LimitExceeded(why)))
+        self._acknowledge(eio_sid, namespace, id, _refusal(LimitExceeded(why, retry_after_s=wait_s)))
 
     def _work(self, sid: str, queue: _CommandQueue) -> None:
         while True:

@@ -66,6 +66,11 @@ class SocketTransport:
         self._rooms.enter_room(sid, NAMESPACE, room_of(conversation_id))
         return True
 
+    def is_there(self, sid: str) -> bool:
+        """Whether the namespace has this connection, or is about to."""
+        connection = self._rooms.connection(sid, NAMESPACE)
+        return connection is not None and not connection.closing
+
     def leave_room(self, sid: str, conversation_id: str) -> None:
         self._rooms.leave_room(sid, NAMESPACE, room_of(conversation_id))
 

@@ -17,6 +17,8 @@ class CloseCode(IntEnum):
     """A binary frame."""
     TOO_BIG = 1009
     """A frame longer than MAX_FRAME_BYTES."""
+    TRY_LATER = 1013
+    """A limit is reached, which the word before says: come back after its `retry_after_s`."""
     SLOW_CONSUMER = 4000
     """Nothing was taken for SLOW_CLIENT_TIMEOUT_S: come back and resume."""
     SILENT = 4001
@@ -35,4 +37,4 @@ class CloseCode(IntEnum):
     @property
     def come_back(self) -> bool:
         """Whether a client should connect again by itself."""
-        return self in (CloseCode.GOING_AWAY, 1006, 1011, 1012, 1013) or 4000 <= self < _FIRST_FINAL
+        return self in (CloseCode.GOING_AWAY, CloseCode.TRY_LATER, 1006, 1011, 1012) or 4000 <= self < _FIRST_FINAL

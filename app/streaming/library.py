@@ -101,9 +101,13 @@ class Library:
         with self.lock:
             return [session for session in self._sessions.values() if not (running and session.ended)]
 
-    def running(self) -> int:
-        """How many sessions have not ended; the lock is held."""
-        return sum(not session.ended for session in self._sessions.values())
+    def running(self, owner: tuple[str | None, str] | None = None) -> int:
+        """How many sessions have not ended, of all or of one owner (tenant, id); the lock is held."""
+        return sum(
+            not session.ended
+            for session in self._sessions.values()
+            if owner is None or (session.conversation.access.tenant, session.conversation.owner) == owner
+        )
 
     # --- coming -------------------------------------------------------------------------------------------------------
 

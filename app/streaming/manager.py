@@ -33,7 +33,7 @@ from app.streaming.editing import Editing
 from app.streaming.housekeeping import Housekeeping
 from app.streaming.library import Library
 from app.streaming.log import ConversationLog
-from app.streaming.ports import Archive, Clock, Concurrency, Models, Runners, Teams, Transport
+from app.streaming.ports import Allowance, Archive, Clock, Concurrency, Models, Runners, Teams, Transport
 from app.streaming.readers import ReaderOptions
 from app.streaming.session import StreamingSession
 from app.streaming.session_events import goes_on_after_crash, user_message
@@ -67,10 +67,12 @@ class StreamingManager:
         concurrency: Concurrency,
         clock: Clock,
         record: Recorder | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         self.config = config
         self.bounds = bounds
         self._limits = limits
+        self._allowance = allowance
         self._runners = runners
         self._models = models
         self._teams = teams
@@ -117,7 +119,12 @@ class StreamingManager:
         self.check_content(content)
         asked = _Asked(spec, content, content_type, (tenant, owner), options or RunOptions(), client_id)
         if conversation_id is not None:
-            return self._enter(asked, self.get(conversation_id))
+            conversation = self.get(conversation_id)
+            if not self._taken_before(asked.owner, conversation_id, client_id):
+                self._check_tokens(_owner_of(conversation))
+            return self._enter(asked, conversation)
+        if not self._taken_before(asked.owner, None, client_id):
+            self._check_tokens(asked.owner)
         session = None
         while session is None:
             session = self._taken_before(asked.owner, None, client_id) or self._enter_new(asked, Access(owner, tenant))
@@ -133,7 +140,7 @@ class StreamingManager:
         :raises InvalidState: when the conversation is running, or has come to its end by itself. Else as :meth:`start`.
         """
         conversation = self.get(conversation_id)
-        owner = (conversation.access.tenant, conversation.owner)
+        owner = _owner_of(conversation)
         taken = self._taken_before(owner, conversation_id, client_id)
         if taken is not None:
             return taken
@@ -141,6 +148,8 @@ class StreamingManager:
         if status in (Status.COMPLETED, Status.IDLE):
             word = "has come to its end" if status is Status.COMPLETED else "was never begun"
             raise InvalidState(f"the conversation {word}; send a message to go on with it")
+        if not recovering:  # it was admitted once
+            self._check_tokens(owner)
         found = self.checkpoints.unfinished_business(conversation, team)
         asked = _Asked(
             self._teams.get(team),
@@ -200,14 +209,14 @@ class StreamingManager:
     def _enter_new(self, asked: _Asked, access: Access) -> StreamingSession | None:
         """None: somebody else was quicker to take the last place in memory."""
         with self.library.lock:
-            self._check_running(None)
+            self._check_running(asked.owner, None)
         self.library.make_room()
         conversation = self.library.new(
             _new_id(), title=_title(asked.content), content_type=asked.content_type, access=access
         )
         session = self._session(asked, conversation)
         with self.library.lock:
-            self._check_running(None)
+            self._check_running(asked.owner, None)
             taken = self._taken.get(asked.owner, None, asked.client_id)
             if taken is not None:
                 return taken
@@ -224,7 +233,7 @@ class StreamingManager:
             taken = self._taken.get(asked.owner, conversation.id, asked.client_id)
             if taken is not None:
                 return taken
-            self._check_running(self.library.session_of(conversation.id))
+            self._check_running(_owner_of(conversation), self.library.session_of(conversation.id))
             if conversation.closing:
                 raise ConversationUnknown("there is no such conversation")
             conversation.recoveries = 0 if opening is None else conversation.recoveries + 1
@@ -232,14 +241,27 @@ class StreamingManager:
             self._taken.put(asked.owner, conversation.id, asked.client_id, session)
         return session
 
-    def _check_running(self, latest: StreamingSession | None) -> None:
+    def _check_tokens(self, owner: Owner) -> None:
+        if self._allowance is None:
+            return
+        theirs = [session for session in self.sessions() if _owner_of(session.conversation) == owner]
+        received = sum(session.metrics.tokens_received for session in theirs if not session.ended)
+        self._allowance.check_tokens(
+            owner[1], received, [session.conversation.id for session in theirs if session.ended]
+        )
+
+    def _check_running(self, owner: Owner, latest: StreamingSession | None) -> None:
         """The library's lock is held."""
         if self._closing:
             raise Interrupted("the server is shutting down")
         if latest is not None and not latest.ended:
             raise InvalidState(f"the conversation is {latest.status}; stop it first, or wait for its end")
-        if self.library.running() >= self.bounds.max_running_sessions:
-            raise LimitExceeded(f"{self.bounds.max_running_sessions} conversations are running; try again later")
+        most = self.bounds.max_running_sessions if self._allowance is None else self._allowance.most_running()
+        if self.library.running() >= most:
+            raise LimitExceeded(f"{most} conversations are running; try again later")
+        theirs = self._allowance.most_running_of(owner[1]) if self._allowance is not None else 0
+        if theirs and self.library.running(owner) >= theirs:
+            raise LimitExceeded(f"{theirs} conversations of one person are running; stop one first")
 
     def _session(self, asked: _Asked, conversation: Conversation, opening: Event | None = None) -> StreamingSession:
         run = StartRun(
@@ -469,6 +491,10 @@ def _content_type(word: str) -> ContentType:
         return ContentType(word)
     except ValueError:
         return ContentType.TEXT
+
+
+def _owner_of(conversation: Conversation) -> Owner:
+    return conversation.access.tenant, conversation.owner
 
 
 def _new_id() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -131,6 +131,25 @@ class Kept:
     updated_at: str
     access: Access
     recoveries: int = 0
+
+
+class Allowance(Protocol):
+    """How many runs there may be, and what one person's may spend."""
+
+    def most_running(self) -> int:
+        """Of all. Does not wait."""
+
+    def most_running_of(self, owner: str) -> int:
+        """Of one person; 0: unlimited. Does not wait."""
+
+    def check_tokens(self, owner: str, received: int, ended: Iterable[str]) -> None:
+        """May wait for the store.
+
+        :param received: tokens that their present runs have received until now.
+        :param ended: their conversations in memory whose last run has ended, perhaps just now.
+        :raises LimitExceeded: when they have spent what they may spend on a day.
+        :raises StoreUnavailable: when nobody can say.
+        """
 
 
 class Archive(Protocol):

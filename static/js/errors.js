@@ -3,12 +3,16 @@
 
 /** A command that failed, at the server or on the way to it. */
 export class ColloquyError extends Error {
-  /** @param {{code: string, message: string, retryable?: boolean}} error */
-  constructor({ code, message, retryable = false }) {
+  /**
+   * @param {{code: string, message: string, retryable?: boolean, retry_after_s?: number}} error retry_after_s: when it
+   *   is worth trying again, where the server knows
+   */
+  constructor({ code, message, retryable = false, retry_after_s: retryAfterS }) {
     super(message);
     this.name = "ColloquyError";
     this.code = code;
     this.retryable = retryable;
+    this.retryAfterS = typeof retryAfterS === "number" ? retryAfterS : null;
   }
 }
 

@@ -12,6 +12,7 @@ import { NAMESPACE } from "./protocol.js";
 /** A connection that stood for so long was a good one: after it, the waits begin anew. */
 const STABLE_MS = 5000;
 /** Refusals of fresh tokens in a row, after which no more are asked for. */
+const LONGEST_WAIT_S = 3600;
 const MAX_REFUSED_TOKENS = 3;
 
 export class Link {
@@ -211,15 +212,16 @@ export class Link {
       return;
     }
     this.#hooks.moved(this.#state); // the same state, for another reason
-    this.#retry();
+    this.#retry(Math.min(error.retryAfterS ?? 0, LONGEST_WAIT_S) * 1000);
   }
 
-  #retry() {
+  /** @param {number} leastMs how long the server wants us to stay away */
+  #retry(leastMs = 0) {
     const { reconnectionDelayMs, reconnectionDelayMaxMs } = this.#settings;
     const longestMs = Math.min(reconnectionDelayMs * 2 ** this.#attempts, reconnectionDelayMaxMs);
     this.#attempts += 1;
     clearTimeout(this.#retryTimer);
-    this.#retryTimer = setTimeout(() => this.#wanted && this.#dial(), longestMs * (0.5 + Math.random() / 2));
+    this.#retryTimer = setTimeout(() => this.#wanted && this.#dial(), Math.max(leastMs, longestMs * (0.5 + Math.random() / 2)));
   }
 
   /** Do not wait any longer: the network is back, or somebody looks at the page, whose timers were slowed down. */
@@ -266,6 +268,7 @@ function refusalOf(error) {
     code: refusal?.code ?? CODE.UNREACHABLE,
     message: refusal?.message ?? error.message,
     retryable: refusal?.retryable ?? true,
+    retry_after_s: refusal?.retry_after_s,
   });
 }
 

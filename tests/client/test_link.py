@@ -16,13 +16,16 @@ class Refusing:
     offered: list[Any]
     code: str
     retryable: bool
+    later: float | None = None
 
     def __init__(self, **_: Any) -> None:
         self.ended = False
 
     def open(self, url: str, auth: Any, transport: str) -> None:
         self.offered.append(auth)
-        raise ClientError(self.code, f"{url} over {transport} refused", retryable=self.retryable)
+        raise ClientError(
+            self.code, f"{url} over {transport} refused", retryable=self.retryable, retry_after_s=self.later
+        )
 
 
 @pytest.fixture
@@ -61,6 +64,16 @@ def test_what_may_pass_is_tried_again(refusing: type[Refusing]) -> None:
     with pytest.raises(ClientError, match="refused"):
         client.connect(timeout_s=0.3)
     assert len(refusing.offered) > 3
+
+
+def test_a_server_that_says_when_to_come_back_is_not_asked_before(refusing: type[Refusing]) -> None:
+    """However short the client's own waits are."""
+    refusing.code, refusing.retryable, refusing.later = "limit_exceeded", True, 60.0
+    client = Client("http://example.test", reconnection_delay_s=0.01, reconnection_delay_max_s=0.02)
+    with pytest.raises(ClientError, match="refused") as refused:
+        client.connect(timeout_s=0.3)
+    assert refused.value.retry_after_s == 60
+    assert len(refusing.offered) == 1
 
 
 def test_a_server_that_is_not_reached_is_tried_over_every_transport(refusing: type[Refusing]) -> None:

@@ -183,6 +183,20 @@ test("the waits double up to the longest, with a random part, and begin anew aft
   assert.equal(waits.at(-1), 75);
 });
 
+test("a server that says when to come back is not asked before", async (t) => {
+  const waits = [];
+  const { socket } = await connected({ reconnectionDelayMs: 100, reconnectionDelayMaxMs: 100 });
+  t.mock.method(globalThis, "setTimeout", (task, ms) => {
+    if (ms >= 20_000 || ms === 0) waits.push(ms);
+    if (ms <= 100) queueMicrotask(task);
+    return 0;
+  });
+  socket.drops();
+  await settle();
+  socket.refuses({ code: "limit_exceeded", message: "too many", retryable: true, retry_after_s: 42.5 });
+  assert.deepEqual(waits.slice(-1), [42_500]);
+});
+
 test("when the network is back, or somebody looks at the page again, it does not wait any longer", async (t) => {
   globalThis.window = new EventTarget();
   globalThis.document = Object.assign(new EventTarget(), { visibilityState: "hidden" });

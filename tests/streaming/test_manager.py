@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -483,3 +484,57 @@ def test_ids_can_be_typed(house: House, monkeypatch: pytest.MonkeyPatch) -> None
     drawn = iter(["-first", "_second", "third", "session"])
     monkeypatch.setattr("app.streaming.manager.secrets.token_urlsafe", lambda _: next(drawn))
     assert house.start().conversation.id == "third"
+
+
+class Allowing:
+    """An allowance of so many runs of one person, and of tokens."""
+
+    def __init__(self, theirs: int = 0, tokens: int = 0) -> None:
+        self.theirs, self.tokens = theirs, tokens
+        self.ended: list[str] = []
+
+    def most_running(self) -> int:
+        return 3
+
+    def most_running_of(self, owner: str) -> int:
+        return self.theirs if owner == "ada" else 0
+
+    def check_tokens(self, owner: str, received: int, ended: Iterable[str]) -> None:
+        self.ended = list(ended)
+        if self.tokens and owner == "ada" and received >= self.tokens:
+            raise LimitExceeded("spent")
+
+
+def test_one_person_runs_so_many_and_all_together_so_many() -> None:
+    """Also who goes on with what has ended; whose conversation it is counts, not who speaks."""
+    house = House()
+    house.manager._allowance = Allowing(theirs=2)
+    mine = [house.manager.start(team="debate", content="Why?", owner="ada") for _ in range(2)]
+    with pytest.raises(LimitExceeded, match="one person"):
+        house.manager.start(team="debate", content="Why?", owner="ada")
+    house.start()
+    with pytest.raises(LimitExceeded, match="3 conversations"):
+        house.start()
+    house.manager.begin(mine[0])
+    house.simulation.settle()
+    house.complete(mine[0])
+    house.manager.start(team="debate", content="Why?", owner="ada")
+    with pytest.raises(LimitExceeded):
+        house.manager.send_message(mine[0].conversation.id, "And now?")
+
+
+def test_who_has_spent_their_tokens_starts_nothing() -> None:
+    """What is running counts; what was taken before is given again; who is somebody else goes on."""
+    house = House()
+    allowing = house.manager._allowance = Allowing(tokens=3)
+    session = house.manager.start(team="debate", content="Why?", owner="ada", client_id="once")
+    house.manager.begin(session)
+    house.simulation.settle()
+    session.metrics.tokens_received = 3
+    with pytest.raises(LimitExceeded):
+        house.manager.start(team="debate", content="Why?", owner="ada")
+    assert house.manager.start(team="debate", content="Why?", owner="ada", client_id="once") is session
+    house.start()
+    house.complete(session)
+    house.manager.start(team="debate", content="Why?", owner="ada")
+    assert allowing.ended == [session.conversation.id]

@@ -76,8 +76,9 @@ def run_agent(team: str) -> Response:
     body = parse_body(RunAgentInput)
     parts.connections.check_room()  # before anything is started
     came_from = wish_of({}, request.headers.get("Last-Event-ID")).position
-    run = enter(parts.manager, parts.entrance, current_app.extensions[_THREADS], principal, team, body, came_from)
-    return answer(RunStream(parts, outlet(parts), principal, ticket(), run))
+    with outlet(parts, principal) as way:
+        run = enter(parts.manager, parts.entrance, current_app.extensions[_THREADS], principal, team, body, came_from)
+        return answer(RunStream(parts, way, principal, ticket(), run))
 
 
 class RunStream(EventStream):

@@ -49,6 +49,7 @@ _CLOSES: dict[type[ColloquyError], CloseCode] = {
     Unauthenticated: CloseCode.UNAUTHENTICATED,
     TokenExpired: CloseCode.TOKEN_EXPIRED,
     NotPermitted: CloseCode.NOT_PERMITTED,
+    LimitExceeded: CloseCode.TRY_LATER,
     ConversationUnknown: CloseCode.CONVERSATION_UNKNOWN,
 }
 
@@ -270,7 +271,7 @@ class Door(Connection, ABC):
         if self._budget.is_flooded:
             self.websocket.close(CloseCode.FLOODING, why)
             raise Closed
-        raise LimitExceeded(why)
+        raise LimitExceeded(why, retry_after_s=self._budget.wait_s())
 
     # --- the writer ---------------------------------------------------------------------------------------------------
 

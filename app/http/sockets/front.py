@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -84,12 +85,13 @@ class SocketDoors:
             return _answer(start_response, HTTPStatus.UPGRADE_REQUIRED, "application/json", _UPGRADE)
         try:
             self._parts.connections.check_room()
+            self._parts.seats.check(environ)
             websocket = self._shake_hands(environ)
         except HandshakeRefused as refused:
             return _answer(start_response, refused.status, "text/plain; charset=utf-8", refused.body)
         except ColloquyError as error:
             body = json.dumps({"error": error.to_payload()}).encode()
-            return _answer(start_response, HTTPStatus(error.http_status), "application/json", body)
+            return _answer(start_response, HTTPStatus(error.http_status), "application/json", body, error.retry_after_s)
         except Closed:
             return end_without_response(environ)
         self._serve(kind, websocket, environ, bearer_token(environ, in_query), query, values.get("key", ""))
@@ -118,7 +120,7 @@ class SocketDoors:
         door, live = None, self._parts.live
         try:
             ticket = live.ticket()
-            principal, refusal = self._who(environ, token)
+            principal, refusal = self._who(environ, token, websocket)
             door = kind.door(self._parts, websocket, principal, query, key)
             door.address = str(environ.get("REMOTE_ADDR", ""))
             self._parts.connections.enter(door)
@@ -132,22 +134,34 @@ class SocketDoors:
             logger.exception("the door %s failed", kind.path)
             websocket.outlet.abort()
         finally:
+            websocket.outlet.give_back()
             if door is not None:
                 self._parts.connections.leave(door)
                 live.leave(door)
 
-    def _who(self, environ: dict[str, Any], token: str | None) -> tuple[Principal, ColloquyError | None]:
+    def _who(
+        self, environ: dict[str, Any], token: str | None, websocket: WebSocket
+    ) -> tuple[Principal, ColloquyError | None]:
         """Who connects; and why they may not, which their door shall tell them."""
         try:
             principal = self._parts.gate.identify(environ, token)
             authorise(principal, Action.CONNECT)
+            websocket.outlet.seat = self._parts.seats.take(environ, principal)
         except ColloquyError as error:
             return NOBODY, error
         return principal, None
 
 
-def _answer(start_response: Callable[..., Any], status: HTTPStatus, kind: str, body: bytes) -> Iterable[bytes]:
+def _answer(
+    start_response: Callable[..., Any],
+    status: HTTPStatus,
+    kind: str,
+    body: bytes,
+    retry_after_s: float | None = None,
+) -> Iterable[bytes]:
     headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")]
+    if retry_after_s is not None:
+        headers.append(("Retry-After", str(math.ceil(retry_after_s))))
     if status is HTTPStatus.UPGRADE_REQUIRED:
         headers.append(("Upgrade", "websocket"))
     start_response(f"{status.value} {status.phrase}", headers)
