@@ -146,7 +146,9 @@ class Settings(BaseSettings):
     )
     max_running_sessions: int = Field(200, ge=1, description="runs at once; a further start gets `limit_exceeded`")
     max_conversations: int = Field(
-        1000, ge=1, description="conversations kept in memory; beyond, the oldest ended and unwatched one is forgotten"
+        1000,
+        ge=1,
+        description="conversations in memory; beyond, the ended and unwatched one not asked for longest leaves it",
     )
     max_messages_per_conversation: int = Field(
         500, ge=10, description="messages that a snapshot keeps; older ones are counted as omitted"
@@ -158,7 +160,7 @@ class Settings(BaseSettings):
         8_000_000, ge=10_000, description="text that a snapshot keeps; older messages are counted as omitted"
     )
     conversation_linger_s: float = Field(
-        600.0, ge=0, description="how long an ended conversation that nobody watches keeps its log, in seconds"
+        600.0, ge=0, description="how long an ended conversation that nobody watches stays in memory, in seconds"
     )
     max_checkpoint_bytes: int = Field(
         16_777_216,

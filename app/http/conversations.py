@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, url_for
 
+from app.auth.audit import Audited
 from app.auth.identity import Principal
 from app.auth.permissions import Action, role_in
 from app.errors import (
@@ -17,6 +18,7 @@ from app.errors import (
     StoreUnavailable,
     TeamUnknown,
 )
+from app.http.audit import note
 from app.http.body import parse_body, parse_query
 from app.http.caller import permit, permitted
 from app.http.contract import contract
@@ -111,6 +113,7 @@ def delete_conversation(conversation_id: str) -> Response:
     """Delete it, for good: a run is stopped, all who watch are told, and nothing of it is left."""
     _, conversation = permitted(Action.MANAGE, conversation_id)
     services().manager.editing.delete(conversation)
+    note(Audited.CONVERSATION_DELETED, conversation.id)
     return Response(status=204)
 
 

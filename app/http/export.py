@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response
 
+from app.auth.audit import Audited
 from app.auth.permissions import Action
 from app.errors import ConversationUnknown, InvalidPayload, StoreUnavailable
+from app.http.audit import note
 from app.http.body import parse_query
 from app.http.caller import permitted
 from app.http.contract import HTML, JSON, contract
@@ -59,6 +61,7 @@ def export_conversation(conversation_id: str) -> Response:
     record = parts.store.get(conversation.id)
     if record is None:
         raise ConversationUnknown("there is no such conversation")
+    note(Audited.CONVERSATION_EXPORTED, conversation.id, format=wanted)
     write, media, ending = _KINDS[wanted]
     messages = _messages(parts.store, conversation.id)
     body = write(Exported(record, messages, parts.store, parts.clock.now_iso()))

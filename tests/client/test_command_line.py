@@ -291,3 +291,28 @@ def answering(reply: bytes) -> Iterator[int]:
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
             thread.join()
+
+
+# --- list, export, delete ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_stored_is_listed_exported_and_deleted(
+    server: ColloquyServer, model: ModelServer, tmp_path: Any
+) -> None:
+    """By the words of its title; as a file; and then it is gone."""
+    model.control(token_delay_ms=1, tokens=5)
+    url = server.url
+    assert run("start", "A zebra crossing", "--team", "chat", url=url).returncode == 0
+    listed = run("list", "--search", "zebra cross", "--status", "completed", "--json", url=url)
+    (row,) = lines(listed.stdout)
+    assert (row["title"], row["team"], row["role"]) == ("A zebra crossing", "chat", "owner")
+    assert "A zebra crossing" in run("list", "--limit", "1", url=url).stdout
+    conversation_id, file = row["conversation_id"], tmp_path / "page.html"
+    assert run("export", conversation_id, "--format", "html", "-o", str(file), url=url).returncode == 0
+    assert "A zebra crossing" in file.read_text()
+    assert run("export", conversation_id, url=url).stdout.startswith("# A zebra crossing")
+    assert run("delete", conversation_id, url=url, given="n\n").returncode == 1
+    assert run("delete", conversation_id, "--yes", url=url).returncode == 0
+    gone = run("export", conversation_id, url=url)
+    assert (gone.returncode, "conversation_unknown" in gone.stderr) == (4, True)
+    assert run("list", url="http://127.0.0.1:1").returncode == 3

@@ -1,4 +1,4 @@
-"""The examples in docs/doors run as they stand there: each fenced block whose info string says `run`."""
+"""The examples in docs/doors and docs/http.md run as they stand there: each fenced block that says `run`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "docs" / "doors" / f"{name}.md" for name in ("sse", "websocket", "tasks", "messages")]
+EXAMPLES = [*PAGES, ROOT / "docs" / "http.md"]
 ADDRESS = "127.0.0.1:5000"
 _BLOCK = re.compile(r'^```(\w+) run expect="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 RUN = {
@@ -29,7 +30,7 @@ RUN = {
 
 
 def examples() -> Iterator[Any]:
-    for page in PAGES:
+    for page in EXAMPLES:
         for number, (language, expected, code) in enumerate(_BLOCK.findall(page.read_text()), 1):
             yield pytest.param(language, expected, code, id=f"{page.stem}-{number}-{language}")
 

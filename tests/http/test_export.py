@@ -1,0 +1,115 @@
+"""Names of files, and what a page of a conversation lets through."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html.parser import HTMLParser
+
+import pytest
+
+from app.http.export import file_names
+from app.http.export_html import harmless, page_begin, page_end, page_message
+from app.protocol.common import ContentType
+from app.protocol.snapshot import MessageView
+from app.store.base import ConversationRecord
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "![spy](http://evil.example/x.png)",
+    "[a](javascript:alert(1))",
+    "[a](JaVaScRiPt&#58;alert(1))",
+    "<svg/onload=alert(1)>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<style>@import 'http://evil.example'</style>",
+    "<iframe src=http://evil.example></iframe>",
+    "```html\n<script>alert(1)</script>\n```",
+    "[x]: http://evil.example/a.png\n![x][x]",
+    "<meta http-equiv=refresh content='0;url=http://evil.example'>",
+    "<form action=http://evil.example><button>x</button></form>",
+    "</main></body><script>alert(1)</script>",
+    '"><script>alert(1)</script>',
+]
+
+
+class Elements(HTMLParser):
+    """What a browser would make of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.count: Counter[str] = Counter()
+        self.attributes: set[str] = set()
+        self.links: list[str] = []
+        self.feed(page)
+
+    @property
+    def tags(self) -> set[str]:
+        return set(self.count)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.count[tag] += 1
+        self.attributes |= {name for name, _ in attrs}
+        self.links += [value or "" for name, value in attrs if name == "href"]
+
+
+@pytest.mark.parametrize(
+    ("title", "plain", "full"),
+    [
+        (
+            "Are bank shares cheap?",
+            "colloquy-2026-11-21-Are-bank-shares-cheap",
+            "colloquy-2026-11-21-Are-bank-shares-cheap",
+        ),
+        ("Zürich & Łódź", "colloquy-2026-11-21-Zurich-odz", "colloquy-2026-11-21-Zürich-Łódź"),
+        ("../../etc/passwd", "colloquy-2026-11-21-etc-passwd", "colloquy-2026-11-21-etc-passwd"),
+        ('a"; filename="b\r\nX: y', "colloquy-2026-11-21-a-filename-b-X-y", "colloquy-2026-11-21-a-filename-b-X-y"),
+        ("日本", "colloquy-2026-11-21", "colloquy-2026-11-21-日本"),
+        ("\ud800\x00", "colloquy-2026-11-21", "colloquy-2026-11-21"),
+        ("x" * 500, "colloquy-2026-11-21-" + "x" * 60, "colloquy-2026-11-21-" + "x" * 60),
+        ("", "colloquy-2026-11-21", "colloquy-2026-11-21"),
+    ],
+)
+def test_file_names(title: str, plain: str, full: str) -> None:
+    """No path, no quote, no line end, no endless name."""
+    assert file_names(title, "2026-11-21T09:00:00.000Z") == (plain, full)
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_runs_and_nothing_loads(text: str) -> None:
+    """Wherever a model can write: its words, its name, a title, the outcome."""
+    record = ConversationRecord(
+        conversation_id="c",
+        owner="local",
+        title=text,
+        team=text,
+        content_type=ContentType.TEXT,
+        created_at="2026-11-21T09:00:00.000Z",
+        updated_at="2026-11-21T09:00:00.000Z",
+        state={"outcome": {"summary": text, "consensus": text}},
+    )
+    message = MessageView(
+        message_id="m",
+        agent=text,
+        content=text,
+        state="partial",
+        reason=text,
+        model=text,
+        updated_by=text,
+        timestamp="t",
+    )
+    said = MessageView(message_id="u", agent="user", role="user", content=text, state="complete", timestamp="t")
+    page = page_begin(record, "t") + page_message(message) + page_message(said) + page_end(record)
+    seen = Elements(page)
+    assert seen.tags.isdisjoint({"script", "img", "svg", "iframe", "form", "button", "link", "object"})
+    assert seen.count["meta"] == 4
+    assert seen.count["style"] == seen.count["body"] == seen.count["main"] == 1
+    assert seen.attributes <= {"lang", "charset", "http-equiv", "content", "name", "class", "href", "title", "rel"}
+    assert all(link.startswith(("http://", "https://", "mailto:")) for link in seen.links)
+
+
+def test_markdown_is_markdown() -> None:
+    """Tables, code, emphasis, links that tell nobody where they were clicked."""
+    html = harmless("**b** `c` [l](https://x.example)\n\n| a |\n| - |\n| 1 |\n\n~~s~~")
+    for part in ("<strong>b</strong>", "<code>c</code>", "<table>", "<td>1</td>", "<s>s</s>"):
+        assert part in html
+    assert 'rel="noopener noreferrer nofollow"' in html
