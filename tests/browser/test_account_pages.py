@@ -37,7 +37,7 @@ def test_an_account_by_keyboard(page: Any, server: ColloquyServer) -> None:
     page.goto(f"{server.url}/websocket-test")
     page.get_by_test_id("who").get_by_role("link", name="Log in").click()
     page.get_by_role("link", name="Register").click()
-    assert page.evaluate("document.activeElement.id") == "login"
+    page.wait_for_function("document.activeElement.id === 'login'")  # Chromium focuses a little after loading
     page.keyboard.type(login)
     page.keyboard.press("Tab")
     page.keyboard.type("Ada")
@@ -46,7 +46,8 @@ def test_an_account_by_keyboard(page: Any, server: ColloquyServer) -> None:
     page.keyboard.press("Enter")
     wrong = page.locator("[aria-invalid=true]")
     wrong.wait_for()
-    assert page.evaluate("document.activeElement.id") == wrong.get_attribute("id") == "password"
+    assert wrong.get_attribute("id") == "password"
+    page.wait_for_function("document.activeElement.id === 'password'")
     told = page.locator(f"#{wrong.get_attribute('aria-describedby')}")
     assert "at least 8 characters" in told.inner_text()
     page.keyboard.type(PASSWORD)
