@@ -66,6 +66,7 @@ def export_conversation(conversation_id: str) -> Response:
     messages = _messages(parts.store, conversation.id)
     body = write(Exported(record, messages, parts.store, parts.clock.now_iso()))
     first = next(body)  # what fails at once is still a refusal
+    note(Audited.CONVERSATION_EXPORTED, conversation.id, format=wanted)
     response = Response(_whole(first, body), mimetype=media)
     response.headers["Content-Disposition"] = _disposition(record, ending)
     response.headers["Cache-Control"] = "no-store"
