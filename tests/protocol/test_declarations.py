@@ -28,6 +28,7 @@ ALLOWED = {
     ("auth/live.py", "signed_out"): "the code of that name, with which a sign-in ends",
     ("auth/permissions.py", "broadcast"): "the action of that name, which is asked of the gate",
     ("http/message_view.py", "feedback"): "the field of MessageView",
+    ("http/messages.py", "feedback"): "the same",
     ("streaming/fold.py", "progress"): "the part of a stored state of that name",
     ("store/archive.py", "progress"): "the same",
     ("streaming/editing.py", "feedback"): "the field of MessageView",
