@@ -100,12 +100,11 @@ export class Listing {
     this.changed();
   }
 
-  /** What is known of a conversation before the server is asked. @param {any} row with its conversation_id */
+  /** What is known of a row before the server is asked; of one that is not in the list, nothing. @param {any} row with its conversation_id */
   update(row) {
     const at = this.rows.findIndex((each) => each.conversation_id === row.conversation_id);
-    if (at >= 0) this.rows = this.rows.with(at, { ...this.rows[at], ...row });
-    else if (!this.isNarrowed) this.rows = [{ updated_at: new Date().toISOString(), ...row }, ...this.rows];
-    else return;
+    if (at < 0) return; // where it belongs, only the server knows
+    this.rows = this.rows.with(at, { ...this.rows[at], ...row });
     this.changed();
   }
 
