@@ -55,7 +55,7 @@ def watcher(server: ColloquyServer, text: str) -> Watcher:
 
 def test_a_token_is_renewed_without_a_hole(server: ColloquyServer, model: ModelServer) -> None:
     """A token of 3 s is renewed while words flow; the same person's other connection, which does not, is closed."""
-    model.control(tokens=250, token_delay_ms=30)
+    model.control(tokens=150, token_delay_ms=30)
     began = time.monotonic()
     with watcher(server, token(3)) as keeps, watcher(server, token(3)) as loses:
         hello = keeps.wait_for_event("connected")
