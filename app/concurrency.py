@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from app.streaming.metrics import percentile
 
@@ -232,6 +233,20 @@ def end_without_response(environ: dict[str, Any]) -> list[bytes]:
     return []
 
 
+class _Discreet:
+    """For :class:`BaseHTTPRequestHandler`: what is no request is neither repeated nor logged. A secret may be in it."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        super().send_error(code)  # type: ignore[misc]  # of the handler beside this class
+
+    def log_error(self, format: str, *args: Any) -> None:
+        code = args[0] if args and isinstance(args[0], int) else "no answer"
+        logger.info("a request that is none, from %s: %s", self.client_address[0], code)  # type: ignore[attr-defined]
+
+    def log_request(self, *_: Any) -> None:
+        return
+
+
 def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> None:
     """Serve a WSGI application on a listening socket until the process ends.
 
@@ -245,7 +260,7 @@ def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> 
     if mode == "eventlet":
         import eventlet.wsgi
 
-        class Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]  # eventlet has no types
+        class Protocol(_Discreet, eventlet.wsgi.HttpProtocol):  # type: ignore[misc]  # eventlet has no types
             rbufsize = wbufsize = _HTTP_BUFFER_BYTES
             minimum_chunk_size = 1  # a stream's pieces go out when they are made, and are not gathered to 4 kB
 
@@ -289,29 +304,29 @@ def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> 
                     raise ValueError(f"no HTTP request: {error}") from None
 
             def log_error(self, msg: str, *args: Any) -> None:
-                """A client's mistake, which is no error of ours."""
-                logger.info(msg, *args)
+                """A client's mistake, which is no error of ours. What it said is kept to itself; see _Discreet."""
+                logger.info("a request that is none, from %s", self.client_address)
 
         WSGIServer(listener, app, handler_class=GeventHandler, log=None, error_log=logger).serve_forever()
     else:
         from werkzeug.serving import WSGIRequestHandler, make_server
 
-        class Handler(WSGIRequestHandler):
+        class Handler(_Discreet, WSGIRequestHandler):
             timeout = silence_s
 
             def make_environ(self) -> Any:
                 return super().make_environ() | {_SOCKET: self.connection}
 
             def run_wsgi(self) -> None:
+                try:
+                    urlsplit(self.path)
+                except ValueError:  # Werkzeug would print a stack trace, and answer nothing
+                    self.close_connection = True
+                    self.send_error(400)
+                    return
                 super().run_wsgi()
                 if "Upgrade" in self.headers:  # else Werkzeug waits for HTTP where a WebSocket has ended
                     self.close_connection = True
-
-            def log_request(self, *_: Any) -> None:
-                return
-
-            def log_error(self, format: str, *args: Any) -> None:
-                logger.info(f"a request that is none: {format}", *args)  # the client's mistake, not ours
 
         host, port = listener.getsockname()[:2]
         server = make_server(host, port, app, threaded=True, request_handler=Handler, fd=listener.detach())
