@@ -122,7 +122,7 @@ def now(seconds: int) -> int:
         {"enterprise_id": {"id": "t"}},
         {"enterprise_id": ""},
     ],
-    ids=str,
+    ids=lambda wrong: ",".join(f"{name} of tomorrow" if name in ("nbf", "iat") else str(wrong) for name in wrong),
 )
 def test_wrong_claims_are_refused(tokens: JsonWebTokens, issuer: Issuer, wrong: dict[str, Any]) -> None:
     """Though the signature is good."""
