@@ -24,13 +24,15 @@ from app.client.happenings import ENVELOPE, Happening, Reason, happening_of
 from app.client.link import Connection
 from app.client.meter import Meter
 from app.client.worker import Later
-from app.errors import ConversationUnknown, Interrupted
+from app.errors import ConversationUnknown, Interrupted, NotPermitted
 from app.protocol.commands import Acknowledge, Join, StartStream
 from app.protocol.common import Position, Status
 from app.protocol.events import (
     LOGGED_BY_NAME,
+    AccessEnded,
     AgentMessage,
     Batch,
+    ConversationDeleted,
     ConversationError,
     ConversationStatus,
     Event,
@@ -307,6 +309,10 @@ class Feed:
             if name == Presence.name:
                 self.watchers = payload["watchers"]
             self._listener.applied(happening_of(name, payload))
+            if name == ConversationDeleted.name:
+                self._give_up(ClientError(ConversationUnknown.code, "the conversation was deleted"))
+            elif name == AccessEnded.name:
+                self._give_up(ClientError(NotPermitted.code, str(payload["message"])))
 
     def _take(self, name: str, payload: dict[str, Any], size: int) -> None:
         entries = [(name, payload)]

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from app.client import Client
 from tests.conftest import TIMEOUT_SCALE
 from tests.integration.conftest import TEXT
 from tests.integration.test_http import ask
@@ -192,8 +193,13 @@ def test_deleted_is_deleted(watcher: Watcher, server: ColloquyServer, model: Mod
     stream.request("GET", f"{where}/stream")
     events = stream.getresponse()
     assert events.readline() == b":\n"
-    status, body, _ = ask(server, "DELETE", where)
-    assert (status, body) == (204, "")
+    with Client(server.url) as client:
+        followed = client.join(conversation_id)
+        status, body, _ = ask(server, "DELETE", where)
+        assert (status, body) == (204, "")
+        wait_until(lambda: followed.failure, "the word to the Python client")
+        assert followed.failure is not None
+        assert followed.failure.code == "conversation_unknown"
     assert watcher.wait_for_event("conversation_deleted") == {
         "conversation_id": conversation_id,
         "timestamp": watcher.wait_for_event("conversation_deleted")["timestamp"],
