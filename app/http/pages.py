@@ -1,10 +1,11 @@
-"""The pages: the conversation page and the debugging page."""
+"""The pages: conversations, settings, and the one for debugging."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.auth.permissions import Action
+from app.errors import NotPermitted
 from app.http.caller import permit
 from app.http.contract import HTML, contract
 from app.services import services
@@ -33,6 +34,17 @@ def conversation(conversation_id: str) -> str:
     return _page("conversation.html", page="conversation", conversation_id=conversation_id)
 
 
+@pages.get("/settings")
+@contract(media=HTML)
+def settings() -> str | tuple[str, int]:
+    """Models, limits and the audit log, for administrators."""
+    try:
+        permit(Action.OPERATE)
+    except NotPermitted as error:
+        return _for_administrators(error)
+    return _page("settings.html", page="settings")
+
+
 @pages.get("/websocket-test")
 @contract(media=HTML)
 def websocket_test() -> str:
@@ -45,6 +57,14 @@ def websocket_test() -> str:
 def favicon() -> Response:
     """Browsers ask for this one whatever the page says."""
     return redirect(url_for("static", filename="favicon.svg"))  # type: ignore[return-value]
+
+
+def _for_administrators(error: NotPermitted) -> tuple[str, int]:
+    title, message = "For administrators", "Settings are for administrators of this server. Ask one of them."
+    page = render_template(
+        "error.html", page="error", title=title, message=message, code=error.error_code, status=error.http_status
+    )
+    return page, error.http_status
 
 
 def _page(template: str, **variables: object) -> str:

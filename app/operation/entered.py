@@ -38,7 +38,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     if not 0 < len(name) <= _MAX_NAME_CHARS or not name.isprintable():
         wrong["name"] = f"1 to {_MAX_NAME_CHARS} characters, to know the provider by"
     elif name in RESERVED:
-        wrong["name"] = f"{name} is the name of a provider that comes by itself: choose another"
+        wrong["name"] = "this is the name of a provider that comes by itself: choose another"
     if not 0 < len(model) <= _MAX_MODEL_CHARS or not model.isprintable():
         wrong["model"] = "the model's name is needed, as the provider knows it"
     kind = values["kind"]

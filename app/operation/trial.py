@@ -41,7 +41,7 @@ def try_provider(supervisor: Supervisor, spec: ProviderSpec, timeout_s: float = 
 
 def judge(spec: ProviderSpec, answer: Mapping[str, Any], timeout_s: float) -> Verdict:
     """What the probe's answer means."""
-    latency_ms, where = answer["latency_ms"], shown_address(spec.base_url)
+    latency_ms, where = answer["latency_ms"], f"the server at {shown_address(spec.base_url)}"
     if not answer["ok"]:
         code = answer["code"]
         said = {

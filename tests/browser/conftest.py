@@ -84,7 +84,9 @@ def server(model: ModelServer) -> Iterator[ColloquyServer]:
         yield running
 
 
-def _is_complaint(said: Any) -> bool:
+def _is_complaint(said: Any, refusals: bool) -> bool:
+    if refusals and "responded with a status of 4" in said.text:
+        return False  # the browser's own words on what was refused on purpose
     return said.type == "error" and "net::ERR_" not in said.text  # a server that was ended, or cut off, on purpose
 
 
@@ -92,19 +94,19 @@ def _is_complaint(said: Any) -> bool:
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens an address in a browser of its own; the test fails on a script error, a CSP violation or a foreign request.
 
-    ``open_page(url, **context_options)`` returns Playwright's ``Page``.
+    ``open_page(url, **context_options)`` returns Playwright's ``Page``. With ``refusals``, requests may be refused.
     """
     contexts = []
     complaints: list[str] = []
 
-    def opened(url: str, **options: Any) -> Any:
+    def opened(url: str, *, refusals: bool = False, **options: Any) -> Any:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         host = url.split("/")[2]
         page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
-        page.on("console", lambda said: complaints.append(said.text) if _is_complaint(said) else None)
+        page.on("console", lambda said: complaints.append(said.text) if _is_complaint(said, refusals) else None)
         page.on(
             "request",
             lambda request: (
