@@ -51,7 +51,7 @@ function row(provider, stored) {
       h("p", { class: "row-title" }, provider.name, !own && h("span", { class: "chip" }, SOURCES[provider.source]), !provider.enabled && h("span", { class: "chip" }, "off")),
       h("p", { class: "row-note" }, `${provider.model} · ${KINDS[provider.kind]} · ${where} · ${key}`),
     ),
-    h("div", { class: "provider-tools" }, ...(own ? ownTools(provider, place, stored) : []), testButton(provider)),
+    h("div", { class: "provider-tools" }, testButton(provider), ...(own ? ownTools(provider, place, stored) : [])),
     provider.problem && said("bad", provider.problem),
     verdicts.has(provider.provider_id) && verdict(verdicts.get(provider.provider_id)),
   );
