@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TIMEOUT_SCALE
-from tests.integration.conftest import TEXT
+from tests.integration.conftest import TEXT, shared_runner
 from tests.support.http import HttpError, http_json
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
@@ -38,6 +38,7 @@ class Admin:
         return str(made["provider_id"])
 
     def test(self, provider_id: str) -> dict[str, Any]:
+        shared_runner(self.server)  # a busy machine takes its time to start one
         answer: dict[str, Any] = self.ask("POST", f"/api/providers/{provider_id}/test")
         return answer
 
