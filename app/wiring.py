@@ -35,7 +35,7 @@ from app.http.conversations import conversations
 from app.http.csrf import prepare_csrf
 from app.http.errors import register_errors
 from app.http.export import export
-from app.http.front import LimitRequests, LogFailures, RefuseCompression, TakeShareLink
+from app.http.front import LimitRequests, LogFailures, RefuseCompression, SafeRefusals, TakeShareLink
 from app.http.health import health
 from app.http.messages import messages
 from app.http.operation import operation
@@ -120,6 +120,7 @@ def wire(settings: Settings | None, version: str) -> Flask:
     origins = Origins(settings.cors_allowed_origins)
     app.wsgi_app = OtherOrigins(app.wsgi_app, origins)  # type: ignore[method-assign]
     app.wsgi_app = LocalGuard.of(settings, app.wsgi_app, origins)  # type: ignore[method-assign]
+    app.wsgi_app = SafeRefusals(app.wsgi_app)  # type: ignore[method-assign]
     if proxies := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, proxies, proxies, proxies, 0, 0)  # type: ignore[method-assign]
     app.wsgi_app = LogFailures(app.wsgi_app)  # type: ignore[method-assign]

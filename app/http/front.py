@@ -33,6 +33,31 @@ class RefuseCompression:
         return self._app(environ, start_response)
 
 
+class SafeRefusals:
+    """Gives what is answered before Flask has it (foreign hosts, sockets that are none) the headers of everything else:
+    nothing in it is run, framed, guessed at or kept.
+    """
+
+    _HEADERS = (
+        ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "same-origin"),
+        ("Cache-Control", "no-store"),
+    )
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            said = {name.lower() for name, _ in headers}
+            if "content-security-policy" not in said:  # Flask has not seen it
+                headers = [*headers, *(each for each in self._HEADERS if each[0].lower() not in said)]
+            return start_response(status, headers, *rest)
+
+        return self._app(environ, start)
+
+
 class TakeShareLink:
     """Takes the secret of a share link (``?share=``) out of the address, before anybody logs it, for the gatekeeper."""
 
