@@ -115,6 +115,7 @@ ROUTES: dict[tuple[str, str], tuple[Statuses, Any]] = {
     ("GET", "/"): (PAGE, None),
     ("GET", "/c/<conversation_id>"): (PAGE, None),
     ("GET", "/websocket-test"): (PAGE, None),
+    ("GET", "/settings"): (OPERATE | {"nobody": 302}, None),
     ("GET", "/favicon.ico"): (PAGE, None),
     ("GET", "/docs"): (PAGE, None),
     ("GET", "/docs/http"): (PAGE, None),
