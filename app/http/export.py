@@ -61,7 +61,6 @@ def export_conversation(conversation_id: str) -> Response:
     record = parts.store.get(conversation.id)
     if record is None:
         raise ConversationUnknown("there is no such conversation")
-    note(Audited.CONVERSATION_EXPORTED, conversation.id, format=wanted)
     write, media, ending = _KINDS[wanted]
     messages = _messages(parts.store, conversation.id)
     body = write(Exported(record, messages, parts.store, parts.clock.now_iso()))
