@@ -76,7 +76,7 @@ class Accounts:
     def __init__(self, database: Database, passwords: Passwords, admins: Iterable[str] = ()) -> None:
         self._database = database
         self._passwords = passwords
-        self._admins = frozenset(entry.casefold() for entry in admins)
+        self._admins = frozenset(without_case(entry) for entry in admins)
 
     def is_admin(self, row: RowMapping) -> bool:
         """Whether the person of this row of `users` is an administrator."""
@@ -84,7 +84,7 @@ class Accounts:
 
     def is_named_admin(self, *names: str) -> bool:
         """Whether ADMIN_USERS has one of these ids or logins."""
-        return any(name.casefold() in self._admins for name in names)
+        return any(without_case(name) in self._admins for name in names)
 
     def register(
         self, login: str, password: str, name: str = "", *, admin: bool = False, tenant: str | None = None

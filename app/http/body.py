@@ -25,22 +25,20 @@ def parse_body(model: type[Model]) -> Model:
 
 
 def parse_query(model: type[Model]) -> Model:
-    """The parameters of the present request's address; others than the model's are left alone. An empty one is none,
-    where there may be none.
+    """The parameters of the present request's address; others than the model's are left alone. An empty text is none,
+    where there may be none; an empty time or number is refused.
 
     :raises InvalidPayload: as :func:`parse` does.
     """
-    given = {
-        name: value
-        for name, field in model.model_fields.items()
-        if (value := request.args.get(name)) or (value is not None and field.get_default() is not None)
-    }
+    given = {name: value for name in model.model_fields if (value := request.args.get(name)) is not None}
     for name, value in given.items():
         if "\0" in value:
             raise InvalidPayload(f"{name}: NUL is no character")
         if name in _TIMES:
             given[name] = value.replace(" ", "+")  # an unescaped zone
-    return parse(model, given)
+    found = parse(model, given)
+    empty = [name for name in given if getattr(found, name) == "" and model.model_fields[name].get_default() is None]
+    return found.model_copy(update=dict.fromkeys(empty)) if empty else found
 
 
 def parse_optional_body(model: type[Model]) -> Model:

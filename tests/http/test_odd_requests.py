@@ -25,6 +25,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     quick, original = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1), Passwords.__init__
     monkeypatch.setattr(Passwords, "__init__", lambda self, mode: original(self, mode, quick))
     settings: dict[str, Any] = {"async_mode": "threading", "local_model": False, "data_dir": tmp_path}
+    settings["admin_users"] = "root,\uff42oss"
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
         settings["database_url"] = postgres.new_database()
@@ -97,3 +98,12 @@ def test_a_login_is_tried_so_often_however_it_is_typed(app: Flask) -> None:
         address = {"REMOTE_ADDR": f"127.0.1.{number}"}
         answers.append(client.post("/api/login", json=body, base_url=BASE, environ_base=address).status_code)
     assert answers == [401] * 10 + [429] * 5
+
+
+def test_nobody_becomes_an_administrator_by_other_letters(app: Flask) -> None:
+    """ADMIN_USERS keeps a login however it is typed: with a full-width `r`, who came first was the administrator."""
+    for login in ("root", "ROOT", " root ", "\uff52oot", "boss", "\uff22OSS"):
+        body = {"login": login, "password": PASSWORD}
+        answer = app.test_client().post("/api/register", json=body, base_url=BASE)
+        assert answer.status_code == 409, (login, answer.text)
+    assert Person(app, "roots").ask("GET", "/api/me").get_json()["user"]["admin"] is False

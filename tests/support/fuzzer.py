@@ -19,7 +19,6 @@ _CHECKS = (
     "response_schema_conformance",
     "negative_data_rejection",
     "unsupported_method",
-    "allow_header_conformance",
 )
 """All but `positive_data_acceptance` (not everything that a schema lets through makes sense: a taken login, a cursor
 that nobody gave out) and those that need credentials in the document, or links between operations."""
