@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -23,6 +24,7 @@ _FORWARDING = (
     "HTTP_CF_CONNECTING_IP",
     "HTTP_VIA",
 )
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^:@/\[\]\s]*)(?::[0-9]*)?")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -86,9 +88,8 @@ class LocalGuard:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+    found = _HOST.fullmatch(host)
+    return found.group(1) if found is not None else ""  # `127.0.0.1:x@evil.example` is nobody's name
 
 
 def _is_address(host: str) -> bool:

@@ -53,7 +53,20 @@ def test_known_hosts_pass(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", [None, "", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example:5000", "my.box", "[::2]:5000"]
+    "host",
+    [
+        None,
+        "",
+        "127.0.0.1:x@evil.example",
+        "127.0.0.1:80:80",
+        "[::1]evil.example",
+        "[::1]:5@evil.example",
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:5000",
+        "my.box",
+        "[::2]:5000",
+    ],
 )
 def test_other_hosts_are_refused(host: str | None) -> None:
     """DNS can be made to point here (rebinding): a name that is not ours is somebody else's page."""
