@@ -329,9 +329,14 @@ def _parse(kind: type[Command], args: tuple[Any, ...]) -> Command:
 
 
 def _word(brought: Any, name: str) -> str | None:
-    """A word of what a client's connection brought along; None without one."""
+    """A word of what a client's connection brought along; None without one.
+
+    :raises Unauthenticated: for what can be none: who brings something is not taken for who brings nothing.
+    """
     word = brought.get(name) if isinstance(brought, dict) else None
-    return word if isinstance(word, str) and word else None
+    if word is not None and not isinstance(word, str):
+        raise Unauthenticated(f"the {name} is no text")
+    return word or None
 
 
 def _options(command: Join) -> ReaderOptions:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import socketio
 import websocket
 
 from tests.conftest import TIMEOUT_SCALE
@@ -168,3 +169,10 @@ def test_a_secret_in_an_address_is_not_shown(secret: str) -> None:
     with ColloquyServer(model_url=secret) as server:
         assert "topsecret" not in server.output()
         assert "topsecret" not in str(ask(server, "GET", "/api/v1/health/ready")[1])
+
+
+@pytest.mark.parametrize("brought", [{"token": 7}, {"token": {"a": 1}}, {"link": ["x"]}])
+def test_a_token_that_is_no_text_is_no_good(server: ColloquyServer, brought: dict[str, object]) -> None:
+    """Who brings one is refused, and not taken for the guest, who brings nothing."""
+    with pytest.raises(socketio.exceptions.ConnectionError), Watcher(server.url, auth=brought):
+        pass
