@@ -1,6 +1,6 @@
 """Provider keys that lie in an Azure Key Vault, as an option: `keyvault:NAME` stands where a key would.
 
-The libraries (`pip install "colloquy[azure]"`) are imported when the first secret is fetched, and not before. They use
+The libraries (the extra `azure` of `setup.cfg`) are imported when the first secret is fetched, and not before. They use
 sockets and sleeps of the standard library, so in the greenlet modes a fetch lets others run by itself; it must not run
 in a native thread, since they log.
 """
@@ -98,7 +98,7 @@ def fetch_from_azure(url: str, name: str) -> str:
         from azure.keyvault.secrets import SecretClient
     except ImportError:
         raise KeyUnavailable(
-            'the Key Vault needs azure-identity and azure-keyvault-secrets: pip install "colloquy[azure]"'
+            "the Key Vault needs two more packages: pip install azure-identity azure-keyvault-secrets"
         ) from None
     with DefaultAzureCredential() as credential, SecretClient(url, credential) as client:
         value: str | None = client.get_secret(name).value

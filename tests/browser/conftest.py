@@ -13,6 +13,7 @@ from tests.chaos.proxy import FaultProxy
 from tests.conftest import TIMEOUT_SCALE
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.tokens import SECRET
 
 WAIT_MS = 20_000 * TIMEOUT_SCALE
 
@@ -80,7 +81,7 @@ def fresh_model(model: ModelServer) -> None:
 @pytest.fixture(scope="package")
 def server(model: ModelServer) -> Iterator[ColloquyServer]:
     """The real server in its default mode, with a scripted model; not paced."""
-    with ColloquyServer(model_url=model.url, env={"STREAM_TOKENS_PER_S": "0"}) as running:
+    with ColloquyServer(model_url=model.url, env={"STREAM_TOKENS_PER_S": "0", "JWT_SECRET": SECRET}) as running:
         yield running
 
 

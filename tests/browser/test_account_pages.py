@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import WAIT_MS
 from tests.support.http import http_json
@@ -37,7 +38,7 @@ def test_an_account_by_keyboard(page: Any, server: ColloquyServer) -> None:
     page.goto(f"{server.url}/websocket-test")
     page.get_by_test_id("who").get_by_role("link", name="Log in").click()
     page.get_by_role("link", name="Register").click()
-    page.wait_for_function("document.activeElement.id === 'login'")  # Chromium focuses a little after loading
+    expect(page.locator("#login")).to_be_focused()  # Chromium focuses a little after loading
     page.keyboard.type(login)
     page.keyboard.press("Tab")
     page.keyboard.type("Ada")
@@ -47,7 +48,7 @@ def test_an_account_by_keyboard(page: Any, server: ColloquyServer) -> None:
     wrong = page.locator("[aria-invalid=true]")
     wrong.wait_for()
     assert wrong.get_attribute("id") == "password"
-    page.wait_for_function("document.activeElement.id === 'password'")
+    expect(page.locator("#password")).to_be_focused()
     told = page.locator(f"#{wrong.get_attribute('aria-describedby')}")
     assert "at least 8 characters" in told.inner_text()
     page.keyboard.type(PASSWORD)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from tests.browser.conftest import WAIT_MS
 from tests.conftest import TIMEOUT_SCALE
 from tests.support.processes import ROOT
 from tests.support.server import ColloquyServer
+from tests.support.tokens import token
 
 GUIDE = (ROOT / "docs/clients/javascript.md").read_text()
 EXAMPLES = dict(re.findall(r"<!-- example: (\S+) -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL))
@@ -68,9 +72,31 @@ def test_the_offline_example_queues_and_sends(server: ColloquyServer) -> None:
     assert printed == ["waiting: [ 'Typed before the connection stood' ]", "waiting: []", "started: true"]
 
 
-def test_the_token_example_connects(server: ColloquyServer) -> None:
+class TokenService(BaseHTTPRequestHandler):
+    """Stands in for what the reader has: it knows that Anna has signed in."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"token": token(who="anna")}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_the_token_example_connects(server: ColloquyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hook is asked, and its answer taken."""
-    assert run_in_node("auth.mjs", server) == "open\n"
+    with HTTPServer(("127.0.0.1", 0), TokenService) as service:
+        serving = threading.Thread(target=service.serve_forever)
+        serving.start()
+        monkeypatch.setenv("TOKEN_SERVICE", f"http://127.0.0.1:{service.server_port}")
+        try:
+            assert run_in_node("auth.mjs", server) == "open\n"
+        finally:
+            service.shutdown()
+            serving.join()
 
 
 def test_every_example_is_run() -> None:

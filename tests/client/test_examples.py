@@ -54,15 +54,29 @@ def test_python_example(server: ColloquyServer, model: ModelServer, tmp_path: Pa
     assert done.stdout
 
 
-def test_shell_examples(server: ColloquyServer, model: ModelServer) -> None:
+def test_shell_examples(server: ColloquyServer, model: ModelServer, tmp_path: Path) -> None:
     """Each line succeeds, in a shell that has the project's programs."""
     model.control(tokens=3, token_delay_ms=0)
     summary = lines(run("start", "x", "--json", url=server.url).stdout)[-1]["payload"]
-    env = environment({"COLLOQUY_URL": server.url})
+    env = environment({"COLLOQUY_URL": server.url, "DATA_DIR": server.data_dir})
+    (tmp_path / "new-password.txt").write_text("another long password\n", encoding="utf-8")
+    made = ""
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     for line in SHELL:
         command = line.replace("EPOCH:OFFSET", summary["position"]).replace(" ID", f" {summary['conversation_id']}")
-        shell = ["sh", "-c", command]
-        done = subprocess.run(shell, env=env, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        for file in ("new-password.txt", "debate.html"):
+            command = command.replace(file, str(tmp_path / file))
+        command = command.replace("TOKEN_ID", made)
+        done = subprocess.run(
+            ["sh", "-c", command],
+            env=env,
+            cwd=ROOT,
+            input="a good long password\n",  # of whom it asks for one
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
         assert done.returncode == 0, (line, done.stdout, done.stderr)
-        assert done.stdout or "--position" in line
+        made = (re.findall(r"tok_\w+", done.stdout + done.stderr) or [made])[0]
+        assert done.stdout or done.stderr or "--position" in line

@@ -100,9 +100,9 @@ def test_without_a_vault_the_sentence_names_the_setting() -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("azure") is not None, reason="the libraries are installed here")
-def test_without_the_libraries_the_sentence_names_the_extra() -> None:
-    """colloquy[azure]."""
-    with pytest.raises(KeyUnavailable, match=r"colloquy\[azure\]"):
+def test_without_the_libraries_the_sentence_names_what_installs_them() -> None:
+    """As it can be typed."""
+    with pytest.raises(KeyUnavailable, match="pip install azure-identity azure-keyvault-secrets"):
         KeyVault(URL).get("NAME")
 
 
