@@ -1,4 +1,4 @@
-"""The database locked, or away, under 20 live conversations: who notices, and is anything missing afterwards?"""
+"""The database locked, slow, or away, under 20 live conversations: who notices, and is anything missing afterwards?"""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ from tests.support.postgres import PostgresServer
 from tests.support.stored import migrated, missing, store_at
 
 NAME = "outage"
-TITLE = "The database locked (SQLite), and away (PostgreSQL), under 20 live conversations"
+TITLE = "The database locked or slow (SQLite), and away (PostgreSQL), under 20 live conversations"
 CONVERSATIONS = 20
 _WARM_TOKENS = 20
 _BACK_S = 5.0
+_HELD_S, _FREE_S = 0.5, 0.05
 FIGURES = (
     Figure("event loop lateness p99, database at hand", "ms", better="none"),
     Figure("event loop lateness p99, database locked", "ms", better="none"),
+    Figure("event loop lateness p99, database slow", "ms", better="none"),
     Figure("locked : at hand", "x", better="none"),
-    Figure("tokens lost or out of order, database locked", "count", target=0, worst=True),
+    Figure("slow : at hand", "x", better="none"),
+    Figure("tokens lost or out of order, database locked or slow", "count", target=0, worst=True),
     Figure("tokens lost or out of order, database away", "count", target=0, worst=True),
     Figure("messages missing in the store 5 s after it is back", "count", target=0, worst=True),
     Figure("messages said by then", "count", better="none"),
@@ -66,14 +69,17 @@ async def _live(target: Target, seconds: float) -> tuple[list[Channel], list[str
 
 
 async def _locked(target: Target, file: Path, seconds: float) -> dict[str, float | None]:
-    channels, _ = await _live(target, 2 * seconds)
+    channels, _ = await _live(target, 3 * seconds)
     await asyncio.sleep(seconds)
     at_hand = target.loop_lateness_ms(seconds)["p99"]
-    connection = sqlite3.connect(file, isolation_level=None)
+    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("BEGIN EXCLUSIVE")
+        await asyncio.to_thread(connection.execute, "BEGIN EXCLUSIVE")
         await asyncio.sleep(seconds)
         locked = target.loop_lateness_ms(seconds)["p99"]
+        connection.execute("ROLLBACK")
+        await _slow_down(connection, seconds)
+        slow = target.loop_lateness_ms(seconds)["p99"]
     finally:
         connection.close()
     lost = _lost(channels)
@@ -82,9 +88,21 @@ async def _locked(target: Target, file: Path, seconds: float) -> dict[str, float
     return {
         "event loop lateness p99, database at hand": at_hand,
         "event loop lateness p99, database locked": locked,
+        "event loop lateness p99, database slow": slow,
         "locked : at hand": locked / at_hand if at_hand else None,
-        "tokens lost or out of order, database locked": lost,
+        "slow : at hand": slow / at_hand if at_hand else None,
+        "tokens lost or out of order, database locked or slow": lost,
     }
+
+
+async def _slow_down(connection: sqlite3.Connection, seconds: float) -> None:
+    """Nearly always somebody else writes: each of the server's transactions waits for half a second."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        await asyncio.to_thread(connection.execute, "BEGIN EXCLUSIVE")
+        await asyncio.sleep(_HELD_S)
+        connection.execute("ROLLBACK")
+        await asyncio.sleep(_FREE_S)
 
 
 async def _away(target: Target, postgres: PostgresServer, url: str, seconds: float) -> dict[str, float | None]:
