@@ -39,7 +39,9 @@ class Settings(BaseSettings):
         "development", description="`production` refuses to start without SECRET_KEY and with `*` origins"
     )
     secret_key: SecretStr | None = Field(
-        None, description="signs session cookies; in development one is made where there is none, and kept in DATA_DIR"
+        None,
+        description="signs cookies and encrypts stored provider keys; in development one is made where there is "
+        "none, and kept in DATA_DIR",
     )
     async_mode: Literal["eventlet", "gevent", "threading"] = Field(
         "eventlet", description="how the server runs many connections at once"

@@ -67,7 +67,10 @@ def spec(local: LocalServer, **fields: Any) -> ProviderSpec:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "kind"), [("Shares of ACME fell by 5 %. Buy?", "text"), (ARTICLE, "article")])
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [("Shares of ACME fell by 5 %. Buy?", "text"), pytest.param(ARTICLE, "article", marks=pytest.mark.matrix)],
+)
 async def test_a_debate_on_the_bundled_model(local: LocalServer, content: str, kind: str) -> None:
     """Three agents, the model's own figures; a long article is condensed."""
     async with RunnerProcess() as runner:
