@@ -17,7 +17,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from app.streaming.metrics import percentile
@@ -119,16 +119,28 @@ class AsyncMode:
         patched lock may ever be waited for inside: a lock that two native threads contend for hangs both. So the
         function takes no lock that others use, and does not log.
         """
+        if not self.cooperative:
+            return function(*args)
+
+        def carried() -> tuple[Result | None, BaseException | None]:
+            try:
+                return function(*args), None
+            except BaseException as error:  # noqa: BLE001  # it is raised in the caller; both libraries would print it
+                return None, error
+
+        result, error = self._in_thread(carried)
+        if error is not None:
+            raise error
+        return cast(Result, result)
+
+    def _in_thread(self, function: Callable[[], Result]) -> Result:
         if self.name == "eventlet":
             from eventlet import tpool
 
-            tpool.QUIET = True
-            return tpool.execute(lambda: (function(*args),))[0]  # type: ignore[no-any-return]
-        if self.name == "gevent":
-            import gevent
+            return tpool.execute(function)  # type: ignore[no-any-return]
+        import gevent
 
-            return gevent.get_hub().threadpool.apply(function, args)  # type: ignore[no-any-return]
-        return function(*args)
+        return gevent.get_hub().threadpool.apply(function)  # type: ignore[no-any-return]
 
     def condition(self) -> threading.Condition:
         return threading.Condition()

@@ -70,7 +70,6 @@ class FaultProxy:
         self.target_port = target_port
         self._faults = NONE
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
         self._dialling: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -81,8 +80,10 @@ class FaultProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self.refuse()
-        for task in [*self._dialling]:
+        dialling = [*self._dialling]
+        for task in dialling:
             task.cancel()
+        await asyncio.gather(*dialling, return_exceptions=True)
         self.reset()
         self.end_orphans()
         await asyncio.sleep(0)
@@ -113,10 +114,8 @@ class FaultProxy:
 
     def refuse(self) -> None:
         """Refuse new connections, as a machine does on which nobody listens."""
-        if self._accepting is not None:
-            self._accepting.cancel()
-            self._accepting = None
         if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             close_socket(self._listener)
             self._listener = None
 
@@ -156,16 +155,25 @@ class FaultProxy:
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
         self._listener = listener
-        self._accepting = asyncio.create_task(self._accept(listener))
+        # no task that waits for `sock_accept`: one that is cancelled loses the connection that it has just been given
+        asyncio.get_running_loop().add_reader(listener, self._take, listener)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            client, _ = await loop.sock_accept(listener)
-            self.accepted += 1
-            task = asyncio.create_task(self._dial(client))
-            self._dialling.add(task)
-            task.add_done_callback(self._dialling.discard)
+    def _take(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:  # it has gone again
+            return
+        client.setblocking(False)
+        self.accepted += 1
+        task = asyncio.create_task(self._dial(client))
+        self._dialling.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._dialling.discard(task)
+            if task.cancelled():  # perhaps before it has begun
+                abort_socket(client)
+
+        task.add_done_callback(done)
 
     async def _dial(self, client: socket.socket) -> None:
         server = socket.socket()
@@ -174,10 +182,10 @@ class FaultProxy:
         try:
             await asyncio.get_running_loop().sock_connect(server, ("127.0.0.1", self.target_port))
         except BaseException as error:  # the task may be cancelled, too
-            abort_socket(client)
             close_socket(server)
             if not isinstance(error, OSError):
                 raise
+            abort_socket(client)
             return
         self.links.append(Link(self, client, server))
 
