@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from autogen_agentchat.base import ChatAgent, Team
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
 
 from app.adapters.base import RunPort
-from app.adapters.plan import Closing, LoadedTeam, load_team
+from app.adapters.plan import Closing, LoadedTeam, TeamPlan, load_team
 from app.adapters.stage import Stage
 from app.adapters.task import task_text
 from app.adapters.team_pass import TeamPass
@@ -29,8 +30,10 @@ class AgentChatAdapter:
     another one runs whole, and starts again from the transcript. After an error or a stop the team object is spent.
     """
 
-    def __init__(self, port: RunPort) -> None:
+    def __init__(self, port: RunPort, made: Team | ChatAgent | TeamPlan) -> None:
+        """:param made: what the team's factory has returned."""
         self._port = port
+        self._made = made
         self._client = GatedModelClient(port.model)
         self._stage = Stage(port)
 
@@ -64,7 +67,7 @@ class AgentChatAdapter:
 
     async def _run(self) -> None:
         start = self._port.start
-        loaded = await load_team(start.team, self._client, start.options.max_turns)
+        loaded = load_team(self._made, start.options.max_turns)
         self._stage.max_turns = loaded.max_turns
         task = await self._restore(loaded)
         if loaded.steps:

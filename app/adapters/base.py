@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from app.protocol.events import Event
 from app.providers.gate import Gate
 from app.providers.model_run import ModelRun
-from app.runner.wire import StartRun
+from app.runner.wire import Answer, StartRun
+
+InputKind = Literal["text", "permission"]
 
 
 class RunPort(Protocol):
@@ -34,6 +36,19 @@ class RunPort(Protocol):
     def delta(self, message_id: str, agent: str, text: str, tokens: int, *, reserved: bool) -> None:
         """Send a piece of an open message at once; ``reserved``: the gate has admitted its tokens."""
 
+    async def ask(self, agent: str, prompt: str, *, kind: InputKind = "text", secret: bool = False) -> Answer:
+        """Wait for a person: ``input_request`` now, the answer when somebody gave one or the time is over.
+
+        A stop ends the wait.
+
+        :param agent: who asks.
+        :param secret: what is typed is not to be shown.
+        :raises RunAborted: the run was stopped.
+        """
+
+    def artifact(self, media_type: str, data: bytes) -> str:
+        """Hand over something too large for an event, before the event that names it. Returns its id."""
+
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Send the state from which another process can go on. Only after all events that led to it."""
 
@@ -44,6 +59,10 @@ class Adapter(Protocol):
     @property
     def turns(self) -> int:
         """Turns finished so far, those before the checkpoint included."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the conversation has become active."""
 
     async def run(self) -> None:
         """Run to the end, ``conversation_complete`` included.

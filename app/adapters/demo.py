@@ -29,6 +29,7 @@ class DemoAdapter:
     def __init__(self, port: RunPort, turns: int = 0, *, activate: bool = True) -> None:
         self._port = port
         self._activate = activate
+        self.active = False
         self._writer = MessageWriter(port, 1000 / port.start.limits.demo_tokens_per_s)
         self._open: OpenMessage | None = None
         self.turns = turns
@@ -47,6 +48,7 @@ class DemoAdapter:
                     model=LABEL,
                 )
             )
+        self.active = True
         while self.turns < total:
             await self._turn(total)
             self._port.checkpoint({"kind": KIND, "turns": self.turns})

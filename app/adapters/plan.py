@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from autogen_agentchat.base import ChatAgent, Team
 from autogen_agentchat.teams import BaseGroupChat, RoundRobinGroupChat, SelectorGroupChat
@@ -15,7 +12,6 @@ from autogen_core.models import ChatCompletionClient
 
 from app.errors import TeamFailed
 from app.protocol.common import AgentCard
-from app.runner.wire import TeamSpec
 
 DEFAULT_EMOJI = "🤖"
 
@@ -54,19 +50,18 @@ class LoadedTeam:
     steps: bool
 
 
-async def load_team(spec: TeamSpec, client: ChatCompletionClient, max_turns: int | None) -> LoadedTeam:
-    """Call the team's factory.
+def load_team(made: Team | ChatAgent | TeamPlan, max_turns: int | None) -> LoadedTeam:
+    """Make what a factory has returned ready to run.
 
     :param max_turns: the caller's wish; it counts for teams that can step.
-    :raises TeamFailed: the factory cannot be found, fails, or returns no team.
+    :raises TeamFailed: it is no team.
     """
-    made = await _call_factory(spec, client)
     plan = made if isinstance(made, TeamPlan) else TeamPlan(made)
     team = plan.team
     if isinstance(team, ChatAgent) and not isinstance(team, Team):
         team = RoundRobinGroupChat([team], max_turns=1)
     if not isinstance(team, Team):
-        raise TeamFailed(f"the team {spec.name} is no AutoGen team: its factory returned a {type(team).__name__}")
+        raise TeamFailed(f"it is no AutoGen team: the factory returned a {type(team).__name__}")
     # AutoGen has no public way to ask for these; it reads them when the team first runs.
     own_turns: int | None = getattr(team, "_max_turns", None)
     participants = tuple(agent.name for agent in getattr(team, "_participants", ()))
@@ -79,18 +74,6 @@ async def load_team(spec: TeamSpec, client: ChatCompletionClient, max_turns: int
     if steps and isinstance(team, BaseGroupChat):
         team._max_turns = 1
     return LoadedTeam(team, plan.closing, participants, total, steps)
-
-
-async def _call_factory(spec: TeamSpec, client: ChatCompletionClient) -> Any:
-    module_name, _, function_name = spec.factory.partition(":")
-    try:
-        factory: Any = importlib.import_module(module_name)
-        for part in function_name.split("."):
-            factory = getattr(factory, part)
-        made = factory(client)
-        return await made if inspect.isawaitable(made) else made
-    except Exception as error:  # a user's code may raise anything
-        raise TeamFailed(f"the team {spec.name} cannot be built: {type(error).__name__}: {error}"[:500]) from error
 
 
 class Cast:

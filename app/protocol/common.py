@@ -64,6 +64,8 @@ class ContentType(StrEnum):
 
 
 Role = Literal["user", "agent", "system"]
+MessageKind = Literal["message", "plan", "ledger", "thought"]
+"""What a message is: words for the others, or an orchestrator's plan or ledger, or an agent's thinking."""
 
 
 class Position(Payload):
@@ -91,12 +93,15 @@ class Usage(Payload):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     estimated: bool = False
+    cost_usd: Annotated[float | None, Field(ge=0, description="in US dollars; null: no price is known")] = None
 
     def __add__(self, other: Usage) -> Usage:
+        costs = [usage.cost_usd for usage in (self, other) if usage.cost_usd is not None]
         return Usage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             estimated=self.estimated or other.estimated,
+            cost_usd=sum(costs) if costs else None,
         )
 
 

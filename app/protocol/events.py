@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from app.protocol.common import AgentCard, Payload, Role, Status, Usage
+from app.protocol.common import AgentCard, MessageKind, Payload, Role, Status, Usage
 
 
 class Event(Payload):
@@ -77,6 +77,7 @@ class MessageStart(Event):
     message_id: str
     agent: str
     role: Role = "agent"
+    kind: MessageKind = "message"
 
 
 class MessageDelta(Event):
@@ -98,6 +99,7 @@ class AgentMessage(Event):
     content: str
     role: Role = "agent"
     content_type: str = "markdown"
+    kind: MessageKind = "message"
     confidence: Annotated[float | None, Field(ge=0, le=1, description="only where the agent stated one")] = None
     usage: Usage | None = None
     model: str | None = None
@@ -185,6 +187,10 @@ class ToolResult(Event):
     tool: str
     success: bool
     preview: Annotated[str, Field(description="the beginning of the answer, at most 1,000 characters")] = ""
+    length: Annotated[int, Field(ge=0, description="characters of the whole answer")] = 0
+    artifact_id: Annotated[
+        str | None, Field(description="the whole answer, where the preview is not all of it: see the artifacts route")
+    ] = None
 
 
 class ChartGenerated(Event):
@@ -206,6 +212,7 @@ class InputRequest(Event):
     agent: str
     prompt: str = ""
     kind: Literal["text", "permission"] = "text"
+    secret: Annotated[bool, Field(description="true: what is typed is not to be shown")] = False
     deadline: Annotated[str | None, Field(description="UTC, ISO 8601; after it the run goes on without")] = None
 
 

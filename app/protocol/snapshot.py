@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.protocol.common import AgentCard, ContentType, Payload, Role, Status, Usage
+from app.protocol.common import AgentCard, ContentType, MessageKind, Payload, Role, Status, Usage
 
 MessageState = Literal["open", "complete", "partial"]
 
@@ -19,6 +19,7 @@ class MessageView(Payload):
     role: Role = "agent"
     content: str = ""
     content_type: str = "markdown"
+    kind: MessageKind = "message"
     state: MessageState = "open"
     confidence: float | None = None
     usage: Usage | None = None
@@ -69,8 +70,11 @@ class ToolCallView(Payload):
     agent: str
     tool: str
     arguments: str = ""
+    timestamp: Annotated[str, Field(description="when it began")] = ""
     success: bool | None = None
     preview: str = ""
+    length: Annotated[int, Field(description="characters of the whole answer")] = 0
+    artifact_id: Annotated[str | None, Field(description="the whole answer, where the preview is not all of it")] = None
 
 
 class ChartView(Payload):
@@ -79,6 +83,7 @@ class ChartView(Payload):
     symbol: str = ""
     title: str = ""
     agent: str | None = None
+    timestamp: Annotated[str, Field(description="when it came")] = ""
 
 
 class InputView(Payload):
@@ -88,6 +93,7 @@ class InputView(Payload):
     agent: str
     prompt: str = ""
     kind: Literal["text", "permission"] = "text"
+    secret: Annotated[bool, Field(description="true: what is typed is not to be shown")] = False
     deadline: str | None = None
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import httpx2
 from pydantic import ValidationError
 
+from app.adapters.build import describe_team
 from app.providers.health import ask_providers
 from app.providers.network import Network
 from app.runner.link import Link
 from app.runner.run import Run
-from app.runner.wire import DOWN, Control, Ended, Grant, Hello, Probe, Reply, StartRun
+from app.runner.wire import DOWN, Answer, Control, Describe, Ended, Grant, Hello, Probe, Reply, StartRun
 
 log = logging.getLogger(__name__)
 SHUTDOWN_TIMEOUT_S = 0.6
@@ -73,6 +74,12 @@ class Host:
                 run.gate.grant(order.allowed)
         elif isinstance(order, Control):
             self._control(order)
+        elif isinstance(order, Answer):
+            run = self._runs.get(order.session)
+            if run is not None:
+                run.answer(order)
+        elif isinstance(order, Describe):
+            self._spawn(self._describe(order))
         else:
             self._spawn(self._probe(order))
 
@@ -116,6 +123,9 @@ class Host:
         self.link.send(Ended(session=order.session, outcome="stopped", usage=usage), order.session)
         self._runs.pop(order.session, None)
         await run.put_down()
+
+    async def _describe(self, order: Describe) -> None:
+        self.link.send(Reply(seq=order.seq, result=await describe_team(order.team)))
 
     async def _probe(self, order: Probe) -> None:
         result = await ask_providers(self._network, order.providers, order.timeout_s, look=order.look)

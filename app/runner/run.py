@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+import secrets
 import traceback
 from contextlib import suppress
 from typing import Any
 
-from app.adapters.agentchat import AgentChatAdapter
-from app.adapters.base import Adapter
+from app.adapters.base import Adapter, InputKind
+from app.adapters.build import build_adapter
 from app.adapters.demo import KIND as DEMO_KIND
 from app.adapters.demo import DemoAdapter
 from app.errors import BackendUnavailable, ColloquyError, TeamFailed
 from app.protocol.common import Usage
-from app.protocol.events import ConversationError, Event, FallbackMode
+from app.protocol.events import ConversationError, Event, FallbackMode, InputRequest
 from app.providers.gate import Gate, RunAborted
 from app.providers.model_run import ModelRun
 from app.providers.network import Network
 from app.runner.link import Link
-from app.runner.wire import Checkpoint, Ended, RunEvent, StartRun
+from app.runner.wire import Answer, Artifact, Checkpoint, Ended, RunEvent, StartRun
 
 log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 0.5
@@ -37,6 +39,7 @@ class Run:
         self.stopping = False
         self._silenced = False
         self._adapter: Adapter | None = None
+        self._awaited: dict[str, asyncio.Future[Answer]] = {}
         self._task: asyncio.Task[Ended | None] | None = None
 
     @property
@@ -62,6 +65,31 @@ class Run:
             return
         self._gate.sent(tokens, reserved=reserved)
         self._link.send_delta(self._start.session, message_id, agent, text, tokens, demo=self._demo)
+
+    async def ask(self, agent: str, prompt: str, *, kind: InputKind = "text", secret: bool = False) -> Answer:
+        request_id = secrets.token_hex(8)
+        awaited: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._awaited[request_id] = awaited
+        try:
+            await self.emit(InputRequest(request_id=request_id, agent=agent, prompt=prompt, kind=kind, secret=secret))
+            return await awaited
+        finally:
+            del self._awaited[request_id]
+
+    def answer(self, answer: Answer) -> None:
+        """A person has answered, or the time is over; an answer that nobody waits for is no error."""
+        awaited = self._awaited.get(answer.request_id)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(answer)
+
+    def artifact(self, media_type: str, data: bytes) -> str:
+        artifact_id = secrets.token_urlsafe(16)
+        if not self._silenced:
+            session = self._start.session
+            encoded = base64.b64encode(data).decode()
+            kept = Artifact(session=session, artifact_id=artifact_id, media_type=media_type, data=encoded)
+            self._link.send(kept, session)
+        return artifact_id
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         if self._silenced:
@@ -95,6 +123,9 @@ class Run:
         """Close the model's requests and send what was held back. Returns the tokens spent; then :meth:`put_down`."""
         self.stopping = True
         await self._model.abort_all()
+        for awaited in self._awaited.values():
+            if not awaited.done():
+                awaited.set_exception(RunAborted())
         if self._adapter is not None:
             self._adapter.flush()
         return self._model.usage()
@@ -140,8 +171,7 @@ class Run:
             await self._play_team()
 
     async def _play_team(self) -> None:
-        adapter = AgentChatAdapter(self)
-        self._adapter = adapter
+        adapter = self._adapter = await build_adapter(self)
         try:
             await adapter.run()
         except BackendUnavailable as error:

@@ -1,8 +1,9 @@
 """What the web process and a runner say to each other: one JSON object per line over a socket pair.
 
-Down (web process → runner): :class:`StartRun`, :class:`Grant`, :class:`Control`, :class:`Probe`.
+Down (web process → runner): :class:`StartRun`, :class:`Grant`, :class:`Control`, :class:`Answer`, :class:`Describe`,
+:class:`Probe`.
 Up (runner → web process): :class:`Hello`, :class:`RunEvent` (a protocol event, as it will be logged),
-:class:`Checkpoint`, :class:`Reply`, :class:`Ended`.
+:class:`Artifact`, :class:`Checkpoint`, :class:`Reply`, :class:`Ended`.
 
 **Flow control.** A run may send ``allowed`` tokens in all (:class:`Grant` raises the figure); a model delta is one
 token, every other event counts one. When they are used up the run's gate closes: nothing more is read from the model.
@@ -26,7 +27,7 @@ class ProviderSpec(Payload):
     """One model that may answer, in order of preference. ``api_key`` never leaves the two processes."""
 
     name: str
-    kind: Literal["openai", "azure", "local"]
+    kind: Literal["openai", "azure", "ollama", "anthropic", "local"]
     model: str
     base_url: str | None = None
     api_key: Annotated[str | None, Field(repr=False)] = None
@@ -46,13 +47,19 @@ class OnAbandoned(Payload):
     after_s: Annotated[float, Field(gt=0, description="after the last reader left, in seconds")]
 
 
+Generation = Literal["agentchat", "classic", "ag2"]
+"""autogen-agentchat · classic AG2 (``autogen``) · ag2 1.x."""
+
+
 class TeamSpec(Payload):
-    """Where a team comes from. ``factory`` is ``module:function``, called in the runner with the model client."""
+    """Where a team comes from. ``factory`` is ``module:function``, called in the runner: see ``app.adapters.build``."""
 
     name: str
     title: str = ""
     description: str = ""
     factory: str
+    file: Annotated[str | None, Field(description="the team's file, handed to the factory as `file`")] = None
+    generation: Annotated[Generation | None, Field(description="None: not known before the factory was called")] = None
     agents: tuple[AgentCard, ...] = ()
     isolated: Annotated[bool, Field(description="a user's team: it runs in runners of its own")] = False
     on_abandoned: Annotated[OnAbandoned | None, Field(description="None: an unwatched run goes on")] = None
@@ -120,6 +127,24 @@ class Control(Payload):
     seq: int
 
 
+class Answer(Payload):
+    """A person's answer to an ``input_request``, or why there is none. The web process keeps the deadline."""
+
+    op: Literal["answer"] = "answer"
+    session: str
+    request_id: str
+    resolution: Literal["answered", "granted", "denied", "timeout", "cancelled"]
+    content: Annotated[str, Field(repr=False)] = ""
+
+
+class Describe(Payload):
+    """Build a team without running it. Replied: ``generation``, ``agents`` (cards), ``description``; or ``problem``."""
+
+    op: Literal["describe"] = "describe"
+    seq: int
+    team: TeamSpec
+
+
 class Probe(Payload):
     """Ask the providers whether they answer (`/api/v1/health/ready`)."""
 
@@ -130,8 +155,8 @@ class Probe(Payload):
     look: Annotated[bool, Field(description="also say whether each one lists its model; reads what it answers")] = False
 
 
-Down = Annotated[StartRun | Grant | Control | Probe, Field(discriminator="op")]
-DOWN: TypeAdapter[StartRun | Grant | Control | Probe] = TypeAdapter(Down)
+Down = Annotated[StartRun | Grant | Control | Answer | Describe | Probe, Field(discriminator="op")]
+DOWN: TypeAdapter[StartRun | Grant | Control | Answer | Describe | Probe] = TypeAdapter(Down)
 
 
 class Hello(Payload):
@@ -150,6 +175,16 @@ class RunEvent(Payload):
     payload: dict[str, Any]
     tokens: int = 1
     demo: bool = False
+
+
+class Artifact(Payload):
+    """Something too large for an event: a picture, a tool's whole answer. Precedes the event that names it."""
+
+    op: Literal["artifact"] = "artifact"
+    session: str
+    artifact_id: Annotated[str, Field(description="unguessable, as conversations' ids are")]
+    media_type: Annotated[str, Field(description="`image/svg+xml`, `image/png`, `text/plain; charset=utf-8`")]
+    data: Annotated[str, Field(repr=False, description="base64")]
 
 
 class Checkpoint(Payload):
@@ -179,5 +214,5 @@ class Ended(Payload):
     usage: Usage = Usage()
 
 
-Up = Annotated[Hello | RunEvent | Checkpoint | Reply | Ended, Field(discriminator="op")]
-UP: TypeAdapter[Hello | RunEvent | Checkpoint | Reply | Ended] = TypeAdapter(Up)
+Up = Annotated[Hello | RunEvent | Artifact | Checkpoint | Reply | Ended, Field(discriminator="op")]
+UP: TypeAdapter[Hello | RunEvent | Artifact | Checkpoint | Reply | Ended] = TypeAdapter(Up)

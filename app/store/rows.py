@@ -73,6 +73,7 @@ def row_of(record: ConversationRecord) -> dict[str, Any]:
         "prompt_tokens": record.usage.prompt_tokens,
         "completion_tokens": record.usage.completion_tokens,
         "estimated": record.usage.estimated,
+        "cost_usd": record.usage.cost_usd,
         "state": clean(record.state),
     }
 
@@ -98,7 +99,10 @@ def record_from(row: Row) -> ConversationRecord:
 
 def _usage_from(row: Row) -> Usage:
     return Usage(
-        prompt_tokens=row["prompt_tokens"], completion_tokens=row["completion_tokens"], estimated=row["estimated"]
+        prompt_tokens=row["prompt_tokens"],
+        completion_tokens=row["completion_tokens"],
+        estimated=row["estimated"],
+        cost_usd=row["cost_usd"],
     )
 
 
@@ -141,6 +145,8 @@ def tool_call_row_of(conversation_id: str, call: ToolCallView, timestamp: str) -
         "arguments": text(call.arguments),
         "success": call.success,
         "preview": text(call.preview),
+        "length": call.length,
+        "artifact_id": call.artifact_id,
         "timestamp": timestamp,
     }
 

@@ -68,6 +68,7 @@ conversations = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("estimated", Boolean, nullable=False),
+    Column("cost_usd", Float),
     Column("state", JSON, nullable=False),  # the rest of the snapshot: agents, outcome, error, …
     Index(None, "owner", "updated_at", "conversation_id"),
     Index(None, "updated_at", "conversation_id"),
@@ -84,6 +85,7 @@ messages = Table(
     Column("role", _Word, nullable=False),
     Column("content", Text, nullable=False),
     Column("content_type", _Word, nullable=False),
+    Column("kind", _Word, nullable=False, server_default="message"),
     Column("state", _Word, nullable=False),
     Column("reason", Text),
     Column("confidence", Float),
@@ -109,6 +111,8 @@ tool_calls = Table(
     Column("arguments", Text, nullable=False),
     Column("success", Boolean),
     Column("preview", Text, nullable=False),
+    Column("length", BigInteger, nullable=False, server_default="0"),
+    Column("artifact_id", _Id),
     Column("timestamp", _Time, nullable=False),
 )
 
@@ -125,6 +129,16 @@ charts = Table(
     Column("timestamp", _Time, nullable=False),
 )
 
+artifacts = Table(
+    "artifacts",  # what is too large for an event: pictures, whole answers of tools
+    metadata,
+    _of_conversation(),
+    Column("artifact_id", _Id, primary_key=True),
+    Column("media_type", _Name, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("timestamp", _Time, nullable=False),
+)
+
 runs = Table(
     "runs",  # the sessions of a conversation that have ended, with what they have spent
     metadata,
@@ -138,6 +152,7 @@ runs = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("estimated", Boolean, nullable=False),
+    Column("cost_usd", Float),
     Index(None, "conversation_id"),
 )
 

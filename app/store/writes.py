@@ -168,6 +168,7 @@ def _run_row(run: RunEnded) -> dict[str, Any]:
         "prompt_tokens": run.usage.prompt_tokens,
         "completion_tokens": run.usage.completion_tokens,
         "estimated": run.usage.estimated,
+        "cost_usd": run.usage.cost_usd,
     }
 
 

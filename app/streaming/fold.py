@@ -304,7 +304,7 @@ class ConversationFold:
     def _on_delta(self, payload: dict[str, Any]) -> None:
         message = self._messages.get(payload["message_id"])
         if message is None:
-            message = self._add({**payload, "role": "agent"}, state="open")
+            message = self._add({**payload, "role": "agent", "kind": "message"}, state="open")
         message.pieces.append(payload["delta"])
 
     def _on_message(self, payload: dict[str, Any]) -> None:
@@ -348,13 +348,14 @@ class ConversationFold:
         message.fields.update(changes, updated_at=payload["timestamp"])
 
     def _on_tool_call(self, payload: dict[str, Any]) -> None:
-        call = ToolCallView(**{name: payload[name] for name in ("call_id", "agent", "tool", "arguments")})
+        call = ToolCallView(**{name: payload[name] for name in ("call_id", "agent", "tool", "arguments", "timestamp")})
         _keep_last(self._tool_calls, call.call_id, call)
 
     def _on_tool_result(self, payload: dict[str, Any]) -> None:
-        answer = {name: payload[name] for name in ("success", "preview")}
+        answer = {name: payload[name] for name in ("success", "preview", "length", "artifact_id")}
         known = self._tool_calls.get(payload["call_id"])
-        call = {name: payload[name] for name in ("call_id", "agent", "tool")} if known is None else known.model_dump()
+        began = {name: payload[name] for name in ("call_id", "agent", "tool", "timestamp")}
+        call = began if known is None else known.model_dump()
         _keep_last(self._tool_calls, payload["call_id"], ToolCallView(**{**call, **answer}))
 
     def _on_chart(self, payload: dict[str, Any]) -> None:
@@ -378,6 +379,7 @@ class ConversationFold:
                 "message_id": payload["message_id"],
                 "agent": payload["agent"],
                 "role": payload["role"],
+                "kind": payload["kind"],
                 "state": state,
                 "timestamp": payload["timestamp"],
                 "demo": payload["demo"],

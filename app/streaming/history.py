@@ -41,7 +41,8 @@ class RunHistory:
             self._close(payload["message_id"])
         elif name == AgentMessage.name:
             self._close(payload["message_id"])
-            self._keep(TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"]))
+            if payload["kind"] == "message":  # the team keeps its plans and thoughts in its own state
+                self._keep(TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"]))
         elif name == ConversationComplete.name:
             self.outcome = Usage(**payload["usage"])
 

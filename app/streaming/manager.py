@@ -319,7 +319,7 @@ class StreamingManager:
             TranscriptMessage(agent=view.agent, role=view.role, content=view.content)
             for view in conversation.read(conversation.fold.messages)
             # what a run that goes on has left unfinished is said anew
-            if view.message_id != own and not (run.resumed and view.state != "complete")
+            if view.kind == "message" and view.message_id != own and not (run.resumed and view.state != "complete")
         )
         return {"checkpoint": found.state if found else None, "transcript": said}
 

@@ -19,7 +19,7 @@ from app.streaming.entry import LogEntry
 
 _ALWAYS = frozenset({ConversationStatus.name, ConversationError.name, ConversationComplete.name})
 _ENVELOPE = ("conversation_id", "epoch", "prev_offset", "offset", "timestamp", "demo")
-_SAID_BY_DELTAS = frozenset({"message_id", "agent", "role", "content", "partial", *_ENVELOPE})
+_SAID_BY_DELTAS = frozenset({"message_id", "agent", "role", "kind", "content", "partial", *_ENVELOPE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ export const MAX_CHARS = 8_000_000;
 const MAX_KEPT = 100;
 
 const NO_PROGRESS = Object.freeze({ current_turn: 0, max_turns: null, percentage: null, message: null });
-const NO_USAGE = Object.freeze({ prompt_tokens: 0, completion_tokens: 0, estimated: false });
+const NO_USAGE = Object.freeze({ prompt_tokens: 0, completion_tokens: 0, estimated: false, cost_usd: null });
 
 /**
  * A conversation of which nothing is known yet.
@@ -124,7 +124,7 @@ const CHANGES = {
   [EVENTS.MESSAGE_START]: (state, payload) => withMessage(state, opened(payload)),
 
   [EVENTS.MESSAGE_DELTA]: (state, payload) => {
-    const message = find(state, payload.message_id) ?? opened({ ...payload, role: "agent" });
+    const message = find(state, payload.message_id) ?? opened({ ...payload, role: "agent", kind: "message" });
     return withMessage(state, { ...message, content: message.content + payload.delta });
   },
 
@@ -169,24 +169,27 @@ const CHANGES = {
     return withMessage(state, { ...message, ...known, ...editor, updated_at: timestamp });
   },
 
-  [EVENTS.TOOL_CALL]: (state, { call_id, agent, tool, arguments: given }) => {
-    const call = { call_id, agent, tool, arguments: given, success: null, preview: "" };
+  [EVENTS.TOOL_CALL]: (state, { call_id, agent, tool, arguments: given, timestamp }) => {
+    const answer = { success: null, preview: "", length: 0, artifact_id: null };
+    const call = { call_id, agent, tool, arguments: given, timestamp, ...answer };
     return { ...state, tool_calls: kept(state.tool_calls, "call_id", call) };
   },
 
-  [EVENTS.TOOL_RESULT]: (state, { call_id, agent, tool, success, preview }) => {
-    const call = state.tool_calls.find((each) => each.call_id === call_id) ?? { call_id, agent, tool, arguments: "" };
-    return { ...state, tool_calls: kept(state.tool_calls, "call_id", { ...call, success, preview }) };
+  [EVENTS.TOOL_RESULT]: (state, { call_id, agent, tool, timestamp, success, preview, length, artifact_id }) => {
+    const began = { call_id, agent, tool, arguments: "", timestamp };
+    const call = state.tool_calls.find((each) => each.call_id === call_id) ?? began;
+    const answered = { ...call, success, preview, length, artifact_id };
+    return { ...state, tool_calls: kept(state.tool_calls, "call_id", answered) };
   },
 
-  [EVENTS.CHART_GENERATED]: (state, { chart_id, url, symbol, title, agent }) => ({
+  [EVENTS.CHART_GENERATED]: (state, { chart_id, url, symbol, title, agent, timestamp }) => ({
     ...state,
-    charts: kept(state.charts, "chart_id", { chart_id, url, symbol, title, agent }),
+    charts: kept(state.charts, "chart_id", { chart_id, url, symbol, title, agent, timestamp }),
   }),
 
-  [EVENTS.INPUT_REQUEST]: (state, { request_id, agent, prompt, kind, deadline }) => ({
+  [EVENTS.INPUT_REQUEST]: (state, { request_id, agent, prompt, kind, secret, deadline }) => ({
     ...state,
-    pending_inputs: kept(state.pending_inputs, "request_id", { request_id, agent, prompt, kind, deadline }),
+    pending_inputs: kept(state.pending_inputs, "request_id", { request_id, agent, prompt, kind, secret, deadline }),
   }),
 
   [EVENTS.INPUT_RESOLVED]: (state, { request_id }) => ({
@@ -203,6 +206,7 @@ function opened(payload) {
     message_id: payload.message_id,
     agent: payload.agent,
     role: payload.role,
+    kind: payload.kind,
     content: "",
     content_type: "markdown",
     state: "open",
@@ -265,5 +269,6 @@ function addUsage(one, other) {
     prompt_tokens: one.prompt_tokens + other.prompt_tokens,
     completion_tokens: one.completion_tokens + other.completion_tokens,
     estimated: one.estimated || other.estimated,
+    cost_usd: one.cost_usd == null ? (other.cost_usd ?? null) : one.cost_usd + (other.cost_usd ?? 0),
   };
 }

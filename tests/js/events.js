@@ -21,11 +21,11 @@ export function log({ offset = 0, epoch = EPOCH, id = ID } = {}) {
       status, session_id: "s1", team: "debate", agents: [], model: null, code: null, reason: null, usage: null, ...more,
     }),
     step: (agent, turn = 1) => event(EVENTS.AGENT_STEP, { agent, emoji: "", turn, max_turns: 3 }),
-    start: (message_id, agent) => event(EVENTS.MESSAGE_START, { message_id, agent, role: "agent" }),
+    start: (message_id, agent) => event(EVENTS.MESSAGE_START, { message_id, agent, role: "agent", kind: "message" }),
     delta: (message_id, agent, delta, covers = 1) =>
       event(EVENTS.MESSAGE_DELTA, { message_id, agent, delta, tokens: covers }, covers),
     message: (message_id, agent, content, more) =>
-      event(EVENTS.AGENT_MESSAGE, { message_id, agent, content, role: "agent", ...whole, ...more }),
+      event(EVENTS.AGENT_MESSAGE, { message_id, agent, content, role: "agent", kind: "message", ...whole, ...more }),
     reset: (message_id, agent) => event(EVENTS.MESSAGE_RESET, { message_id, agent, reason: "model_broken" }),
     progress: (current_turn) =>
       event(EVENTS.PROGRESS, { current_turn, max_turns: 3, percentage: (100 * current_turn) / 3, message: null }),

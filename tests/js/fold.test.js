@@ -16,7 +16,7 @@ test("a whole conversation folds to what a snapshot says", () => {
   assert.equal(state.demo, true);
   assert.equal(state.speaking, null);
   assert.deepEqual(state.outcome, { consensus: "Hold.", summary: null, reason: null });
-  assert.deepEqual(state.usage, { prompt_tokens: 5, completion_tokens: 7, estimated: false });
+  assert.deepEqual(state.usage, { prompt_tokens: 5, completion_tokens: 7, estimated: false, cost_usd: null });
   assert.deepEqual(state.messages.map((m) => [m.message_id, m.role, m.content, m.state]), [
     ["m0", "user", "What now?", "complete"],
     ["m1", "agent", "Hello", "complete"],
@@ -52,7 +52,7 @@ test("the demo sticks to its session only, and usage adds up over sessions", () 
   ]);
   assert.equal(state.demo, false);
   assert.equal(state.fallback, null);
-  assert.deepEqual(state.usage, { prompt_tokens: 2, completion_tokens: 4, estimated: true });
+  assert.deepEqual(state.usage, { prompt_tokens: 2, completion_tokens: 4, estimated: true, cost_usd: null });
 });
 
 test("a switch of providers changes the model's label and is no demo", () => {

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from app.concurrency import AsyncMode
 from app.errors import StoreUnavailable
+from app.store import migration
+from app.store.base import MessageQuery
 from app.store.database import Database, SchemaDiffers
+from app.store.sql import SqlStore
 from app.store.tables import metadata
 from tests.support.postgres import PostgresServer
 
@@ -28,6 +32,36 @@ def test_the_migrations_make_what_the_tables_say(database: Database) -> None:
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     assert database.read(compare) == []
+
+
+def test_what_was_kept_before_a_migration_is_kept_after_it(tmp_path: Path) -> None:
+    """A file of the first schema, with a conversation in it, is brought up to date when the server starts."""
+    path = tmp_path / "store.sqlite3"
+    with create_engine(f"sqlite:///{path}").begin() as connection:
+        old = migration.config()
+        old.attributes["connection"] = connection
+        command.upgrade(old, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO conversations VALUES (1, 'c1', 'ann', NULL, 'Old', 'debate', 'text', 'completed', 0,"
+                " '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z', 1, 3, 4, 0, '{}')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO messages VALUES ('c1', 'm1', 1, 'user', 'user', 'What was said', 'text', 'complete', NULL,"
+                " NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, '2026-01-01T00:00:00.000Z')"
+            )
+        )
+    database = Database(f"sqlite:///{path}", AsyncMode("threading"))
+    database.prepare()
+    store = SqlStore(database, AsyncMode("threading"))
+    record = store.get("c1")
+    assert record is not None
+    assert (record.title, record.usage.completion_tokens, record.usage.cost_usd) == ("Old", 4, None)
+    assert [(found.view.content, found.view.kind) for found in store.messages("c1", MessageQuery()).messages] == [
+        ("What was said", "message")
+    ]
 
 
 def test_preparing_twice_changes_nothing(sqlite: Database) -> None:

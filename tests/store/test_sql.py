@@ -297,8 +297,8 @@ def test_a_conversation_by_its_title(store: SqlStore) -> None:
 
 def test_tool_calls_and_charts(store: SqlStore) -> None:
     """The newest, oldest first; a result replaces the call that is still running."""
-    calls = [ToolCallView(call_id=f"t{number}", agent="Ann", tool="quote") for number in range(5)]
-    charts = [ChartView(chart_id=f"p{number}", url="/charts/1", agent=None) for number in range(3)]
+    calls = [ToolCallView(call_id=f"t{number}", agent="Ann", tool="quote", timestamp=at(1)) for number in range(5)]
+    charts = [ChartView(chart_id=f"p{number}", url="/charts/1", agent=None, timestamp=at(1)) for number in range(3)]
     store.write(
         [
             ConversationChanged(a_record()),

@@ -16,6 +16,7 @@ Frame = tuple[str, dict[str, Any]]
 
 _MESSAGE = {
     "role": "agent",
+    "kind": "message",
     "content": "",
     "content_type": "markdown",
     "state": "open",
@@ -49,7 +50,7 @@ def empty_state(conversation: Conversation) -> dict[str, Any]:
         "outcome": None,
         "error": None,
         "fallback": None,
-        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "estimated": False},
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "estimated": False, "cost_usd": None},
         "tool_calls": [],
         "charts": [],
         "pending_inputs": [],
@@ -88,15 +89,16 @@ def fold_event(state: dict[str, Any], name: str, payload: dict[str, Any]) -> Non
                     if "content" in body["changes"]:
                         message["updated_by"] = body["updated_by"]
         case "tool_call":
-            state["tool_calls"].append({**body, "success": None, "preview": ""})
+            answer = {"success": None, "preview": "", "length": 0, "artifact_id": None}
+            state["tool_calls"].append({**body, "timestamp": payload["timestamp"], **answer})
         case "tool_result":
             known = [each for each in state["tool_calls"] if each["call_id"] == body["call_id"]]
             if not known:
-                known = [{"arguments": ""}]
+                known = [{"arguments": "", "timestamp": payload["timestamp"]}]
                 state["tool_calls"].append(known[0])
             known[0].update(body)
         case "chart_generated":
-            state["charts"].append(body)
+            state["charts"].append({**body, "timestamp": payload["timestamp"]})
         case "input_request":
             state["pending_inputs"].append(body)
         case "conversation_updated":
@@ -122,14 +124,20 @@ def _fold_status(state: dict[str, Any], body: dict[str, Any]) -> None:
             "prompt_tokens": spent["prompt_tokens"] + body["usage"]["prompt_tokens"],
             "completion_tokens": spent["completion_tokens"] + body["usage"]["completion_tokens"],
             "estimated": spent["estimated"] or body["usage"]["estimated"],
+            "cost_usd": _sum(spent["cost_usd"], body["usage"]["cost_usd"]),
         }
+
+
+def _sum(*costs: float | None) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
 
 
 def _fold_message(state: dict[str, Any], name: str, body: dict[str, Any], payload: dict[str, Any]) -> None:
     found = [each for each in state["messages"] if each["message_id"] == body["message_id"]]
     if not found:
         found = [{**_MESSAGE, "demo": payload["demo"], "timestamp": payload["timestamp"]}]
-        found[0].update({key: body[key] for key in ("message_id", "agent", "role") if key in body})
+        found[0].update({key: body[key] for key in ("message_id", "agent", "role", "kind") if key in body})
         state["messages"].append(found[0])
     message = found[0]
     if name == "message_delta":

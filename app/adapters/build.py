@@ -1,0 +1,126 @@
+"""From a team's factory to the adapter that runs it. A factory says by its parameter's name what it wants:
+
+=================  ==============================================================================================
+``model_client``   autogen-agentchat: a ``ChatCompletionClient``; returns a team, a single agent or a ``TeamPlan``
+``llm_config``     classic AG2 (``autogen``): an ``LLMConfig``; returns an agent, a chat manager or a ``ClassicPlan``
+``model_config``   ag2 1.x: a ``ModelConfig``; returns an agent or an ``Ag2Plan``
+``iostream``       classic AG2: no factory but the run itself, written for ``IOWebsockets.run_server_in_thread``
+``file``           the path of the team's file, beside one of the above
+=================  ==============================================================================================
+
+A single parameter of another name gets the model client. No framework is imported before a factory asks for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from app.adapters.base import Adapter, RunPort
+from app.errors import TeamFailed
+from app.runner.wire import Generation, TeamSpec
+
+MODEL_PARAMETERS: dict[str, Generation] = {"model_client": "agentchat", "llm_config": "classic", "model_config": "ag2"}
+IOSTREAM = "iostream"
+
+
+async def build_adapter(port: RunPort) -> Adapter:
+    """Call the factory of the run's team, and wrap what it returns.
+
+    :raises TeamFailed: the factory cannot be found, fails, or returns no team.
+    """
+    spec = port.start.team
+    factory = _found(spec)
+    wanted = _parameters(factory)
+    if IOSTREAM in wanted:
+        raise TeamFailed("functions of classic AG2's IOWebsockets cannot be run yet")
+    given: dict[str, Any] = {"file": spec.file} if spec.file is not None else {}
+    made = await _called(spec, factory, wanted, given, lambda generation: _model_for(generation, port))
+    generation = _generation_of(made)
+    if generation == "agentchat":
+        from app.adapters.agentchat import AgentChatAdapter
+
+        return AgentChatAdapter(port, made)
+    raise TeamFailed(f"the team {spec.name} is no AutoGen team: its factory returned a {type(made).__name__}")
+
+
+async def describe_team(spec: TeamSpec) -> dict[str, Any]:
+    """Who is in a team, without running it: ``generation``, ``agents``, ``description``; or ``problem``."""
+    return {"problem": "teams cannot be described yet"}
+
+
+def _model_for(generation: Generation, port: RunPort) -> Any:
+    """The run's models as this generation wants them."""
+    if generation == "agentchat":
+        from app.providers.client import GatedModelClient
+
+        return GatedModelClient(port.model)
+    raise TeamFailed(f"teams of {generation} cannot be run yet")
+
+
+def _generation_of(made: object) -> Generation | None:
+    """Whose object this is, by the packages of its class's ancestors; None: nobody's."""
+    from app.adapters.plan import TeamPlan
+
+    packages = {cls.__module__.partition(".")[0] for cls in type(made).__mro__}
+    if isinstance(made, TeamPlan) or packages & {"autogen_agentchat", "autogen_core"}:
+        return "agentchat"
+    return None
+
+
+def _found(spec: TeamSpec) -> Callable[..., Any]:
+    module_name, _, function_name = spec.factory.partition(":")
+    try:
+        factory: Any = importlib.import_module(module_name)
+        for part in function_name.split("."):
+            factory = getattr(factory, part)
+    except Exception as error:  # a user's module may raise anything
+        raise TeamFailed(f"the team {spec.name} cannot be loaded: {type(error).__name__}: {error}"[:500]) from error
+    if not callable(factory):
+        raise TeamFailed(f"the team {spec.name} cannot be loaded: {spec.factory} is no function")
+    found: Callable[..., Any] = factory
+    return found
+
+
+def _parameters(factory: Callable[..., Any]) -> list[str]:
+    """The names of the parameters that must be given, and of those that we know."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return ["model_client"]
+    known = {*MODEL_PARAMETERS, IOSTREAM, "file"}
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [
+        each.name
+        for each in parameters
+        if each.kind in kinds and (each.default is inspect.Parameter.empty or each.name in known)
+    ]
+
+
+async def _called(
+    spec: TeamSpec,
+    factory: Callable[..., Any],
+    wanted: list[str],
+    given: dict[str, Any],
+    model_for: Callable[[Generation], Any],
+) -> Any:
+    arguments: dict[str, Any] = {}
+    positional: list[Any] = []
+    for name in wanted:
+        if name in given:
+            arguments[name] = given[name]
+        elif name in MODEL_PARAMETERS:
+            arguments[name] = model_for(MODEL_PARAMETERS[name])
+        elif name != "file" and not positional and not arguments:
+            positional.append(model_for("agentchat"))
+        elif name != "file":
+            raise TeamFailed(f"the team {spec.name} cannot be built: nobody knows what its parameter {name} wants")
+    try:
+        made = factory(*positional, **arguments)
+        return await made if inspect.isawaitable(made) else made
+    except TeamFailed:
+        raise
+    except Exception as error:  # a user's code may raise anything
+        raise TeamFailed(f"the team {spec.name} cannot be built: {type(error).__name__}: {error}"[:500]) from error
