@@ -11,16 +11,14 @@ from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, 
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
-from app.errors import BackendUnavailable, ModelError, ModelRejected, ModelUnavailable
-from app.providers import openai_clients, small_model
+from app.providers import attempts, openai_clients, small_model
 from app.providers.calls import Call
 from app.providers.condense import condense, estimate_tokens, prompt_budget
-from app.providers.gate import RunAborted
+from app.providers.forms import AUTOGEN
 from app.providers.model_run import ModelRun
 from app.providers.transport import RunTransport
 from app.runner.wire import ProviderSpec
 
-RETRY_SHARE = 0.5
 _TEAM_ID_CHARS = 37
 
 
@@ -86,113 +84,49 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
     async def _reply(
         self, call: Call, messages: Sequence[LLMMessage], wishes: dict[str, Any], token: CancellationToken | None
     ) -> AsyncGenerator[str | CreateResult, None]:
-        """Try the providers in order until one has answered."""
-        run = self._run
+        """The reply of the first provider that answers."""
         if token is not None:
             task = asyncio.current_task()
             if token.is_cancelled():
                 raise asyncio.CancelledError
             if task is not None:
                 token.add_callback(lambda: _cancel(task))
-        while True:
-            spec = run.spec
-            try:
-                async for item in self._attempt(spec, call, messages, wishes):
-                    yield item
-                run.failure = None
-                return
-            except RunAborted:
-                raise asyncio.CancelledError from None
-            except ModelUnavailable as error:
-                self._next_provider(spec, call, error)
-            except ModelError as error:
-                run.failure = error
-                raise
-
-    def _next_provider(self, spec: ProviderSpec, call: Call, error: ModelUnavailable) -> None:
-        """Go on with the next provider.
-
-        :raises BackendUnavailable: there is none.
-        """
-        run = self._run
-        if run.spec is spec:  # else a parallel call has switched already
-            if run.current + 1 >= len(run.providers):
-                run.failure = BackendUnavailable(error.message, code=error.error_code)
-                raise run.failure from error
-            run.current += 1
-        call.switch(spec, run.spec, error.error_code)
-
-    async def _attempt(
-        self, spec: ProviderSpec, call: Call, messages: Sequence[LLMMessage], wishes: dict[str, Any]
-    ) -> AsyncGenerator[str | CreateResult, None]:
-        """One provider's reply; a bundled model that finds the prompt too long gets a shorter one, once."""
-        share = 1.0
-        while True:
-            fitting, condensed = condense(messages, prompt_budget(spec, tools=wishes["tools"], share=share))
-            call.condensed = call.condensed or condensed
-            try:
-                async for item in self._request(spec, call, fitting, wishes):
-                    yield item
-                return
-            except ModelRejected as error:
-                if error.error_code != "context_overflow" or spec.kind != "local" or share < 1:
-                    raise
-                share = RETRY_SHARE
+        async for item in attempts.answered(
+            self._run, call, lambda spec, share: self._request(spec, share, call, messages, wishes)
+        ):
+            yield item
 
     async def _request(
-        self, spec: ProviderSpec, call: Call, messages: Sequence[LLMMessage], wishes: dict[str, Any]
+        self, spec: ProviderSpec, share: float, call: Call, messages: Sequence[LLMMessage], wishes: dict[str, Any]
     ) -> AsyncGenerator[str | CreateResult, None]:
         """One reply through AutoGen's own client.
 
         :raises ModelError: what the transport has found.
         """
+        fitting, condensed = condense(messages, prompt_budget(spec, tools=wishes["tools"], share=share), AUTOGEN)
+        call.condensed = call.condensed or condensed
         if spec.kind == "local":
-            messages = small_model.plain_request(messages, call.agent)
+            fitting = small_model.plain_request(fitting, call.agent, AUTOGEN)
             wishes = {**wishes, "extra_create_args": small_model.create_args(wishes["extra_create_args"])}
         transport = RunTransport(self._run, spec, call)
         client = openai_clients.build(spec, transport)
-        try:
+        async with attempts.closed_after(self._run, transport):
             if not spec.stream:
-                result = await client.create(messages, **wishes)
+                result = await client.create(fitting, **wishes)
                 self._end(call, transport, result)
                 yield result
                 return
-            async for item in client.create_stream(messages, **_streaming(wishes)):
+            async for item in client.create_stream(fitting, **_streaming(wishes)):
                 if isinstance(item, CreateResult):
-                    self._raise_failure(transport)
+                    attempts.raise_failure(self._run, transport)
                     self._end(call, transport, item)
                     yield item
                 elif call.expected and call.expected[0] == item:
                     call.expected.popleft()
                     yield item
-        except (RunAborted, asyncio.CancelledError, GeneratorExit):
-            raise
-        except Exception as error:
-            self._raise_failure(transport, error)
-            raise
-        finally:
-            if transport.exchange is not None and not transport.exchange.closed.is_set():
-                transport.exchange.abort()
-                await transport.exchange.closed.wait()
-
-    def _raise_failure(self, transport: RunTransport, cause: Exception | None = None) -> None:
-        exchange = transport.exchange
-        if self._run.aborted:
-            raise RunAborted
-        if exchange is None:
-            return
-        if exchange.error is not None:
-            raise exchange.error from cause
-        if exchange.status == 200 and cause is not None:
-            sentence = f"{exchange.spec.name} sent a reply that cannot be read"
-            raise ModelUnavailable(sentence, code="model_broken") from cause
 
     def _end(self, call: Call, transport: RunTransport, result: CreateResult) -> None:
-        if transport.exchange is not None:
-            call.usage = transport.exchange.usage()
-        call.model = transport.spec.label or transport.spec.model
-        call.text = result.content if isinstance(result.content, str) else ""
-        call.ended = True
+        attempts.end(call, transport, result.content if isinstance(result.content, str) else "")
         self._usage = RequestUsage(
             prompt_tokens=self._usage.prompt_tokens + call.usage.prompt_tokens,
             completion_tokens=self._usage.completion_tokens + call.usage.completion_tokens,

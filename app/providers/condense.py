@@ -6,17 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from autogen_core.models import (
-    AssistantMessage,
-    FunctionExecutionResult,
-    FunctionExecutionResultMessage,
-    LLMMessage,
-    SystemMessage,
-    UserMessage,
-)
 from autogen_core.tools import Tool, ToolSchema
 
 from app.errors import ModelRejected
+from app.providers.forms import Form, Message
 from app.runner.wire import ProviderSpec
 
 MARK = "[… condensed …]"
@@ -35,7 +28,9 @@ def estimate_tokens(text: str) -> int:
     return -(-letters // 3) + ascii_rest + others
 
 
-def prompt_budget(spec: ProviderSpec, *, tools: Sequence[Tool | ToolSchema] = (), share: float = 1.0) -> int:
+def prompt_budget(
+    spec: ProviderSpec, *, tools: Sequence[Tool | ToolSchema | dict[str, Any]] = (), share: float = 1.0
+) -> int:
     """Tokens that the prompt's messages may take: the context less the reply's share and the tools' schemas.
 
     :param share: below 1 for another attempt, after the provider found the first one too long.
@@ -46,7 +41,7 @@ def prompt_budget(spec: ProviderSpec, *, tools: Sequence[Tool | ToolSchema] = ()
     return int(share * (min(room, LOCAL_PROMPT_TOKENS) if spec.kind == "local" else room))
 
 
-def condense(messages: Sequence[LLMMessage], budget: int) -> tuple[list[LLMMessage], bool]:
+def condense(messages: Sequence[Message], budget: int, form: Form[Message]) -> tuple[list[Message], bool]:
     """The messages as they fit into ``budget`` tokens, and whether anything had to go.
 
     System messages stay. Then the task (the first other message) and the newest messages matter most: over-long ones
@@ -54,37 +49,40 @@ def condense(messages: Sequence[LLMMessage], budget: int) -> tuple[list[LLMMessa
 
     :raises ModelRejected: ``context_overflow``; the system messages alone are too long.
     """
-    if sum(map(_cost, messages)) <= budget:
+
+    def cost(unit: Sequence[Message]) -> int:
+        return sum(_cost(message, form) for message in unit)
+
+    if cost(messages) <= budget:
         return list(messages), False
-    systems = [message for message in messages if isinstance(message, SystemMessage)]
-    others = _units([message for message in messages if not isinstance(message, SystemMessage)])
-    left = budget - sum(map(_cost, systems))
+    systems = [message for message in messages if form.is_system(message)]
+    others = _units([message for message in messages if not form.is_system(message)], form)
+    left = budget - cost(systems)
     if left < MIN_MESSAGE_TOKENS + TOKENS_PER_MESSAGE:
         sentence = "the conversation is too long for the model: its instructions alone fill the context"
         raise ModelRejected(sentence, code="context_overflow")
     if not others:
         return list(systems), False
     caps = _caps(len(others), left)
-    cut = [[_cut(message, cap // len(unit)) for message in unit] for unit, cap in zip(others, caps, strict=True)]
+    cut = [[_cut(message, cap // len(unit), form) for message in unit] for unit, cap in zip(others, caps, strict=True)]
     task, rest = cut[0], cut[1:]
-    left -= sum(map(_cost, task))
-    kept: list[list[LLMMessage]] = []
+    left -= cost(task)
+    kept: list[list[Message]] = []
     for unit in reversed(rest):
-        cost = sum(map(_cost, unit))
-        if cost > left - TOKENS_PER_MESSAGE:
+        if cost(unit) > left - TOKENS_PER_MESSAGE:
             break
-        left -= cost
+        left -= cost(unit)
         kept.insert(0, unit)
     if len(kept) < len(rest):
-        task = [*task[:-1], _with_note(task[-1])]
+        task = [*task[:-1], _with_note(task[-1], form)]
     return [*systems, *task, *(message for unit in kept for message in unit)], True
 
 
-def _units(messages: Sequence[LLMMessage]) -> list[list[LLMMessage]]:
+def _units(messages: Sequence[Message], form: Form[Message]) -> list[list[Message]]:
     """Messages that must stay together: a tool call and its results."""
-    units: list[list[LLMMessage]] = []
+    units: list[list[Message]] = []
     for message in messages:
-        if isinstance(message, FunctionExecutionResultMessage) and units:
+        if form.is_result(message) and units:
             units[-1].append(message)
         else:
             units.append([message])
@@ -100,43 +98,21 @@ def _caps(count: int, budget: int) -> list[int]:
     return [budget // 2 - TOKENS_PER_MESSAGE * 2, *[middle] * (count - 2), newest]
 
 
-def _text(message: LLMMessage) -> str:
-    content: Any = message.content
-    if isinstance(content, str):
-        return content
-    return " ".join(part if isinstance(part, str) else str(getattr(part, "content", part)) for part in content)
+def _cost(message: Message, form: Form[Message]) -> int:
+    return estimate_tokens(form.text(message)) + estimate_tokens(form.speaker(message)) + TOKENS_PER_MESSAGE
 
 
-def _cost(message: LLMMessage) -> int:
-    return estimate_tokens(_text(message)) + estimate_tokens(getattr(message, "source", "")) + TOKENS_PER_MESSAGE
-
-
-def _cut(message: LLMMessage, cap: int) -> LLMMessage:
-    """The message with its middle taken out, so that it costs at most ``cap`` tokens."""
-    overhead = _cost(message) - estimate_tokens(_text(message))
-    if _cost(message) <= cap:
+def _cut(message: Message, cap: int, form: Form[Message]) -> Message:
+    """The message with the middle of its texts taken out, so that it costs at most ``cap`` tokens."""
+    cost, parts = _cost(message, form), form.parts(message)
+    if cost <= cap or not parts:
         return message
-    room = max(4, cap - overhead)
-    if isinstance(message, FunctionExecutionResultMessage):
-        share = room // max(1, len(message.content))
-        results = [_cut_result(result, share) for result in message.content]
-        return message.model_copy(update={"content": results})
-    if isinstance(message.content, str):
-        return message.model_copy(update={"content": shorten(message.content, room)})
-    if isinstance(message, UserMessage):
-        texts = [part for part in message.content if isinstance(part, str)]
-        return message.model_copy(update={"content": shorten("\n".join(texts), room)})
-    return message
+    room = max(4, cap - (cost - estimate_tokens(form.text(message))))
+    return form.with_parts(message, [shorten(part, room // len(parts)) for part in parts])
 
 
-def _cut_result(result: FunctionExecutionResult, room: int) -> FunctionExecutionResult:
-    return result.model_copy(update={"content": shorten(result.content, room)})
-
-
-def _with_note(message: LLMMessage) -> LLMMessage:
-    if isinstance(message, UserMessage | AssistantMessage) and isinstance(message.content, str):
-        return message.model_copy(update={"content": f"{message.content}\n{MARK}"})
-    return message
+def _with_note(message: Message, form: Form[Message]) -> Message:
+    return form.with_parts(message, [f"{form.text(message)}\n{MARK}"]) if form.is_plain(message) else message
 
 
 def shorten(text: str, tokens: int) -> str:

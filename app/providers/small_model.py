@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autogen_core.models import AssistantMessage, LLMMessage, SystemMessage, UserMessage
+from app.providers.forms import Form, Message
 
 MAX_FIELD_CHARS = 320
 _PROSE = {
@@ -22,20 +22,18 @@ _STRUCTURED = {"temperature": 0.3, "repeat_penalty": 1.05, "repeat_last_n": 128}
 """For replies bound to a schema: a strong penalty drives it into figures and brackets."""
 
 
-def plain_request(messages: Sequence[LLMMessage], agent: str) -> list[LLMMessage]:
+def plain_request(messages: Sequence[Message], agent: str, form: Form[Message]) -> list[Message]:
     """A conversation of several speakers as one request: who said what, then whose reply is wanted.
 
     Conversations of one user message, and such with tools, stay as they are.
     """
-    systems = [message for message in messages if isinstance(message, SystemMessage)]
-    others = [message for message in messages if not isinstance(message, SystemMessage)]
-    if len(others) < 2 or not all(
-        isinstance(message, UserMessage | AssistantMessage) and isinstance(message.content, str) for message in others
-    ):
+    systems = [message for message in messages if form.is_system(message)]
+    others = [message for message in messages if not form.is_system(message)]
+    if len(others) < 2 or not all(form.is_plain(message) for message in others):
         return list(messages)
-    lines = [_line(message) for message in others]
+    lines = [_line(form.speaker(message), form.text(message)) for message in others]
     lines.append(f"Now write the reply of {_name(agent) or 'the assistant'}.")
-    return [*systems, UserMessage(content="\n\n".join(lines), source="user")]
+    return [*systems, form.request("\n\n".join(lines))]
 
 
 def create_args(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,9 +49,8 @@ def create_args(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**given, "response_format": bounded, "extra_body": dict(_STRUCTURED)}
 
 
-def _line(message: LLMMessage) -> str:
-    source = getattr(message, "source", "")
-    return str(message.content) if source == "user" else f"{_name(source)}: {message.content}"
+def _line(speaker: str, text: str) -> str:
+    return text if speaker in ("user", "") else f"{_name(speaker)}: {text}"
 
 
 def _name(agent: str) -> str:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from app.errors import ModelRejected
 from app.providers.condense import MARK, condense, estimate_tokens, prompt_budget, shorten
+from app.providers.forms import AUTOGEN
 from app.runner.wire import ProviderSpec
 
 LOCAL = ProviderSpec(name="local", kind="local", model="m", context_tokens=2048, max_reply_tokens=220)
@@ -31,7 +32,7 @@ def test_it_always_fits(texts: list[str], budget: int) -> None:
     """Whatever was said; the instructions and the newest message are always there."""
     system = SystemMessage(content="Be brief.")
     messages: list[LLMMessage] = [system, *(UserMessage(content=text, source="user") for text in texts)]
-    fitting, condensed = condense(messages, budget)
+    fitting, condensed = condense(messages, budget, AUTOGEN)
     assert cost(fitting) <= budget
     assert system in fitting
     if condensed:
@@ -44,7 +45,7 @@ def test_a_long_article_keeps_head_and_tail() -> None:
     """64 KB in a context of 2,048 tokens."""
     article = "HEAD " + "word " * 13_000 + " TAIL"
     [system, task], condensed = condense(
-        [SystemMessage(content="s"), UserMessage(content=article, source="user")], prompt_budget(LOCAL)
+        [SystemMessage(content="s"), UserMessage(content=article, source="user")], prompt_budget(LOCAL), AUTOGEN
     )
     assert condensed
     content = str(task.content)
@@ -65,7 +66,7 @@ def test_tool_results_stay_with_their_calls() -> None:
                 content=[FunctionExecutionResult(content="x" * 300, call_id=str(number), name="f", is_error=False)]
             ),
         ]
-    fitting, condensed = condense(messages, 800)
+    fitting, condensed = condense(messages, 800, AUTOGEN)
     assert condensed
     kinds = [type(message) for message in fitting[1:]]
     assert kinds
@@ -75,7 +76,7 @@ def test_tool_results_stay_with_their_calls() -> None:
 def test_instructions_alone_too_long() -> None:
     """Nothing can be condensed then: a typed error."""
     with pytest.raises(ModelRejected) as caught:
-        condense([SystemMessage(content="word " * 1000), UserMessage(content="hi", source="user")], 200)
+        condense([SystemMessage(content="word " * 1000), UserMessage(content="hi", source="user")], 200, AUTOGEN)
     assert caught.value.error_code == "context_overflow"
 
 
