@@ -169,6 +169,16 @@ class Settings(BaseSettings):
         ge=1024,
         description="a team's state after a turn; a larger one is not kept, and its run is resumed from the messages",
     )
+    max_artifact_bytes: int = Field(
+        4_194_304,
+        ge=1024,
+        le=67_108_864,
+        description="one picture, or one tool's whole answer; a larger picture is a failed tool, of an answer the end"
+        " is cut off",
+    )
+    max_artifacts: int = Field(
+        200, ge=0, description="pictures and whole answers that one run may have kept; further ones are not"
+    )
     max_log_entries: int = Field(20_000, ge=10, description="entries that one conversation's log keeps for replay")
     max_log_bytes: int = Field(4_194_304, ge=10_000, description="bytes that one conversation's log keeps for replay")
 

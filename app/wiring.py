@@ -29,6 +29,7 @@ from app.connections import ClientTasks, Connections
 from app.http.account_pages import account_pages
 from app.http.accounts import accounts
 from app.http.agui.door import agui
+from app.http.artifacts import artifacts
 from app.http.audit import audit
 from app.http.caller import recognise_first
 from app.http.conversations import conversations
@@ -74,6 +75,7 @@ _BLUEPRINTS = (
     conversations,
     messages,
     steering,
+    artifacts,
     export,
     shares,
     teams_routes,

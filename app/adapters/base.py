@@ -46,8 +46,11 @@ class RunPort(Protocol):
         :raises RunAborted: the run was stopped.
         """
 
-    def artifact(self, media_type: str, data: bytes) -> str:
-        """Hand over something too large for an event, before the event that names it. Returns its id."""
+    def artifact(self, media_type: str, data: bytes) -> str | None:
+        """Hand over something too large for an event, before the event that names it.
+
+        :returns: its id; None where it is too large (MAX_ARTIFACT_BYTES), or the run has had its share of them.
+        """
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Send the state from which another process can go on. Only after all events that led to it."""

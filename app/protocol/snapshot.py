@@ -120,6 +120,6 @@ class Snapshot(Payload):
     error: ErrorView | None = None
     fallback: FallbackView | None = None
     usage: Usage = Usage()
-    tool_calls: Annotated[tuple[ToolCallView, ...], Field(description="of the latest session, the last 100")] = ()
+    tool_calls: Annotated[tuple[ToolCallView, ...], Field(description="the last 100")] = ()
     charts: Annotated[tuple[ChartView, ...], Field(description="the last 100")] = ()
     pending_inputs: Annotated[tuple[InputView, ...], Field(description="whom the agents wait for")] = ()

@@ -22,6 +22,7 @@ from app.providers.model_run import ModelRun
 from app.providers.network import Network
 from app.runner.link import Link
 from app.runner.wire import Answer, Artifact, Checkpoint, Ended, RunEvent, StartRun
+from app.tools.context import RUN
 
 log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 0.5
@@ -40,11 +41,16 @@ class Run:
         self._silenced = False
         self._adapter: Adapter | None = None
         self._awaited: dict[str, asyncio.Future[Answer]] = {}
+        self._artifacts = 0
         self._task: asyncio.Task[Ended | None] | None = None
 
     @property
     def start(self) -> StartRun:
         return self._start
+
+    @property
+    def conversation(self) -> str:
+        return self._start.conversation
 
     @property
     def gate(self) -> Gate:
@@ -82,13 +88,16 @@ class Run:
         if awaited is not None and not awaited.done():
             awaited.set_result(answer)
 
-    def artifact(self, media_type: str, data: bytes) -> str:
-        artifact_id = secrets.token_urlsafe(16)
-        if not self._silenced:
-            session = self._start.session
-            encoded = base64.b64encode(data).decode()
-            kept = Artifact(session=session, artifact_id=artifact_id, media_type=media_type, data=encoded)
-            self._link.send(kept, session)
+    def artifact(self, media_type: str, data: bytes) -> str | None:
+        session, limits = self._start.session, self._start.limits
+        if self._silenced or len(data) > limits.max_artifact_bytes or self._artifacts >= limits.max_artifacts:
+            return None
+        self._artifacts += 1
+        artifact_id = secrets.token_hex(16)
+        encoded = base64.b64encode(data).decode()
+        self._link.send(
+            Artifact(session=session, artifact_id=artifact_id, media_type=media_type, data=encoded), session
+        )
         return artifact_id
 
     def checkpoint(self, state: dict[str, Any]) -> None:
@@ -139,6 +148,7 @@ class Run:
 
     async def _play(self) -> Ended | None:
         start = self._start
+        RUN.set(self)
         try:
             await self._perform()
             outcome = Ended(session=start.session, outcome="completed", usage=self._model.usage())

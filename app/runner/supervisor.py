@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
@@ -201,6 +202,10 @@ class RunnerProcess:
             sink = self._sinks.get(message["session"])
             if sink is not None:
                 sink.on_event(message["name"], message["payload"], message["tokens"], message["demo"])
+        elif op == "artifact":
+            sink = self._sinks.get(message["session"])
+            if sink is not None:
+                sink.on_artifact(message["artifact_id"], message["media_type"], base64.b64decode(message["data"]))
         elif op == "checkpoint":
             sink = self._sinks.get(message["session"])
             if sink is not None:

@@ -84,6 +84,8 @@ class Limits(Payload):
     demo_tokens_per_s: float = 25.0
     max_turns: int = 3
     max_checkpoint_bytes: int = 16_777_216
+    max_artifact_bytes: int = 4_194_304
+    max_artifacts: int = 200
 
 
 class StartRun(Payload):

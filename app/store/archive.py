@@ -63,7 +63,6 @@ class StoredArchive:
         chars = sum(len(view.content) for view in views)
         while chars > self._max_chars and len(views) > 1:
             chars -= len(views.pop(0).content)
-        latest_calls = record.state.get("tool_calls", 0)
         snapshot = Snapshot(
             conversation_id=record.conversation_id,
             epoch="",
@@ -77,7 +76,7 @@ class StoredArchive:
             messages=tuple(views),
             omitted_messages=max(0, page.total - len(views)),
             usage=record.usage,
-            tool_calls=self._store.tool_calls(conversation_id, latest_calls) if latest_calls else (),
+            tool_calls=self._store.tool_calls(conversation_id),
             charts=self._store.charts(conversation_id),
         )
         snapshot = Snapshot.model_validate({**snapshot.model_dump(by_alias=True), **_standing(record)})
@@ -92,6 +91,9 @@ class StoredArchive:
 
     def save_checkpoint(self, conversation_id: str, team: str, state: dict[str, Any]) -> None:
         self._recorder.checkpoint(conversation_id, team, state)
+
+    def save_artifact(self, conversation_id: str, artifact_id: str, media_type: str, data: bytes) -> None:
+        self._recorder.artifact(conversation_id, artifact_id, media_type, data)
 
     def checkpoint(self, conversation_id: str, team: str) -> dict[str, Any] | None:
         self.write(conversation_id)

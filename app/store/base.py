@@ -84,6 +84,17 @@ class ChartWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactWritten:
+    """Something too large for an event. It never changes."""
+
+    conversation_id: str
+    artifact_id: str
+    media_type: str
+    timestamp: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """A session has ended, and has spent something: in the conversation's runs, and in its owner's day."""
 
@@ -115,6 +126,7 @@ Change = (
     | MessageChanged
     | ToolCallWritten
     | ChartWritten
+    | ArtifactWritten
     | RunEnded
     | CheckpointWritten
 )
@@ -224,6 +236,9 @@ class ConversationStore(Protocol):
 
     def charts(self, conversation_id: str, limit: int = 100) -> tuple[ChartView, ...]:
         """The newest, oldest first."""
+
+    def artifact(self, conversation_id: str, artifact_id: str) -> tuple[str, bytes] | None:
+        """(media type, data)."""
 
     def checkpoint(self, conversation_id: str) -> tuple[str, dict[str, Any]] | None:
         """(team, state)."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.store.base import (
+    ArtifactWritten,
     Change,
     ChartWritten,
     CheckpointWritten,
@@ -141,6 +142,8 @@ def _key_of(change: Change) -> Key:
             return "call", change.call.call_id
         case ChartWritten():
             return "chart", change.chart.chart_id
+        case ArtifactWritten():
+            return "artifact", change.artifact_id
         case RunEnded():
             return "run", change.session_id
         case CheckpointWritten():
@@ -157,6 +160,8 @@ def _size_of(change: Change) -> int:
             return _CHANGE_BYTES + sum(len(value) for value in change.changes.values() if isinstance(value, str))
         case ToolCallWritten():
             return _CHANGE_BYTES + len(change.call.arguments) + len(change.call.preview)
+        case ArtifactWritten():
+            return _CHANGE_BYTES + len(change.data)
         case CheckpointWritten():
             return _CHANGE_BYTES + _roughly(change.state)
         case _:

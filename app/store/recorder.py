@@ -13,6 +13,7 @@ from app.protocol.events import (
     Storage,
 )
 from app.store.base import (
+    ArtifactWritten,
     Change,
     ChartWritten,
     CheckpointWritten,
@@ -46,6 +47,7 @@ _ORDER: tuple[type[Change], ...] = (
     MessageChanged,
     ToolCallWritten,
     ChartWritten,
+    ArtifactWritten,
     RunEnded,
     CheckpointWritten,
 )
@@ -111,10 +113,17 @@ class Recorder:
 
     def checkpoint(self, conversation_id: str, team: str, state: dict[str, Any]) -> None:
         """Keep a team's state at the end of a turn; an empty one drops what is kept."""
-        change = CheckpointWritten(conversation_id, team, state, self._clock.now_iso())
+        self._note_of(CheckpointWritten(conversation_id, team, state, self._clock.now_iso()))
+
+    def artifact(self, conversation_id: str, artifact_id: str, media_type: str, data: bytes) -> None:
+        """Keep something that an event is going to name."""
+        self._note_of(ArtifactWritten(conversation_id, artifact_id, media_type, self._clock.now_iso(), data))
+
+    def _note_of(self, change: CheckpointWritten | ArtifactWritten) -> None:
+        """Note what is in no entry of the log."""
         with self._changed:
-            if conversation_id not in self._forgotten:
-                self._put(self._pending(conversation_id), (change,))
+            if change.conversation_id not in self._forgotten:
+                self._put(self._pending(change.conversation_id), (change,))
                 self._changed.notify_all()
 
     def _note(self, conversation: Conversation, changes: Iterable[Change], open_id: str | None = None) -> None:

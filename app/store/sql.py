@@ -85,6 +85,14 @@ class SqlStore:
         found = self._database.read(lambda connection: connection.execute(wanted).mappings().all())
         return list(reversed(found))
 
+    def artifact(self, conversation_id: str, artifact_id: str) -> tuple[str, bytes] | None:
+        table = tables.artifacts
+        wanted = select(table.c.media_type, table.c.data).where(
+            table.c.conversation_id == rows.text(conversation_id), table.c.artifact_id == rows.text(artifact_id)
+        )
+        found = self._database.read(lambda connection: connection.execute(wanted).one_or_none())
+        return None if found is None else (found.media_type, bytes(found.data))
+
     def checkpoint(self, conversation_id: str) -> tuple[str, dict[str, Any]] | None:
         table = tables.checkpoints
         wanted = select(table.c.team, table.c.state).where(table.c.conversation_id == rows.text(conversation_id))

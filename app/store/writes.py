@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.store import rows, tables
 from app.store.base import (
+    ArtifactWritten,
     Change,
     ChartWritten,
     CheckpointWritten,
@@ -78,6 +79,21 @@ def _write_tool_calls(connection: Connection, batch: list[ToolCallWritten]) -> N
 def _write_charts(connection: Connection, batch: list[ChartWritten]) -> None:
     found = [rows.chart_row_of(each.conversation_id, each.chart, each.timestamp) for each in batch]
     _write_numbered(connection, tables.charts, "chart_id", found, keep=("timestamp",))
+
+
+def _write_artifacts(connection: Connection, batch: list[ArtifactWritten]) -> None:
+    table = tables.artifacts
+    found = [
+        {
+            "conversation_id": each.conversation_id,
+            "artifact_id": each.artifact_id,
+            "media_type": each.media_type,
+            "data": each.data,
+            "timestamp": each.timestamp,
+        }
+        for each in batch
+    ]
+    _upsert(connection, table, found, keys=("conversation_id", "artifact_id"))
 
 
 def _write_numbered(
@@ -241,6 +257,7 @@ _BY_KIND: dict[type[Change], Callable[[Connection, Any], None]] = {
     MessageChanged: _change_messages,
     ToolCallWritten: _write_tool_calls,
     ChartWritten: _write_charts,
+    ArtifactWritten: _write_artifacts,
     RunEnded: _write_runs,
     CheckpointWritten: _write_checkpoints,
 }

@@ -93,6 +93,8 @@ class Hearer(Protocol):
 
     def feed(self, name: str, payload: dict[str, Any], tokens: int, demo: bool) -> None: ...
 
+    def hand_over(self, artifact_id: str, media_type: str, data: bytes) -> None: ...
+
     def keep(self, checkpoint: dict[str, Any]) -> None: ...
 
     def ran_out(self, ending: Ending) -> None: ...
@@ -113,6 +115,10 @@ class SessionSink:
     def on_event(self, name: str, payload: dict[str, Any], tokens: int, demo: bool) -> None:
         if self._session is not None:
             self._session.feed(name, payload, tokens, demo)
+
+    def on_artifact(self, artifact_id: str, media_type: str, data: bytes) -> None:
+        if self._session is not None:
+            self._session.hand_over(artifact_id, media_type, data)
 
     def on_checkpoint(self, state: dict[str, Any]) -> None:
         if self._session is not None:

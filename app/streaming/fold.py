@@ -229,7 +229,6 @@ class ConversationFold:
             "session_id": self._session_id,
             "agents": [agent if isinstance(agent, dict) else agent.model_dump() for agent in self._agents],
             "model": self._model,
-            "tool_calls": len(self._tool_calls),
             **{name: part and part.model_dump(mode="json", by_alias=True) for name, part in parts.items()},
         }
 
@@ -282,7 +281,6 @@ class ConversationFold:
         if status is Status.INITIALIZING:  # a new session begins
             self._speaking = self._outcome = self._error = self._fallback = self._model = None
             self._progress = ProgressView()
-            self._tool_calls = {}
             self.demo = False
         self.status = status
         self._session_id = payload["session_id"]

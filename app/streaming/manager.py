@@ -78,6 +78,7 @@ class StreamingManager:
         self._teams = teams
         self._concurrency = concurrency
         self._clock = clock
+        self._archive = archive
         self.checkpoints = Checkpoints(archive)
         self.library = Library(
             bounds,
@@ -289,6 +290,7 @@ class StreamingManager:
             clock=self._clock,
             max_restarts=self.bounds.runner_restarts,
             max_message_chars=self.bounds.max_message_chars,
+            save_artifact=self._archive.save_artifact,
             save_checkpoint=lambda _, state: self.checkpoints.save(conversation, run, state),
             opening=opening,
         )

@@ -80,6 +80,8 @@ class RunSink(Protocol):
 
     def on_event(self, name: str, payload: dict[str, Any], tokens: int, demo: bool) -> None: ...
 
+    def on_artifact(self, artifact_id: str, media_type: str, data: bytes) -> None: ...
+
     def on_checkpoint(self, state: dict[str, Any]) -> None: ...
 
     def on_ended(self, outcome: str, code: str | None, message: str | None, retryable: bool, usage: Usage) -> None: ...
@@ -155,8 +157,9 @@ class Allowance(Protocol):
 class Archive(Protocol):
     """What outlives memory.
 
-    But for :meth:`settled` and :meth:`save_checkpoint` everything waits for the database: it is never called while a
-    lock is held, and raises :class:`~app.errors.StoreUnavailable` when the database does not answer.
+    But for :meth:`settled`, :meth:`save_artifact` and :meth:`save_checkpoint` everything waits for the database: it is
+    never called while a lock is held, and raises :class:`~app.errors.StoreUnavailable` when the database does not
+    answer.
     """
 
     def load(self, conversation_id: str) -> Kept | None:
@@ -164,6 +167,9 @@ class Archive(Protocol):
 
     def settled(self, conversation_id: str) -> bool:
         """Whether everything that was logged of a conversation has been written. Does not wait."""
+
+    def save_artifact(self, conversation_id: str, artifact_id: str, media_type: str, data: bytes) -> None:
+        """Have something written that an event is going to name. Does not wait."""
 
     def save_checkpoint(self, conversation_id: str, team: str, state: dict[str, Any]) -> None:
         """Have a team's state written, after what was logged before; an empty one drops it. Does not wait."""

@@ -60,10 +60,12 @@ class StreamingSession:
         max_restarts: int = 2,
         max_message_chars: int = 67_108_864,
         save_checkpoint: Callable[[str, dict[str, Any]], None] | None = None,
+        save_artifact: Callable[[str, str, str, bytes], None] | None = None,
         opening: Event | None = None,
     ) -> None:
         """
         :param save_checkpoint: takes the run's state when everything that led to it is in the log.
+        :param save_artifact: takes what is too large for an event: conversation, its id, media type, data.
         :param opening: what the room is told in the place of the user's words, where a run goes on.
         """
         self.id = session_id
@@ -72,6 +74,7 @@ class StreamingSession:
         self.metrics = SessionMetrics(started_at=clock.monotonic())
         self.last_event_at = clock.monotonic()
         self._save_checkpoint = save_checkpoint
+        self._save_artifact = save_artifact
         self._opening = opening
         self._clock = clock
         self._max_restarts = max_restarts
@@ -295,6 +298,12 @@ class StreamingSession:
         self._link.cut()
         limit = f"{self._max_message_chars:,} characters"
         self._concurrency.spawn(self.abort, MessageTooLong(f"a message grew beyond {limit}; what came is kept"))
+
+    def hand_over(self, artifact_id: str, media_type: str, data: bytes) -> None:
+        """Have an artifact written: now, for the event that names it comes behind it."""
+        self.touch()
+        if self._save_artifact is not None:
+            self._save_artifact(self.conversation.id, artifact_id, media_type, data)
 
     def keep(self, checkpoint: dict[str, Any]) -> None:
         """Keep the run's state at the end of a turn, to resume from.

@@ -107,7 +107,6 @@ const CHANGES = {
       Object.assign(next, { speaking: null, outcome: null, error: null, fallback: null, model: null });
       next.progress = NO_PROGRESS;
       next.demo = false;
-      next.tool_calls = [];
     }
     next.status = payload.status;
     next.session_id = payload.session_id;

@@ -74,6 +74,7 @@ ROUTES: dict[tuple[str, str], tuple[Statuses, Any]] = {
     ("POST", "/api/conversations/<conversation_id>/stop"): (STEER, None),
     ("POST", "/api/conversations/<conversation_id>/continue"): (STEER, None),
     ("GET", "/api/conversations/<conversation_id>/export"): (WATCH, None),
+    ("GET", "/api/conversations/<conversation_id>/artifacts/<artifact_id>"): (WATCH, None),
     ("GET", "/api/conversations/<conversation_id>/role"): (WATCH, None),
     ("GET", "/api/conversations/<conversation_id>/shares"): (MANAGE, None),
     ("PUT", "/api/conversations/<conversation_id>/shares/<user>"): (MANAGE, {"role": "editor"}),

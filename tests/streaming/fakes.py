@@ -278,6 +278,7 @@ class FakeArchive:
         self.old: dict[str, MessageView] = {}
         self.ratings: dict[tuple[str, str, str], str | None] = {}
         self.unwritten: set[str] = set()
+        self.artifacts: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.due: list[str] = []
         self.error: Exception | None = None
         self.loads = 0
@@ -301,6 +302,9 @@ class FakeArchive:
 
     def settled(self, conversation_id: str) -> bool:
         return self.error is None and conversation_id not in self.unwritten
+
+    def save_artifact(self, conversation_id: str, artifact_id: str, media_type: str, data: bytes) -> None:
+        self.artifacts[conversation_id, artifact_id] = media_type, data
 
     def save_checkpoint(self, conversation_id: str, team: str, state: dict[str, Any]) -> None:
         self.states[conversation_id] = team, state

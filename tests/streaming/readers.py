@@ -111,7 +111,6 @@ def fold_event(state: dict[str, Any], name: str, payload: dict[str, Any]) -> Non
 def _fold_status(state: dict[str, Any], body: dict[str, Any]) -> None:
     if body["status"] == "initializing":
         state.update(speaking=None, outcome=None, error=None, fallback=None, model=None, demo=False)
-        state["tool_calls"] = []
         state["progress"] = {"current_turn": 0, "max_turns": None, "percentage": None, "message": None}
     if body["status"] in ("completed", "stopped", "error"):
         state.update(speaking=None, pending_inputs=[])
