@@ -110,6 +110,9 @@ def attempts(path: str, method: str, conversation: str, message: str) -> Iterabl
     elif path.startswith("/api/agui"):
         yield 400, {}, good
         yield 404, {"threadId": "t", "runId": "r", "messages": []}, good
+    elif path.endswith("/{artifact_id}"):  # one that is there: test_artifacts.py
+        yield 404, None, good
+        yield 404, None, bad
     elif path.endswith("/stream"):
         yield 200, None, f"{good}?until=end"
         yield 404, None, bad

@@ -74,7 +74,10 @@ ROUTES: dict[tuple[str, str], tuple[Statuses, Any]] = {
     ("POST", "/api/conversations/<conversation_id>/stop"): (STEER, None),
     ("POST", "/api/conversations/<conversation_id>/continue"): (STEER, None),
     ("GET", "/api/conversations/<conversation_id>/export"): (WATCH, None),
-    ("GET", "/api/conversations/<conversation_id>/artifacts/<artifact_id>"): (WATCH, None),
+    ("GET", "/api/conversations/<conversation_id>/artifacts/<artifact_id>"): (
+        of_conversation(viewer="any", editor="any", reader="any"),  # there is none: theirs is 404, too
+        None,
+    ),
     ("GET", "/api/conversations/<conversation_id>/role"): (WATCH, None),
     ("GET", "/api/conversations/<conversation_id>/shares"): (MANAGE, None),
     ("PUT", "/api/conversations/<conversation_id>/shares/<user>"): (MANAGE, {"role": "editor"}),

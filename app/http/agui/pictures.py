@@ -40,14 +40,13 @@ def result_id(call_id: str) -> str:
 
 
 def messages_of(snapshot: Mapping[str, Any], names: Mapping[str, str]) -> list[Message]:
-    """The thread's messages, oldest first; the latest session's tool calls follow them.
+    """The thread's messages and tool calls, in the order in which they began.
 
     :param names: our message id → the id under which the client has sent this message.
     """
-    found: list[Message] = [_message(view, names) for view in snapshot["messages"]]
-    for call in snapshot["tool_calls"]:
-        found += _tool_messages(call)
-    return found
+    begun = [(view["timestamp"], [_message(view, names)]) for view in snapshot["messages"]]
+    begun += [(call["timestamp"], _tool_messages(call)) for call in snapshot["tool_calls"]]
+    return [message for _, messages in sorted(begun, key=lambda each: each[0]) for message in messages]
 
 
 def _message(view: Mapping[str, Any], names: Mapping[str, str]) -> Message:
