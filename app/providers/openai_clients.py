@@ -7,10 +7,12 @@ from typing import Any
 import httpx2
 from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
+from openai import AsyncAzureOpenAI, AsyncOpenAI
 
 from app.runner.wire import ProviderSpec
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
+AZURE_API_VERSION = "2024-10-21"
 NO_KEY = "none"
 
 
@@ -28,21 +30,35 @@ def model_info(spec: ProviderSpec) -> ModelInfo:
 
 def build(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> ChatCompletionClient:
     """The client of one call, over ``transport``. It never retries and never asks the network for anything else."""
-    shared: dict[str, Any] = {
-        "model": spec.model,
-        "api_key": spec.api_key or NO_KEY,
-        "http_client": httpx2.AsyncClient(transport=transport, trust_env=False, timeout=None),
-        "timeout": None,
-        "max_retries": 0,
-        "model_info": model_info(spec),
-    }
+    shared = {**_shared(spec, transport), "model": spec.model, "model_info": model_info(spec)}
     if spec.max_reply_tokens is not None:
         shared["max_tokens"] = spec.max_reply_tokens
     if spec.kind == "azure":
         return AzureOpenAIChatCompletionClient(
             azure_endpoint=spec.base_url or "",
             azure_deployment=spec.model,
-            api_version=spec.api_version or "2024-10-21",
+            api_version=spec.api_version or AZURE_API_VERSION,
             **shared,
         )
     return OpenAIChatCompletionClient(base_url=spec.base_url or OPENAI_BASE_URL, **shared)
+
+
+def build_bare(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> AsyncOpenAI:
+    """The official client alone: it knows a provider's addresses and how it wants its key."""
+    if spec.kind == "azure":
+        return AsyncAzureOpenAI(
+            azure_endpoint=spec.base_url or "",
+            azure_deployment=spec.model,
+            api_version=spec.api_version or AZURE_API_VERSION,
+            **_shared(spec, transport),
+        )
+    return AsyncOpenAI(base_url=spec.base_url or OPENAI_BASE_URL, **_shared(spec, transport))
+
+
+def _shared(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> dict[str, Any]:
+    return {
+        "api_key": spec.api_key or NO_KEY,
+        "http_client": httpx2.AsyncClient(transport=transport, trust_env=False, timeout=None),
+        "timeout": None,
+        "max_retries": 0,
+    }

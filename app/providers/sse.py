@@ -148,6 +148,49 @@ def events_of_whole(document: dict[str, Any]) -> bytes:
     return b"".join(b"data: " + line + b"\n\n" for line in [*lines, b"[DONE]"])
 
 
+def whole_of_events(events: Sequence[SseEvent]) -> dict[str, Any]:
+    """The completion that says the same as an event stream, for a reader that expects it whole."""
+    whole: dict[str, Any] = {}
+    message: dict[str, Any] = {"role": "assistant", "content": None}
+    finish: str | None = None
+    for event in events:
+        whole |= {key: value for key, value in event.document.items() if key not in ("choices", "usage")}
+        if event.document.get("usage"):
+            whole["usage"] = event.document["usage"]
+        finish = event.finish_reason or finish
+        choice = _choice(event.document) or {}
+        delta = choice.get("delta")
+        _add_delta(message, delta if isinstance(delta, dict) else {})
+    if "tool_calls" in message:
+        message["tool_calls"] = [message["tool_calls"][index] for index in sorted(message["tool_calls"])]
+    choices = [{"index": 0, "message": message, "finish_reason": finish or "stop", "logprobs": None}]
+    return {**whole, "object": "chat.completion", "choices": choices}
+
+
+def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
+    """Texts grow (``content``, ``refusal``, ``reasoning_content`` …), pieces of tool calls are put together."""
+    for key, value in delta.items():
+        if key == "tool_calls" and isinstance(value, list):
+            for piece in value:
+                if isinstance(piece, dict):
+                    _add_tool_call(message.setdefault(key, {}), piece)
+        elif isinstance(value, str) and key != "role":
+            message[key] = (message.get(key) or "") + value
+        elif value is not None:
+            message[key] = value
+
+
+def _add_tool_call(calls: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
+    index = piece.get("index")
+    default: dict[str, Any] = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+    call = calls.setdefault(index if isinstance(index, int) else len(calls), default)
+    function = piece.get("function")
+    function = function if isinstance(function, dict) else {}
+    call["id"] = piece.get("id") or call["id"]
+    call["function"]["name"] = function.get("name") or call["function"]["name"]
+    call["function"]["arguments"] += function.get("arguments") or ""
+
+
 def usage_of(document: dict[str, Any]) -> tuple[int, int] | None:
     """(prompt, completion) tokens of a completion or of a chunk; None where it states none."""
     usage = document.get("usage")
