@@ -179,6 +179,11 @@ class Settings(BaseSettings):
     max_artifacts: int = Field(
         200, ge=0, description="pictures and whole answers that one run may have kept; further ones are not"
     )
+    market_data: str = Field(
+        "",
+        description="where the finance tools' prices come from: `module:function`, called without arguments, returns an"
+        " `app.tools.market.MarketData`; empty: the packaged figures of five shares, 2000 to 2010",
+    )
     max_log_entries: int = Field(20_000, ge=10, description="entries that one conversation's log keeps for replay")
     max_log_bytes: int = Field(4_194_304, ge=10_000, description="bytes that one conversation's log keeps for replay")
 

@@ -21,7 +21,7 @@ from app.providers.gate import Gate, RunAborted
 from app.providers.model_run import ModelRun
 from app.providers.network import Network
 from app.runner.link import Link
-from app.runner.wire import Answer, Artifact, Checkpoint, Ended, RunEvent, StartRun
+from app.runner.wire import Answer, Artifact, Checkpoint, Ended, Limits, RunEvent, StartRun
 from app.tools.context import RUN
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,10 @@ class Run:
     @property
     def conversation(self) -> str:
         return self._start.conversation
+
+    @property
+    def limits(self) -> Limits:
+        return self._start.limits
 
     @property
     def gate(self) -> Gate:

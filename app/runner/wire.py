@@ -86,6 +86,7 @@ class Limits(Payload):
     max_checkpoint_bytes: int = 16_777_216
     max_artifact_bytes: int = 4_194_304
     max_artifacts: int = 200
+    market_data: Annotated[str, Field(description="`module:function`; empty: the packaged figures")] = ""
 
 
 class StartRun(Payload):

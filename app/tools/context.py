@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from app.protocol.events import ChartGenerated, Event
+from app.runner.wire import Limits
 
 
 class ToolRun(Protocol):
@@ -18,6 +19,10 @@ class ToolRun(Protocol):
     @property
     def conversation(self) -> str:
         """The conversation's id."""
+
+    @property
+    def limits(self) -> Limits:
+        """The settings that the run obeys."""
 
     async def emit(self, event: Event) -> None: ...
 
