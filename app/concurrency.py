@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 _MAX_CONNECTIONS = 65_536
 _LATENESS_INTERVAL_S = 0.01
 _LATENESS_WINDOW_S = 60.0
+_REQUEST_LINE_BYTES = 65_536  # as Werkzeug has it; what is too long for us, we want to refuse in our own words
 _HTTP_BUFFER_BYTES = 1024  # eventlet keeps its HTTP buffers (8 and 16 kB) as long as a WebSocket lives
 _SOCKET = "colloquy.socket"
 _HANDLER = "colloquy.handler"  # gevent's, which must be told not to wait for another request
@@ -295,9 +296,13 @@ def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> 
             protocol=Protocol,
             keepalive=silence_s,
             socket_timeout=silence_s,
+            url_length_limit=_REQUEST_LINE_BYTES,
         )
     elif mode == "gevent":
+        from gevent import pywsgi
         from gevent.pywsgi import WSGIHandler, WSGIServer
+
+        pywsgi.MAX_REQUEST_LINE = _REQUEST_LINE_BYTES  # it has no parameter for it
 
         class GeventHandler(WSGIHandler):  # type: ignore[misc]  # gevent's types are not complete
             def handle_one_request(self) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from app.errors import InvalidPayload
 from app.protocol.common import sentence_of
@@ -16,9 +17,13 @@ _TIMES = ("since", "until")
 
 
 def parse_body(model: type[Model]) -> Model:
-    """The body of the present request. :raises InvalidPayload: as :func:`parse` does."""
+    """The body of the present request. :raises InvalidPayload: as :func:`parse` does, and where it is no JSON."""
     try:
-        value = request.get_json(silent=True)
+        value = request.get_json()
+    except UnsupportedMediaType:
+        raise InvalidPayload("the body has to be JSON, with the header `Content-Type: application/json`") from None
+    except BadRequest:
+        raise InvalidPayload("the body is no JSON") from None
     except RecursionError:
         raise InvalidPayload("the body is nested too deeply") from None
     return parse(model, value)

@@ -107,3 +107,19 @@ def test_nobody_becomes_an_administrator_by_other_letters(app: Flask) -> None:
         answer = app.test_client().post("/api/register", json=body, base_url=BASE)
         assert answer.status_code == 409, (login, answer.text)
     assert Person(app, "roots").ask("GET", "/api/me").get_json()["user"]["admin"] is False
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "says"),
+    [
+        (b'{"title": "x"}', "application/x-www-form-urlencoded", "Content-Type: application/json"),
+        (b"{", "application/json", "the body is no JSON"),
+        (b"\xff\xfe", "application/json", "the body is no JSON"),
+        (b"[]", "application/json", "an object is needed"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said(app: Flask, body: bytes, kind: str, says: str) -> None:
+    """`curl -d` without the header was told that an object is needed, which it had sent."""
+    answer = app.test_client().post("/api/conversations", data=body, content_type=kind, base_url=BASE)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "invalid_payload")
+    assert says in answer.get_json()["error"]["message"]

@@ -142,6 +142,14 @@ def test_deep_json_over_http_is_refused(server: ColloquyServer) -> None:
     assert (status, body["error"]["code"]) == (400, "invalid_payload")
 
 
+@pytest.mark.parametrize(("address", "status"), [("/api/conversations/{}", 404), ("/api/conversations?search={}", 400)])
+def test_a_long_address_is_refused_in_our_words(server: ColloquyServer, address: str, status: int) -> None:
+    """From 8 kB on, two of the three servers answered an empty 414."""
+    for length in (8_000, 8_200, 60_000):
+        answered, body, _ = ask(server, "GET", address.format("x" * length))
+        assert (answered, set(body["error"])) == (status, {"code", "message", "retryable"})
+
+
 def test_infinity_is_no_number(raw: websocket.WebSocket) -> None:
     """It is not JSON either."""
     assert acked(raw, f'42{NAMESPACE},7["ping",{{"echo":Infinity}}]', 7)["error"]["code"] == "invalid_payload"
