@@ -271,9 +271,8 @@ def test_a_sign_in_that_ends_loses_nothing(open_page: OpenPage, library: Colloqu
     expect(page.get_by_test_id("sign-in")).to_be_visible()
 
 
-def test_the_store_is_gone_for_a_while(open_page: OpenPage, library: ColloquyServer) -> None:
-    """A banner, for as long as nothing is saved. The server's side: tests of the store."""
-    page = open_page(f"{library.url}/static/favicon.svg")
+def told_by(page: Any, url: str) -> Callable[[str, Any], None]:
+    """Open the start page; what it returns says a further event to it, as the server would."""
     sockets: list[Any] = []
 
     def between(socket: Any) -> None:
@@ -281,9 +280,36 @@ def test_the_store_is_gone_for_a_while(open_page: OpenPage, library: ColloquySer
         socket.connect_to_server()
 
     page.route_web_socket(re.compile("socket.io"), between)
-    page.goto(library.url)
+    page.goto(url)
     expect(page.get_by_test_id("connection-status")).to_contain_text("Connected")
+    return lambda event, payload: sockets[-1].send(f"42/conversations,{json.dumps([event, payload])}")
+
+
+def test_the_store_is_gone_for_a_while(open_page: OpenPage, library: ColloquyServer) -> None:
+    """A banner, for as long as nothing is saved. The server's side: tests of the store."""
+    page = open_page(f"{library.url}/static/favicon.svg")
+    say = told_by(page, library.url)
     for state, shown in (("unavailable", 1), ("ok", 0)):
-        said = json.dumps(["storage", {"state": state, "message": "the disk is full", "waiting": 1}])
-        sockets[-1].send(f"42/conversations,{said}")
+        say("storage", {"state": state, "message": "the disk is full", "waiting": 1})
         expect(page.get_by_test_id("banner").filter(has_text="Nothing is being saved")).to_have_count(shown)
+
+
+def test_the_form_stays_in_sight_when_a_banner_comes(open_page: OpenPage, library: ColloquyServer) -> None:
+    """On a small screen the start page scrolled to its end, past the form; a long conversation stays at its own."""
+    page = open_page(f"{library.url}/static/favicon.svg", viewport={"width": 380, "height": 600})
+    say = told_by(page, library.url)
+    say("storage", {"state": "unavailable", "message": "the disk is full", "waiting": 1})
+    expect(page.get_by_test_id("banner")).to_have_count(1)
+    page.set_viewport_size({"width": 380, "height": 500})
+    expect(page.get_by_test_id("content-input")).to_be_in_viewport(ratio=1)
+    top = "() => document.getElementById('display').scrollTop"
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate(top) == 0
+    page.get_by_test_id("content-input").fill("Should they?")
+    page.get_by_test_id("start-conversation").click()
+    expect(page.get_by_test_id("conversation-status")).to_have_text("Complete")
+    page.set_viewport_size({"width": 380, "height": 400})
+    page.wait_for_function(
+        "() => ((box) => box.scrollTop > 0 && box.scrollHeight - box.clientHeight - box.scrollTop <= 1)"
+        "(document.getElementById('display'))"
+    )

@@ -90,6 +90,7 @@ const lookAtFollowUp = bindContent({
 // --- which view -------------------------------------------------------------------------------------------------------
 
 function show(next) {
+  const turned = view !== next;
   view = next;
   byId("welcome").hidden = view !== VIEWS.WELCOME;
   byId("loading").hidden = view !== VIEWS.LOADING;
@@ -97,6 +98,8 @@ function show(next) {
   byId("transcript").hidden = view !== VIEWS.CONVERSATION;
   byId("queue").hidden = view !== VIEWS.CONVERSATION && view !== VIEWS.QUEUED;
   document.body.dataset.view = view;
+  if (view === VIEWS.WELCOME) scroller.toTop();
+  else if (turned) scroller.toEnd();
   refreshChrome();
 }
 
@@ -123,7 +126,6 @@ async function open(conversationId, { push = false } = {}) {
   if (!conversationId) {
     stream.leave();
     show(VIEWS.WELCOME);
-    scroller.toTop();
     if (matchMedia("(pointer: fine)").matches) composer.focus(); // elsewhere a keyboard would cover the page
     return;
   }

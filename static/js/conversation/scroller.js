@@ -4,6 +4,7 @@
 const NEAR_PX = 64;
 
 export class Scroller {
+  #resting = true; // a page that is read from its top
   #following = true;
   #lastTop = 0;
 
@@ -19,7 +20,7 @@ export class Scroller {
 
   /** After new text was drawn. */
   follow() {
-    if (this.#following) {
+    if (this.#following && !this.#resting) {
       this.area.scrollTop = this.area.scrollHeight;
       this.#lastTop = this.area.scrollTop;
     }
@@ -27,6 +28,7 @@ export class Scroller {
   }
 
   toEnd({ smooth = false } = {}) {
+    this.#resting = false;
     this.#following = true;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.area.scrollTo({ top: this.area.scrollHeight, behavior: smooth && !calm ? "smooth" : "instant" });
@@ -42,8 +44,9 @@ export class Scroller {
     this.#show();
   }
 
+  /** To the top, to stay there until the end is asked for, whatever comes or changes its size. */
   toTop() {
-    this.#following = true;
+    this.#resting = true;
     this.area.scrollTop = this.#lastTop = 0;
     this.#show();
   }
@@ -70,6 +73,6 @@ export class Scroller {
   }
 
   #show() {
-    this.jump.hidden = this.#following || this.#left() <= NEAR_PX;
+    this.jump.hidden = this.#resting || this.#following || this.#left() <= NEAR_PX;
   }
 }
