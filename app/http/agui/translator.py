@@ -44,6 +44,7 @@ from app.protocol.events import (
     ConversationComplete,
     ConversationError,
     ConversationStatus,
+    ConversationUpdated,
     FallbackMode,
     InputRequest,
     InputResolved,
@@ -300,6 +301,9 @@ class RunTranslator:
             return []
         return [custom(told)]
 
+    def _on_conversation_updated(self, told: Told) -> list[BaseEvent]:
+        return [patch(told.payload["changes"], told.after)]
+
     def _on_progress(self, told: Told) -> list[BaseEvent]:
         return [patch({Progress.name: told.own}, told.after)]
 
@@ -353,6 +357,7 @@ _HANDLERS: dict[str, _Handler] = {
     AgentMessage.name: RunTranslator._on_message,
     MessageReset.name: RunTranslator._on_reset,
     MessageUpdated.name: RunTranslator._on_updated,
+    ConversationUpdated.name: RunTranslator._on_conversation_updated,
     Progress.name: RunTranslator._on_progress,
     ConversationComplete.name: RunTranslator._on_complete,
     ConversationError.name: RunTranslator._on_error,

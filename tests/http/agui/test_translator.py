@@ -17,6 +17,7 @@ from app.protocol.events import (
     ConversationComplete,
     ConversationError,
     ConversationStatus,
+    ConversationUpdated,
     Event,
     FallbackMode,
     InputRequest,
@@ -338,6 +339,16 @@ def test_what_agui_has_no_event_for_is_custom() -> None:
     assert page.custom[0][1]["chart_id"] == "h1"
     assert "offset" not in page.custom[0][1]
     assert page.state["conversation"]["demo"] is True
+
+
+def test_a_new_title_is_told_while_the_run_goes_on() -> None:
+    """The state of a page that had begun before kept the old one."""
+    stage = Stage()
+    stage.say(*opening())
+    page = stage.play(Page(), None)
+    stage.say(ConversationUpdated(changes={"title": "Banks"}, updated_by="ann"))
+    stage.play(page, page.place)
+    assert page.state["conversation"]["title"] == "Banks"
 
 
 def test_the_pages_own_state_stays() -> None:
