@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from html import escape
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererProtocol
+from markdown_it.token import Token
 
 from app.protocol.snapshot import MessageView
 from app.store.base import ConversationRecord
@@ -40,8 +43,18 @@ _ATTRIBUTES: dict[str, set[str]] = {"a": {"href", "title"}, "ol": {"start"}}
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
 
 
+def _link_to_image(_: RendererProtocol, tokens: Sequence[Token], index: int, *__: object) -> str:
+    image = tokens[index]
+    return f'<a href="{escape(str(image.attrGet("src") or ""))}">{escape(image.content or "image")}</a>'
+
+
+_markdown.add_render_rule("image", _link_to_image)
+
+
 def harmless(text: str) -> str:
-    """Markdown as HTML in which nothing runs and nothing is loaded: no images, no addresses but of pages and mail."""
+    """Markdown as HTML in which nothing runs and nothing is loaded: images are links, as on the page, and there are no
+    addresses but of pages and mail.
+    """
     return nh3.clean(
         _markdown.render(text),
         tags=_TAGS,

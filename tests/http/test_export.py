@@ -107,6 +107,15 @@ def test_nothing_runs_and_nothing_loads(text: str) -> None:
     assert all(link.startswith(("http://", "https://", "mailto:")) for link in seen.links)
 
 
+def test_an_image_is_a_link_as_on_the_page() -> None:
+    """It was left out, with its words."""
+    page = harmless("![A chart](https://example.com/c.png) ![](https://example.com/d.png) ![no](javascript:x)")
+    assert ">A chart</a>" in page
+    assert ">image</a>" in page
+    assert "no" in page
+    assert Elements(page).links == ["https://example.com/c.png", "https://example.com/d.png"]
+
+
 def test_markdown_is_markdown() -> None:
     """Tables, code, emphasis, links that tell nobody where they were clicked."""
     html = harmless("**b** `c` [l](https://x.example)\n\n| a |\n| - |\n| 1 |\n\n~~s~~")
