@@ -108,8 +108,9 @@ class Editing:
     def delete(self, conversation: Conversation) -> None:
         """Remove a conversation for good: stop its run, delete it from the store, tell who watches, and forget it.
 
-        :raises StoreUnavailable: it is still there, though stopped.
+        :raises StoreUnavailable: it is still there, and goes on; where the database left us in the middle, stopped.
         """
+        self._archive.write(conversation.id)  # else it cannot be deleted either: its run is not stopped for nothing
         with self._library.lock:
             if conversation.closing:
                 raise ConversationUnknown("there is no such conversation")

@@ -144,7 +144,17 @@ def test_deleting_really_deletes(house: House, editing: Editing) -> None:
         editing.delete(conversation)
 
 
-def test_a_deletion_that_fails_changes_nothing_but_the_run(house: House, editing: Editing, ended: Conversation) -> None:
+def test_a_deletion_without_the_database_stops_no_run(house: House, editing: Editing) -> None:
+    """It was refused, and the run had ended all the same."""
+    session = house.run()
+    house.archive.error = StoreUnavailable("away")
+    with pytest.raises(StoreUnavailable):
+        editing.delete(session.conversation)
+    assert not session.ended
+    assert house.runners.last.calls == []
+
+
+def test_a_deletion_that_fails_can_be_tried_again(house: House, editing: Editing, ended: Conversation) -> None:
     """The database is away: it can be tried again, and what is logged meanwhile is recorded."""
     house.archive.error = StoreUnavailable("away")
     with pytest.raises(StoreUnavailable):
