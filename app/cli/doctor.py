@@ -24,7 +24,7 @@ from app.client import Client, ClientError
 from app.concurrency import AsyncMode
 from app.errors import StoreUnavailable
 from app.settings import Settings, SettingsError, load_settings
-from app.store.database import Database
+from app.store.database import Database, SchemaDiffers
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 5.0
@@ -264,6 +264,8 @@ def _database(settings: Settings) -> Check:
         return Check("database", "fail", f"DATABASE_URL: {error}", "correct DATABASE_URL")
     try:
         problem = database.problem()
+    except SchemaDiffers as error:
+        return Check("database", "fail", f"{database.place()}: {error.message}", "update Colloquy")
     except StoreUnavailable as error:
         mend = "give this user the right to write there, or set DATA_DIR" if database.is_sqlite else "start it"
         return Check("database", "fail", f"{database.place()}: {error.message}", f"{mend}, or correct DATABASE_URL")

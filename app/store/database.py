@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from app.concurrency import AsyncMode
 from app.errors import StoreUnavailable
-from app.store.migration import migrate, problem_of
+from app.store.migration import UnknownSchema, migrate, problem_of
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
@@ -95,7 +95,7 @@ class Database:
     def prepare(self) -> None:
         """Bring the schema up to date: SQLite at once; PostgreSQL is only looked at. Call it before the first work.
 
-        :raises SchemaDiffers: PostgreSQL: somebody has to migrate it.
+        :raises SchemaDiffers: PostgreSQL: somebody has to migrate it; both: a newer version has made it.
         :raises StoreUnavailable: when the database cannot be had.
         """
         if self.is_sqlite:
@@ -107,6 +107,7 @@ class Database:
         """Bring the schema up to date, whatever the database is; for the command line.
 
         :returns: the revisions before (None: it was empty) and after.
+        :raises SchemaDiffers: a newer version has made it.
         :raises StoreUnavailable:
         """
         return self._set_up(_make_ready)
@@ -114,6 +115,7 @@ class Database:
     def problem(self) -> str | None:
         """Why the database cannot be used as it is; None if it can. A file that is not there yet can.
 
+        :raises SchemaDiffers: a newer version has made it: no migration helps.
         :raises StoreUnavailable:
         """
         if self.is_sqlite and not Path(self.url.database or "").exists():
@@ -125,6 +127,8 @@ class Database:
         try:
             result: Result = self._mode.native(work, engine)
             return result
+        except UnknownSchema as error:
+            raise SchemaDiffers(str(error)) from None
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise StoreUnavailable(_sentence(error)) from error
         finally:

@@ -24,9 +24,8 @@ def config() -> Config:
     return made
 
 
-def head() -> str:
-    """The revision that this version of Colloquy needs."""
-    return str(ScriptDirectory.from_config(config()).get_current_head())
+class UnknownSchema(Exception):
+    """A newer version of Colloquy has been at work on the database; the message says what helps."""
 
 
 def current(engine: Engine) -> str | None:
@@ -36,8 +35,11 @@ def current(engine: Engine) -> str | None:
 
 
 def migrate(engine: Engine) -> tuple[str | None, str]:
-    """Bring a database to the newest revision, in one transaction; (from, to)."""
-    found, needed = current(engine), head()
+    """Bring a database to the newest revision, in one transaction; (from, to).
+
+    :raises UnknownSchema: nothing was done.
+    """
+    found, needed = _revisions(engine)
     if found == needed:
         return found, needed
     made = config()
@@ -48,8 +50,23 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
 
 
 def problem_of(engine: Engine) -> str | None:
-    """Why a database cannot be used as it is; None if it can."""
-    found, needed = current(engine), head()
+    """Why a database cannot be used as it is; None if it can.
+
+    :raises UnknownSchema: no migration helps.
+    """
+    found, needed = _revisions(engine)
     if found == needed:
         return None
     return f"the database's schema is {found or 'empty'}, not {needed}: run `flask colloquy migrate` first"
+
+
+def _revisions(engine: Engine) -> tuple[str | None, str]:
+    """What the database has, and what this version needs."""
+    scripts = ScriptDirectory.from_config(config())
+    found, needed = current(engine), str(scripts.get_current_head())
+    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        raise UnknownSchema(
+            f"the database's schema is {found}, which this version does not know (its own is {needed}): a newer "
+            "Colloquy has made it; run that one, or restore a backup"
+        )
+    return found, needed

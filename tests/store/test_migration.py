@@ -78,6 +78,16 @@ def test_postgresql_is_not_migrated_behind_anybodys_back(postgres: PostgresServe
     database.prepare()
 
 
+def test_a_newer_versions_database_is_refused_in_a_sentence(database: Database) -> None:
+    """After a step back to an older version; the server died of a stack trace."""
+    database.write(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    for look in (database.prepare, database.migrate, database.problem):
+        with pytest.raises(
+            SchemaDiffers, match=r"is 9999, which this version does not know \(its own is 0001\): a newer"
+        ):
+            look()
+
+
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     """Conversations are nobody else's business; folders are made as needed."""
     path = tmp_path / "a" / "b" / "store.sqlite3"
