@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import StoreUnavailable
-from app.protocol.common import whole_characters
+from app.protocol.common import Status, whole_characters
 from app.protocol.snapshot import MessageView, Snapshot
 from app.store.base import ConversationRecord, ConversationStore, MessageQuery
 from app.store.recorder import Recorder
@@ -119,8 +119,8 @@ class StoredArchive:
         self._store.delete(conversation_id)
         self._recorder.forget(conversation_id)
 
-    def unfinished(self) -> tuple[str, ...]:
-        return tuple(record.conversation_id for record in self._store.unfinished())
+    def unfinished(self) -> dict[str, Status]:
+        return {record.conversation_id: record.status for record in self._store.unfinished()}
 
     def expired(self, *, changed_before: str | None, keep_newest: int | None) -> tuple[str, ...]:
         return self._store.expired(changed_before=changed_before, keep_newest=keep_newest)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from app.protocol.common import Usage
+from app.protocol.common import Status, Usage
 from app.protocol.snapshot import MessageView, Snapshot
 from app.runner.wire import ProviderSpec, StartRun, TeamSpec
 from app.streaming.access import Access
@@ -189,8 +189,8 @@ class Archive(Protocol):
     def delete(self, conversation_id: str) -> None:
         """Remove a conversation for good. Nothing of it is logged any more."""
 
-    def unfinished(self) -> Sequence[str]:
-        """Ids of the conversations that are running, as far as the store knows."""
+    def unfinished(self) -> Mapping[str, Status]:
+        """The conversations that are running, as far as the store knows: id → status."""
 
     def expired(self, *, changed_before: str | None, keep_newest: int | None) -> Sequence[str]:
         """Ids of ended conversations that retention lets go, by age and beyond so many of each owner."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from app.errors import ColloquyError, LimitExceeded, StoreUnavailable
+from app.protocol.common import Status
 from app.streaming.manager import StreamingManager
 from app.streaming.ports import Archive, Concurrency
 
@@ -20,6 +21,8 @@ _RETRY_S = 1.0
 
 class Recovery:
     """Runs once, at the start, before anybody is served; what it cannot do then, it does in the background.
+
+    What somebody had paused does not go on by itself: it has ended as ``interrupted``, and they may continue it.
 
     :param resume: False: nothing goes on by itself, everything that ran has ended as ``interrupted``.
     """
@@ -39,12 +42,12 @@ class Recovery:
 
     def run(self) -> None:
         """Settle everything, at most MAX_RUNNING_SESSIONS running at once; returns when nothing is left to do."""
-        todo: Sequence[str] | None = None
+        todo: Mapping[str, Status] | None = None
         while not self._over:
             try:
                 if todo is None:
                     todo = self._archive.unfinished()
-                todo = [conversation_id for conversation_id in todo if not self._settle(conversation_id)]
+                todo = {each: status for each, status in todo.items() if not self._settle(each, status)}
                 if not todo:
                     return
             except StoreUnavailable:
@@ -53,7 +56,7 @@ class Recovery:
                 self.tried.set()
             self._concurrency.sleep(_RETRY_S)
 
-    def _settle(self, conversation_id: str) -> bool:
+    def _settle(self, conversation_id: str, status: Status) -> bool:
         """False: there is no room yet."""
         manager = self._manager
         try:
@@ -61,7 +64,7 @@ class Recovery:
             if latest is not None:  # it was begun in this process, or somebody was quicker
                 return True
             conversation = manager.get(conversation_id)  # which ends what it died under
-            if not self._resume or not self._may_go_on(conversation_id):
+            if not self._resume or status is Status.PAUSED or not self._may_go_on(conversation_id):
                 return True
             session = manager.continue_stream(conversation_id, recovering=True)
             if session.open_room():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import RunnerLost, TeamUnknown
-from app.protocol.common import AgentCard, ContentType, Usage
+from app.protocol.common import AgentCard, ContentType, Status, Usage
 from app.protocol.events import AgentMessage, ConversationComplete, ConversationError, MessageDelta, MessageStart
 from app.protocol.snapshot import MessageView
 from app.runner.wire import ProviderSpec, StartRun, TeamSpec
@@ -330,9 +330,10 @@ class FakeArchive:
         self.kept.pop(conversation_id, None)
         self.states.pop(conversation_id, None)
 
-    def unfinished(self) -> list[str]:
+    def unfinished(self) -> dict[str, Status]:
         self._answer()
-        return [conversation_id for conversation_id, kept in self.kept.items() if kept.snapshot.status in RUNNING]
+        kept = {conversation_id: kept.snapshot.status for conversation_id, kept in self.kept.items()}
+        return {conversation_id: status for conversation_id, status in kept.items() if status in RUNNING}
 
     def expired(self, *, changed_before: str | None, keep_newest: int | None) -> list[str]:
         self._answer()

@@ -76,6 +76,22 @@ def test_nothing_goes_on_by_itself_where_that_is_not_wanted(house: House) -> Non
     assert again.runners.last.request.checkpoint == {"turn": 1}
 
 
+def test_what_was_paused_does_not_go_on_by_itself(house: House) -> None:
+    """Somebody has stopped it from spending; it went on, and nobody was asked. One click does."""
+    conversation_id = crashed(house)
+    house.simulation.spawn(house.manager.pause, conversation_id)
+    house.simulation.settle()
+    assert house.manager.get(conversation_id).status is Status.PAUSED
+    again = house.restarted()
+    recover(again)
+    assert again.runners.runs == []
+    snapshot = again.manager.get(conversation_id).snapshot()
+    assert (snapshot["status"], snapshot["error"]["code"]) == (Status.ERROR, "interrupted")
+    again.manager.begin(again.manager.continue_stream(conversation_id))
+    again.simulation.settle()
+    assert again.runners.last.request.checkpoint == {"turn": 1}
+
+
 def test_one_that_kills_its_server_is_given_up(house: House) -> None:
     """After so many attempts, each of which was written down before it was made; a person may try again."""
     conversation_id = crashed(house)
