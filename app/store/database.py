@@ -198,12 +198,14 @@ def _in_transaction(engine: Engine, work: Work[Result]) -> Result:
 def _checked(given: str) -> URL:
     try:
         url = make_url(given)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter with a piece of what was given, which may be the password
         raise ValueError("not the address of a database: sqlite:///path or postgresql://user@host/name") from None
     if url.drivername in ("postgres", "postgresql", "postgresql+psycopg2"):
         return url.set(drivername="postgresql+psycopg2")
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("SQLite needs a file: sqlite:///path")
+    if url.get_backend_name() == "sqlite" and url.query:
+        raise ValueError("SQLite's address has no parameters: sqlite:///path")
     if url.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise ValueError("only SQLite and PostgreSQL are supported: sqlite:///path or postgresql://user@host/name")
     return url

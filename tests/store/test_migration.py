@@ -96,10 +96,15 @@ def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nonsense", "mysql://user@host/name", "sqlite://", "sqlite:///:memory:", "postgresql+pg8000://u@h/n"]
+    "url",
+    [
+        *("", "nonsense", "mysql://user@host/name", "sqlite://", "sqlite:///:memory:", "postgresql+pg8000://u@h/n"),
+        "sqlite:///file?mode=ro",  # was not obeyed
+        "postgresql://user:s3cret/name",  # without the host: the password was told, as a port that is no number
+    ],
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"^(?!.*:pass)"):
+    with pytest.raises(ValueError, match=r"^(?!.*(:pass|s3cret)).*sqlite:///path"):
         Database(url, AsyncMode("threading"))
 
 
