@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from app.cli.options import colour_option, json_option, url_option
+from app.cli.options import colour_option, json_option, token_option, url_option
 from app.cli.screen import JsonLines, Screen, connection_sentence, summary_of
 from app.client import (
     Client,
@@ -64,6 +64,7 @@ def _position(_: click.Context, __: click.Parameter, value: str | None) -> Posit
 @click.command()
 @click.argument("conversation_id")
 @url_option
+@token_option
 @click.option(
     "--since", callback=_since, help="Only what was logged from then on: ISO 8601, or like 10m for ten minutes."
 )
@@ -80,6 +81,7 @@ def _position(_: click.Context, __: click.Parameter, value: str | None) -> Posit
 def tail(
     conversation_id: str,
     url: str,
+    token: str | None,
     since: datetime | None,
     position: Position | None,
     types: tuple[str, ...],
@@ -96,7 +98,7 @@ def tail(
     """
     screen = JsonLines() if as_json else Screen(colour)
     wanted = Filter(types=types, roles=roles, agents=agents) if types or roles or agents else None
-    with _client(url, screen) as client:
+    with _client(url, token, screen) as client:
         with client.join(conversation_id) as whole:  # with a place or a filter, one cannot see whether it has ended
             figures, head, over = summary_of(client, whole), whole.metrics.offset, _is_over(whole.status)
             code = _exit_code(whole)
@@ -120,6 +122,7 @@ def tail(
 @click.command()
 @click.argument("content")
 @url_option
+@token_option
 @click.option("--team", default="debate", show_default=True, help="Who shall talk.")
 @click.option(
     "--content-type",
@@ -144,6 +147,7 @@ def tail(
 def start(
     content: str,
     url: str,
+    token: str | None,
     team: str,
     content_type: str,
     conversation_id: str | None,
@@ -161,7 +165,7 @@ def start(
     screen = JsonLines() if as_json else Screen(colour)
     if content == "-":
         content = sys.stdin.read()
-    with _client(url, screen) as client:
+    with _client(url, token, screen) as client:
         stream = client.start(
             content,
             team=team,
@@ -216,9 +220,9 @@ def _stop(stream: ConversationStream, screen: Screen | JsonLines) -> None:
 
 
 @contextmanager
-def _client(url: str, screen: Screen | JsonLines) -> Iterator[Client]:
+def _client(url: str, token: str | None, screen: Screen | JsonLines) -> Iterator[Client]:
     """A connected client. What goes wrong with it ends the program with a sentence and an exit code."""
-    client = Client(url)
+    client = Client(url, auth={"token": token.strip()} if token else None)
 
     def tell(happening: Happening) -> None:
         if sentence := connection_sentence(happening):

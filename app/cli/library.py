@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from app.cli.options import json_option, url_option
+from app.cli.options import json_option, token_option, url_option
 from app.cli.screen import harmless
 from app.protocol.common import Status
 
@@ -24,13 +24,14 @@ _ENDINGS = {"markdown": "md", "json": "json", "html": "html"}
 
 @click.command("list")
 @url_option
+@token_option
 @click.option("--search", help="Words that occur in the title or in a message; the last one may be a beginning.")
 @click.option("--team", help="Only this team's.")
 @click.option("--status", type=click.Choice([each.value for each in Status]), help="Only those that stand so.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
 @json_option
 def list_conversations(
-    url: str, search: str | None, team: str | None, status: str | None, limit: int, as_json: bool
+    url: str, token: str | None, search: str | None, team: str | None, status: str | None, limit: int, as_json: bool
 ) -> None:
     """List your conversations, the last changed first."""
     wanted = {"search": search, "team": team, "status": status}
@@ -38,7 +39,7 @@ def list_conversations(
     while left > 0:
         given = {"limit": str(min(200, left)), "cursor": cursor, **wanted}
         query = urlencode({name: value for name, value in given.items() if value})
-        page = json.loads(_ask(url, "GET", f"/api/conversations?{query}").read())
+        page = json.loads(_ask(url, token, "GET", f"/api/conversations?{query}").read())
         for row in page["conversations"]:
             click.echo(json.dumps(row) if as_json else _line(row))
         left, cursor = left - len(page["conversations"]), page["next_cursor"]
@@ -57,15 +58,16 @@ def _line(row: dict[str, Any]) -> str:
 @click.command()
 @click.argument("conversation_id")
 @url_option
+@token_option
 @click.option(
     "--format", "form", type=click.Choice(list(_ENDINGS)), default="markdown", show_default=True, help="Of the file."
 )
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="The file; default: standard output."
 )
-def export(conversation_id: str, url: str, form: str, output: Path | None) -> None:
+def export(conversation_id: str, url: str, token: str | None, form: str, output: Path | None) -> None:
     """Write a conversation as Markdown, JSON, or a page that needs nothing but itself."""
-    answer = _ask(url, "GET", f"/api/conversations/{quote(conversation_id, safe='')}/export?format={form}")
+    answer = _ask(url, token, "GET", f"/api/conversations/{quote(conversation_id, safe='')}/export?format={form}")
     if output is None:
         while piece := answer.read(_CHUNK_BYTES):
             sys.stdout.buffer.write(piece)
@@ -80,20 +82,23 @@ def export(conversation_id: str, url: str, form: str, output: Path | None) -> No
 @click.command()
 @click.argument("conversation_id")
 @url_option
+@token_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(conversation_id: str, url: str, yes: bool) -> None:
+def delete(conversation_id: str, url: str, token: str | None, yes: bool) -> None:
     """Delete a conversation for good; a run of it is stopped."""
     if not yes:
         click.confirm(f"Delete {harmless(conversation_id)} for good?", abort=True, err=True)
-    _ask(url, "DELETE", f"/api/conversations/{quote(conversation_id, safe='')}").read()
+    _ask(url, token, "DELETE", f"/api/conversations/{quote(conversation_id, safe='')}").read()
     click.echo("deleted", err=True)
 
 
-def _ask(url: str, method: str, path: str) -> Any:
+def _ask(url: str, token: str | None, method: str, path: str) -> Any:
     """The answer, to be read. What goes wrong ends the program with a sentence and an exit code."""
-    request = urllib.request.Request(url.rstrip("/") + path, method=method)  # noqa: S310  # the person names the server
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
+        request = urllib.request.Request(url.rstrip("/") + path, method=method)  # noqa: S310  # the person names the server
+        if token:
+            request.add_unredirected_header("Authorization", f"Bearer {token.strip()}")
         return opener.open(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         with error:

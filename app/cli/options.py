@@ -21,6 +21,11 @@ url_option = click.option(
     show_default="COLLOQUY_URL, or http://127.0.0.1:5000",
     help="The server's address.",
 )
+token_option = click.option(
+    "--token",
+    envvar="COLLOQUY_TOKEN",
+    help="An API token or a JWT; better in COLLOQUY_TOKEN, which no list of processes shows.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 colour_option = click.option(
     "--color/--no-color",

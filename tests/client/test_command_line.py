@@ -17,10 +17,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from app.cli import colloquy
 from app.cli.screen import harmless
 from app.client import Client
 from tests.conftest import TIMEOUT_SCALE
+from tests.support import tokens
 from tests.support.model_server import ModelServer
 from tests.support.processes import ROOT
 from tests.support.server import UNSET, ColloquyServer
@@ -316,3 +319,27 @@ def test_what_is_stored_is_listed_exported_and_deleted(
     gone = run("export", conversation_id, url=url)
     assert (gone.returncode, "conversation_unknown" in gone.stderr) == (4, True)
     assert run("list", url="http://127.0.0.1:1").returncode == 3
+
+
+def test_a_token_says_who_asks(server: ColloquyServer, model: ModelServer) -> None:
+    """By every command that talks to a server: what Anna starts is hers, and the guest does not find it."""
+    model.control(tokens=3)
+
+    def command(*arguments: str, code: int = 0, token: str = "") -> str:
+        env = {"COLLOQUY_URL": server.url, "COLLOQUY_TOKEN": token}
+        done = CliRunner().invoke(colloquy, arguments, env=env)
+        assert done.exit_code == code, done.output
+        return done.stdout
+
+    annas = tokens.token()
+    command("start", "A giraffe crossing", "--team", "chat", token=annas)
+    (row,) = lines(command("list", "--search", "giraffe", "--json", token=annas))
+    talk = row["conversation_id"]
+    assert "giraffe" in command("tail", talk, "--token", annas)
+    assert "giraffe" in command("export", talk, "--token", annas)
+    assert command("list", "--search", "giraffe") == ""
+    for refused in (("tail", talk), ("export", talk), ("delete", talk, "--yes")):
+        command(*refused, code=4)
+    command("list", token="nonsense", code=4)
+    command("delete", talk, "--yes", token=annas)
+    assert command("list", "--search", "giraffe", token=annas) == ""
