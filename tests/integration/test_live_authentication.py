@@ -18,7 +18,7 @@ from app.client import Client, Connection
 from app.concurrency import AsyncMode
 from app.store.database import Database
 from tests.integration.conftest import MODES
-from tests.integration.doors.clients import Events, Socket, payload_of
+from tests.integration.doors.clients import Events, Socket, last_of_run, payload_of
 from tests.integration.test_javascript import watch
 from tests.support.http import http_json
 from tests.support.model_server import ModelServer
@@ -195,11 +195,12 @@ def test_an_agui_run_ends_with_its_token(server: ColloquyServer, model: ModelSer
     assert time.monotonic() - began < 2 + CLOSED_S
     events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
     assert [each.get("name") for each in events if each["type"] == "CUSTOM"][-1] == "signed_out"
-    assert (events[-1]["type"], events[-1]["code"]) == ("RUN_ERROR", "unauthenticated")
+    assert (events[-1]["type"], events[-1]["code"]) == ("RUN_ERROR", "token_expired")
 
 
-def test_a_logout_closes_what_it_has_opened_and_nothing_else(server: ColloquyServer) -> None:
+def test_a_logout_closes_what_it_has_opened_and_nothing_else(server: ColloquyServer, model: ModelServer) -> None:
     """The sockets and streams of that sign-in, at every door; another sign-in of the same person goes on."""
+    model.control(tokens=1_000, token_delay_ms=30)
     who = {"login": f"cara-{server.port}", "password": "correct horse battery"}
     browsers = [httpx.Client(base_url=server.url, trust_env=False) for _ in range(2)]
     assert browsers[0].post("/api/register", json=who).status_code == 201
@@ -222,6 +223,8 @@ def test_a_logout_closes_what_it_has_opened_and_nothing_else(server: ColloquySer
         )
         next(events)
         proof = {"X-CSRFToken": browsers[0].get("/api/me").json()["csrf_token"]}
+        run = stack.enter_context(Events.of_run(server.url, talk, {"Cookie": cookies[0], **proof}))
+        next(run)
         began = time.monotonic()
         assert browsers[0].post("/api/logout", headers=proof).status_code == 200
         word = leaves.wait_for_event("signed_out")
@@ -229,10 +232,12 @@ def test_a_logout_closes_what_it_has_opened_and_nothing_else(server: ColloquySer
         leaves.wait_for_disconnect()
         assert [each.wait_for_close() for each in sockets[0]] == [4502] * 3
         assert [each.event for each in events][-1] == "signed_out"
+        assert last_of_run(run) == ("signed_out", "unauthenticated")
         assert time.monotonic() - began < CLOSED_S
         assert stays.command("ping")["ok"]
         sockets[1][1].send({"type": "ping"})
         sockets[1][1].wait_for("pong")
+        stays.must("stop_stream", {"conversation_id": talk})
         for socket in (*sockets[0], *sockets[1]):
             socket.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ag_ui.core import BaseEvent, CustomEvent, RunAgentInput
 from ag_ui.encoder import EventEncoder
@@ -23,6 +24,7 @@ from app.errors import (
     LimitExceeded,
     NotPermitted,
     TeamUnknown,
+    TokenExpired,
     Unauthenticated,
 )
 from app.http.agui.pieces import place_of
@@ -35,7 +37,7 @@ from app.http.caller import permit, ticket
 from app.http.contract import EVENT_STREAM, contract
 from app.http.reading import Wish, wish_of
 from app.http.sse import EventStream, answer, outlet
-from app.protocol.events import AccessEnded, SignedOut
+from app.protocol.events import AccessEnded
 from app.services import Services, services
 from app.streaming.states import TERMINAL
 
@@ -43,7 +45,6 @@ agui = Blueprint("agui", __name__)
 
 _THREADS = "colloquy.agui"
 _encoder = EventEncoder()
-_FAILURES: dict[str, type[ColloquyError]] = {SignedOut.name: Unauthenticated, AccessEnded.name: NotPermitted}
 
 
 @agui.record_once
@@ -95,7 +96,7 @@ class RunStream(EventStream):
         while not translator.finished:
             if (last := self._last_word) is not None:
                 yield _encoded([CustomEvent(name=last[0], value=last[1])])
-                yield _encoded(translator.fail(_FAILURES[last[0]](last[1]["message"])))
+                yield _encoded(translator.fail(_failure(*last)))
                 return
             while self._notices:
                 name, payload = self._notices.popleft()
@@ -122,6 +123,14 @@ class RunStream(EventStream):
         self._follower.close()
         ack, self._follower = self._conversation.follow()
         return _encoded(self._translator.resync(ack.snapshot or {}))
+
+
+def _failure(name: str, payload: dict[str, Any]) -> ColloquyError:
+    """A last word as an error, whose code says what to do: refresh the token, sign in, or stay away."""
+    if name == AccessEnded.name:
+        return NotPermitted(payload["message"])
+    expired = payload["action"] == "refresh"
+    return (TokenExpired if expired else Unauthenticated)(payload["message"])
 
 
 def _encoded(events: Iterable[BaseEvent]) -> str:

@@ -82,6 +82,16 @@ class Events:
         )
         self._request = self._client.build_request("GET", url, params=params, headers=headers)
 
+    @classmethod
+    def of_run(cls, server_url: str, thread: str, headers: dict[str, str]) -> Events:
+        """The AG-UI door, asked for a thread's run as it stands."""
+        asked = cls(f"{server_url}/api/agui/chat", headers=headers)
+        body = {"threadId": thread, "runId": "r", "state": {}, "messages": [], "tools": [], "context": []}
+        asked._request = asked._client.build_request(
+            "POST", asked._request.url, json=body | {"forwardedProps": {}}, headers=asked._request.headers
+        )
+        return asked
+
     def __enter__(self) -> Iterator[ServerSentEvent]:
         self.response = self._client.send(self._request, stream=True)
         return EventSource(self.response).iter_sse()
@@ -89,6 +99,14 @@ class Events:
     def __exit__(self, *_: object) -> None:
         self.response.close()
         self._client.close()
+
+
+def last_of_run(events: Iterator[ServerSentEvent]) -> tuple[str | None, str]:
+    """Read an AG-UI run to its end: the last `CUSTOM` event's name, and the error's code, or else how it finished."""
+    came = [json.loads(each.data) for each in events]
+    told = [each["name"] for each in came if each["type"] == "CUSTOM"]
+    ended = came[-1]
+    return (told or [None])[-1], ended.get("code") or ended["outcome"]["type"]
 
 
 def payload_of(event: ServerSentEvent) -> dict[str, Any]:
