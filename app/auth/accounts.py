@@ -138,9 +138,7 @@ class Accounts:
         """An account by its id or its login."""
         row = self._database.read(
             lambda connection: (
-                connection.execute(
-                    select(users).where((users.c.user_id == who) | (users.c.login == who.strip().casefold()))
-                )
+                connection.execute(select(users).where((users.c.user_id == who) | (users.c.login == without_case(who))))
                 .mappings()
                 .first()
             )

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 from flask import Blueprint, Response, redirect, request, session, url_for
 from pydantic import Field
 
+from app.auth.accounts import USER_PREFIX
 from app.auth.audit import Audited
 from app.auth.gatekeeper import LINKS
+from app.auth.identity import GUEST_ID
 from app.auth.permissions import Action, role_in
 from app.auth.shares import Changed
 from app.errors import (
@@ -188,20 +190,29 @@ def _own(conversation_id: str) -> Conversation:
 
 
 def _person(parts: Services, conversation: Conversation, user: str) -> str:
-    """Whose id it is. :raises NotFound: for nobody, and for who is of another tenant: there is no difference."""
+    """Whose id it is. :raises NotFound: for nobody, and for who is of another tenant: there is no difference.
+
+    Where the owner came with a JWT, a name is a `sub`: whoever has registered it as a login here is somebody else.
+    """
     if not 0 < len(user) <= _MAX_USER:
         raise InvalidPayload(f"user: from 1 to {_MAX_USER} characters are needed")
-    account = parts.people.accounts.find(user)
+    named = not user.startswith(USER_PREFIX)
+    elsewhere = named and parts.gate.takes_jwts and _is_of_jwt(conversation.owner)
+    account = None if elsewhere else parts.people.accounts.find(user)
     if account is not None:
         same = account.tenant == conversation.access.tenant and account.disabled_at is None
         user_id = account.user_id if same else None
     else:
-        user_id = user if parts.gate.takes_jwts and not user.startswith("usr_") else None  # the `sub` of a JWT
+        user_id = user if parts.gate.takes_jwts and named else None  # the `sub` of a JWT
     if user_id is None:
         raise NotFound("there is no such person")
     if user_id == conversation.owner:
         raise InvalidPayload("it is theirs already")
     return user_id
+
+
+def _is_of_jwt(user_id: str) -> bool:
+    return user_id != GUEST_ID and not user_id.startswith(USER_PREFIX)
 
 
 def _account_id(parts: Services, user: str) -> str | None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.integration.conftest import MODES
-from tests.integration.doors.clients import Events, Socket
+from tests.integration.doors.clients import Events, Socket, last_of_run
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
 from tests.support.tokens import SECRET, bearer, token
@@ -44,7 +44,7 @@ def talk(server: ColloquyServer, model: ModelServer) -> Iterator[str]:
     with Watcher(server.url, auth={"token": token()}) as owner:
         started = owner.must("start_stream", {"content": "Should the bank keep its dividend?", "team": "chat"})
         yield started["conversation_id"]
-        owner.must("stop_stream", {"conversation_id": started["conversation_id"]})
+        owner.command("stop_stream", {"conversation_id": started["conversation_id"]})  # unless it was deleted
 
 
 def new_link(anna: httpx.Client, talk: str, **wanted: Any) -> dict[str, Any]:
@@ -100,17 +100,20 @@ def test_a_share_is_withdrawn_while_they_watch(server: ColloquyServer, anna: htt
         Watcher(server.url, auth={"token": token(who="bert")}) as watcher,
         Watcher(server.url, auth={"token": token(who="bert"), "link": link["secret"]}) as keeps,
         Events(f"{server.url}/api/conversations/{talk}/stream", headers=bert) as events,
+        Events.of_run(server.url, talk, bert) as run,
     ):
         for each in (watcher, keeps):
             each.must("join", {"conversation_id": talk})
             each.wait_for_event("message_delta")
         next(events)
+        next(run)
         assert anna.delete(f"{people}/bert").status_code == 204
         began = time.monotonic()
         watcher.wait_for_event("access_ended", conversation_id=talk)
         after = len(watcher.events())
         *_, last = events
         assert last.event == "access_ended"
+        assert last_of_run(run) == ("access_ended", "not_permitted")
         assert [each.wait_for_close() for each in sockets] == [4503] * 3
         assert [each.came[-1]["type"] for each in sockets] == ["access_ended", "error", "error"]
         assert time.monotonic() - began < ENDS_S
@@ -148,3 +151,55 @@ def test_people_of_another_tenant_are_not_found(server: ColloquyServer, anna: ht
     assert anna.put(f"{people}/usr_nobody", json={"role": "viewer"}).status_code == 404
     assert anna.put(f"{people}/bert", json={"role": "owner"}).status_code == 400
     assert [each["user_id"] for each in anna.get(people).json()["shares"]] == ["bert"]
+
+
+def test_who_registers_anothers_id_gets_nothing_of_it(server: ColloquyServer, anna: httpx.Client, talk: str) -> None:
+    """A login that is spelled as somebody's `sub`: what Anna, who has a JWT, shares with `carl` is for that one."""
+    with httpx.Client(base_url=server.url, trust_env=False) as imposter:
+        made = imposter.post("/api/register", json={"login": "carl", "password": "correct horse battery"})
+        assert made.status_code == 201
+        account = made.json()["user"]["id"]
+        shared = anna.put(f"/api/conversations/{talk}/shares/carl", json={"role": "editor"})
+        assert shared.json()["user_id"] == "carl"
+        url = f"{server.url}/api/conversations/{talk}"
+        assert imposter.get(url).status_code == 404
+        assert httpx.get(url, headers=bearer(token(who="carl")), trust_env=False).status_code == 200
+        assert anna.put(f"/api/conversations/{talk}/shares/{account}", json={"role": "viewer"}).status_code == 200
+        assert imposter.get(url).status_code == 200
+        assert anna.delete(f"/api/conversations/{talk}/shares/carl").status_code == 204
+        assert imposter.get(url).status_code == 200
+        assert httpx.get(url, headers=bearer(token(who="carl")), trust_env=False).status_code == 404
+
+
+def test_a_conversation_is_deleted_while_they_watch(server: ColloquyServer, anna: httpx.Client, talk: str) -> None:
+    """At every door: they are told, and their streams end; Socket.IO's connection goes on."""
+    assert anna.put(f"/api/conversations/{talk}/shares/bert", json={"role": "viewer"}).status_code == 200
+    bert = bearer(token(who="bert"))
+    ways = (
+        f"/api/conversations/{talk}/stream",
+        f"/ws/stream?conversation_id={talk}",
+        f"/v1/conversation/{talk}/stream",
+    )
+    sockets = [Socket(f"ws://127.0.0.1:{server.port}{way}", additional_headers=bert) for way in ways]
+    with (
+        Watcher(server.url, auth={"token": token(who="bert")}) as watcher,
+        Events(f"{server.url}/api/conversations/{talk}/stream", headers=bert) as events,
+        Events.of_run(server.url, talk, bert) as run,
+    ):
+        watcher.must("join", {"conversation_id": talk})
+        watcher.wait_for_event("message_delta")
+        next(events)
+        next(run)
+        assert anna.delete(f"/api/conversations/{talk}").status_code == 204
+        began = time.monotonic()
+        watcher.wait_for_event("conversation_deleted", conversation_id=talk)
+        *_, last = events
+        assert last.event == "conversation_deleted"
+        assert last_of_run(run) == (None, "cancelled")
+        assert [each.wait_for_close() for each in sockets] == [4504] * 3
+        assert [each.came[-1]["type"] for each in sockets] == ["conversation_deleted", "error", "error"]
+        assert time.monotonic() - began < ENDS_S
+        assert watcher.command("ping")["ok"]
+        assert watcher.refused("join", {"conversation_id": talk}) == "conversation_unknown"
+    for socket in sockets:
+        socket.close()
