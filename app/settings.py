@@ -131,7 +131,9 @@ class Settings(BaseSettings):
         1200, ge=0, description="HTTP requests of one person, or one address, in a minute; 0: unlimited"
     )
     max_sign_ins_per_minute: int = Field(
-        10, ge=1, description="attempts to sign in or register, from one address or for one login, in a minute"
+        10,
+        ge=1,
+        description="attempts to sign in or register from one address in a minute; at one login from all: ten times",
     )
     max_bad_tokens_per_minute: int = Field(
         100, ge=1, description="tokens that are no good, from one address in a minute; further ones are not looked at"

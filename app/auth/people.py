@@ -19,16 +19,23 @@ from app.concurrency import AsyncMode
 from app.settings import Settings
 from app.store.database import Database
 
+_TOO_MANY = "too many attempts to sign in; try again in a minute"
+_ADDRESSES = 10  # fewer than so many that guess a password do not keep the login's owner out
+
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Accounts, their sign-ins and tokens, and who may try how often."""
+    """Accounts, their sign-ins and tokens, and who may try how often.
+
+    :param attempts: by address. :param login_attempts: by login, from all addresses together.
+    """
 
     accounts: Accounts
     sign_ins: SignIns
     tokens: ApiTokens
     endings: Endings
     attempts: Attempts
+    login_attempts: Attempts
 
 
 def people_of(settings: Settings, database: Database, mode: AsyncMode) -> People:
@@ -40,7 +47,8 @@ def people_of(settings: Settings, database: Database, mode: AsyncMode) -> People
         sign_ins=SignIns(database, accounts, endings, hours=settings.sign_in_hours),
         tokens=ApiTokens(database, accounts, endings, mode),
         endings=endings,
-        attempts=Attempts(settings.max_sign_ins_per_minute, "too many attempts to sign in; try again later"),
+        attempts=Attempts(settings.max_sign_ins_per_minute, _TOO_MANY),
+        login_attempts=Attempts(settings.max_sign_ins_per_minute * _ADDRESSES, _TOO_MANY),
     )
 
 

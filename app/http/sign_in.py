@@ -44,11 +44,12 @@ def sign_in(login: str, password: str) -> Principal:
     """Sign the present browser in.
 
     :raises Unauthenticated: when that is not somebody's login and password.
-    :raises LimitExceeded: after too many attempts from there, or for that login.
+    :raises LimitExceeded: after too many attempts from there, or, by many, for that login.
     """
     people, typed = services().people, without_case(login)[:200]
     try:
-        people.attempts.take(_source(), f"login {typed}")
+        people.attempts.take(_source())
+        people.login_attempts.take(typed)
         account = people.accounts.authenticate(login, password)
         if account is None:
             raise Unauthenticated("login or password is wrong")

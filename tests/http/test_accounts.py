@@ -237,7 +237,7 @@ def test_production_has_no_guest_and_no_registration(make_app: MakeApp) -> None:
 
 
 def test_attempts_are_limited(make_app: MakeApp) -> None:
-    """By address and by login; the answer says when to come back."""
+    """By address; the answer says when to come back. Whoever guesses a password does not keep its owner out."""
     app = make_app(max_sign_ins_per_minute=3)
     app.extensions["colloquy"].people.accounts.register("ada", PASSWORD)
     here, there = Browser(app, address="203.0.113.1"), Browser(app, address="203.0.113.2")
@@ -247,9 +247,19 @@ def test_attempts_are_limited(make_app: MakeApp) -> None:
     assert code(answer) == (429, "limit_exceeded")
     assert 0 < answer.get_json()["error"]["retry_after_s"] <= 60
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
-    assert there.ask("POST", "/api/login", {"login": "Ada", "password": PASSWORD}).status_code == 429
-    page = there.form("/login", {"login": "ada", "password": PASSWORD})
+    page = here.form("/login", {"login": "ada", "password": PASSWORD})
     assert (page.status_code, "Too many attempts" in page.text) == (429, True)
+    assert there.ask("POST", "/api/login", {"login": "Ada", "password": PASSWORD}).status_code == 200
+
+
+def test_attempts_at_one_login_are_limited(make_app: MakeApp) -> None:
+    """From however many addresses they come: ten times as many as from one."""
+    app = make_app(max_sign_ins_per_minute=1)
+    for number in range(10):
+        guesser = Browser(app, address=f"203.0.113.{number}")
+        assert guesser.ask("POST", "/api/login", {"login": "eve", "password": "wrong one"}).status_code == 401
+    late = Browser(app, address="203.0.113.99")
+    assert code(late.ask("POST", "/api/login", {"login": "EVE", "password": "wrong one"})) == (429, "limit_exceeded")
 
 
 def test_an_admins_login_cannot_be_registered(make_app: MakeApp) -> None:
