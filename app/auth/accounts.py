@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.auth.identity import GUEST_ID
@@ -16,7 +16,7 @@ from app.auth.passwords import Passwords, check_password
 from app.auth.times import now_iso
 from app.errors import InvalidPayload, InvalidState, NotFound
 from app.store.database import Database
-from app.store.tables import users
+from app.store.tables import api_tokens, shares, sign_ins, usage_days, users
 
 USER_PREFIX = "usr_"
 _MAX_LOGIN = 200
@@ -65,6 +65,11 @@ def plain_name(name: str, login: str) -> str:
     if len(line) > _MAX_NAME:
         raise InvalidPayload(f"name: at most {_MAX_NAME} characters")
     return line or login.partition("@")[0][:_MAX_NAME]
+
+
+def _deleted() -> ColumnElement[bool]:
+    """What is left of an account that was deleted: no login looks like an id."""
+    return users.c.login == users.c.user_id
 
 
 class Accounts:
@@ -138,7 +143,9 @@ class Accounts:
         """An account by its id or its login."""
         row = self._database.read(
             lambda connection: (
-                connection.execute(select(users).where((users.c.user_id == who) | (users.c.login == without_case(who))))
+                connection.execute(
+                    select(users).where((users.c.user_id == who) | (users.c.login == without_case(who)), ~_deleted())
+                )
                 .mappings()
                 .first()
             )
@@ -147,7 +154,9 @@ class Accounts:
 
     def all(self) -> list[Account]:
         rows = self._database.read(
-            lambda connection: connection.execute(select(users).order_by(users.c.created_at)).mappings().all()
+            lambda connection: (
+                connection.execute(select(users).where(~_deleted()).order_by(users.c.created_at)).mappings().all()
+            )
         )
         return [self._account(row) for row in rows]
 
@@ -170,6 +179,27 @@ class Accounts:
     def set_disabled(self, user_id: str, disabled: bool) -> None:
         """Keep somebody out, or let them in again."""
         self._update(user_id, disabled_at=now_iso() if disabled else None)
+
+    def delete(self, user_id: str) -> None:
+        """Remove an account for good, with its tokens, its sign-ins and what was shared with it.
+
+        What stays is the id, which says nothing: by it servers see that the account has ended, and that its
+        conversations are to be deleted. Its login may be had by others, who get another id.
+
+        :raises NotFound:
+        """
+        nobody = {"login": user_id, "name": "", "password_hash": None, "admin": False, "tenant": None}
+
+        def remove(connection: Connection) -> bool:
+            row = update(users).where(users.c.user_id == user_id, ~_deleted())
+            if not connection.execute(row.values(**nobody, disabled_at=now_iso())).rowcount:
+                return False
+            for table in (api_tokens, sign_ins, shares, usage_days):
+                connection.execute(delete(table).where(table.c.user_id == user_id))
+            return True
+
+        if not self._database.write(remove):
+            raise NotFound("there is no such account")
 
     def set_admin(self, user_id: str, admin: bool) -> None:
         self._update(user_id, admin=admin)

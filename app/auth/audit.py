@@ -49,6 +49,7 @@ class Audited(StrEnum):
     PERSON_ADDED = "person_added"  # (the person) by the command line
     PERSON_DISABLED = "person_disabled"  # (the person)
     PERSON_ENABLED = "person_enabled"  # (the person)
+    PERSON_DELETED = "person_deleted"  # (the person) by themselves, or by the command line
     PERSON_CHANGED = "person_changed"  # (the person) an administrator, or not any more, by the command line
     SHARE_SET = "share_set"  # (the conversation)
     SHARE_REVOKED = "share_revoked"  # (the conversation)

@@ -37,6 +37,14 @@ class People:
     attempts: Attempts
     login_attempts: Attempts
 
+    def delete(self, user_id: str) -> None:
+        """Remove an account for good; what was opened with it ends. Its conversations go within a minute.
+
+        :raises NotFound: :raises StoreUnavailable:
+        """
+        self.accounts.delete(user_id)
+        self.endings.tell([f"user:{user_id}"])
+
 
 def people_of(settings: Settings, database: Database, mode: AsyncMode) -> People:
     """The accounts in a database."""

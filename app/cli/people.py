@@ -129,6 +129,20 @@ def enable_user(login: str) -> None:
         click.echo(f"{account.login} may sign in again")
 
 
+@user.command("delete")
+@click.argument("login")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete_user(login: str, yes: bool) -> None:
+    """Delete an account for good, with its tokens, sign-ins and conversations."""
+    with _people() as (people, note):
+        account = _account(people, login)
+        if not yes:
+            click.confirm(f"Delete {account.login} and their conversations for good?", abort=True, err=True)
+        people.delete(account.user_id)
+        note(Audited.PERSON_DELETED, account.user_id)
+        click.echo(f"{account.login} is deleted; a server that runs deletes their conversations within a minute")
+
+
 @user.command("password")
 @click.argument("login")
 def set_password(login: str) -> None:

@@ -41,6 +41,10 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     password = PasswordField("New password", [DataRequired("A new password, please"), _new_password])
 
 
+class DeletionForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
+    deletion_password = PasswordField("Password", [DataRequired("Your password, please")])
+
+
 class TokenForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     token_name = StringField("Name", [DataRequired("A name, please, to know the token by")])
     read = BooleanField("Read", default=True)

@@ -16,7 +16,7 @@ from app.auth.identity import Principal
 from app.auth.times import now
 from app.errors import ColloquyError, InvalidState, LimitExceeded, NotFound, RequestError, Unauthenticated
 from app.http import sign_in as browser
-from app.http.account_forms import EmptyForm, LogInForm, NameForm, PasswordForm, RegisterForm, TokenForm
+from app.http.account_forms import DeletionForm, EmptyForm, LogInForm, NameForm, PasswordForm, RegisterForm, TokenForm
 from app.http.accounts import create_token, end_one, end_others, end_token, own_account, sign_in_rows, token_row
 from app.http.audit import note
 from app.http.contract import HTML, contract
@@ -137,10 +137,8 @@ def submit_password() -> ResponseReturnValue:
     people = services().people
     if not form.validate_on_submit():
         return _account(principal, password_form=form, status=400)
-    account = people.accounts.find(principal.id)
     try:
-        people.attempts.take(f"password {principal.id}")
-        if account is None or people.accounts.authenticate(account.login, form.current.data) is None:
+        if not _knows_password(principal, form.current.data):
             note(Audited.PASSWORD_CHANGED, principal.id, "refused")
             form.current.errors = ["This is not your present password"]
             return _account(principal, password_form=form, status=400)
@@ -152,6 +150,28 @@ def submit_password() -> ResponseReturnValue:
     ended = end_others(principal)
     others = f" {ended} other sign-in{'s were' if ended > 1 else ' was'} ended." if ended else ""
     return _back("Your password was changed." + others, "password")
+
+
+@account_pages.post("/account/delete")
+@contract(media=HTML, status=302)
+def submit_deletion() -> ResponseReturnValue:
+    """Delete the account for good, with all that is its person's; it takes the password."""
+    principal, form = own_account(), DeletionForm()
+    if not form.validate_on_submit():
+        return _account(principal, deletion_form=form, status=400)
+    try:
+        if not _knows_password(principal, form.deletion_password.data):
+            note(Audited.PERSON_DELETED, principal.id, "refused")
+            form.deletion_password.errors = ["This is not your password"]
+            return _account(principal, deletion_form=form, status=400)
+    except LimitExceeded as error:
+        form.deletion_password.errors = [error.message]
+        return _account(principal, deletion_form=form, status=error.http_status)
+    services().people.delete(principal.id)
+    note(Audited.PERSON_DELETED, principal.id)
+    browser.sign_out()
+    flash("Your account was deleted.", "good")
+    return redirect(url_for("account_pages.show_log_in"))
 
 
 @account_pages.post("/account/tokens")
@@ -245,6 +265,7 @@ def _account(
         "name_form": NameForm(formdata=None, data={"name": account.name}),
         "password_form": PasswordForm(formdata=None),
         "token_form": TokenForm(formdata=None),
+        "deletion_form": DeletionForm(formdata=None),
     }
     page = render_template(
         "account.html",
@@ -258,6 +279,14 @@ def _account(
         **(shown | forms),
     )
     return page, status
+
+
+def _knows_password(principal: Principal, typed: str) -> bool:
+    """Whether it is they who sit there. :raises LimitExceeded: after too many attempts."""
+    people = services().people
+    people.attempts.take(f"password {principal.id}")
+    account = people.accounts.find(principal.id)
+    return account is not None and people.accounts.authenticate(account.login, typed) is not None
 
 
 def _back(said: str, anchor: str) -> ResponseReturnValue:

@@ -125,6 +125,9 @@ class StoredArchive:
     def expired(self, *, changed_before: str | None, keep_newest: int | None) -> tuple[str, ...]:
         return self._store.expired(changed_before=changed_before, keep_newest=keep_newest)
 
+    def orphans(self) -> tuple[str, ...]:
+        return self._store.orphans()
+
 
 def _standing(record: ConversationRecord) -> dict[str, Any]:
     """The rest of its snapshot; what an older version has not kept is left out."""

@@ -257,5 +257,8 @@ class ConversationStore(Protocol):
     def expired(self, *, changed_before: str | None, keep_newest: int | None) -> tuple[str, ...]:
         """Ids of ended conversations that retention lets go, by age and beyond so many of each owner; at most 1,000."""
 
+    def orphans(self) -> tuple[str, ...]:
+        """Ids of conversations whose owner has deleted their account; at most 1,000."""
+
     def spent_today(self, user_id: str, day: str) -> Usage:
         """What somebody's runs have spent on a day (``YYYY-MM-DD``, UTC)."""

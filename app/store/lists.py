@@ -157,3 +157,10 @@ def expired(changed_before: str | None, keep_newest: int | None) -> Callable[[Co
         return tuple(connection.execute(oldest).scalars())
 
     return work
+
+
+def orphans(connection: Connection) -> tuple[str, ...]:
+    """See :meth:`app.store.base.ConversationStore.orphans`."""
+    deleted = select(tables.users.c.user_id).where(tables.users.c.login == tables.users.c.user_id)
+    wanted = select(_conversations.c.conversation_id).where(_conversations.c.owner.in_(deleted)).limit(_MOST_EXPIRED)
+    return tuple(connection.execute(wanted).scalars())

@@ -123,6 +123,9 @@ class SqlStore:
     def expired(self, *, changed_before: str | None, keep_newest: int | None) -> tuple[str, ...]:
         return self._database.read(lists.expired(changed_before, keep_newest))
 
+    def orphans(self) -> tuple[str, ...]:
+        return self._database.read(lists.orphans)
+
     def spent_today(self, user_id: str, day: str) -> Usage:
         table = tables.usage_days
         wanted = select(table).where(table.c.user_id == rows.name(user_id, table.c.user_id), table.c.day == day)

@@ -138,6 +138,17 @@ class Editing:
             except Exception:
                 logger.exception("something of the deleted conversation %s is still remembered", conversation.id)
 
+    def remove(self, conversation_id: str) -> bool:
+        """Delete a conversation whose owner is gone, whether or not it runs or is watched."""
+        known = self._library.known(conversation_id)
+        if known is None:
+            return self.expire(conversation_id)
+        try:
+            self.delete(known)
+        except (ConversationUnknown, StoreUnavailable):
+            return False
+        return True
+
     def expire(self, conversation_id: str) -> bool:
         """Delete a conversation whose time is over, unless it runs or somebody watches it."""
         try:

@@ -195,6 +195,9 @@ class Archive(Protocol):
     def expired(self, *, changed_before: str | None, keep_newest: int | None) -> Sequence[str]:
         """Ids of ended conversations that retention lets go, by age and beyond so many of each owner."""
 
+    def orphans(self) -> Sequence[str]:
+        """Ids of conversations whose owner has deleted their account, also of those that run."""
+
 
 class Teams(Protocol):
     """The known teams."""

@@ -1,8 +1,9 @@
-"""Lets go of what was kept for long enough."""
+"""Lets go of what was kept for long enough, and of what belongs to nobody any more."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from app.errors import StoreUnavailable
@@ -17,6 +18,7 @@ ROUND_S = 60.0
 
 class Retention:
     """Deletes ended conversations for good, by their age and beyond a number; never one that runs or is watched.
+    And all of those whose owner has deleted their account.
 
     :param days: since the last change; 0: whatever their age.
     :param most: of each owner; 0: however many.
@@ -38,8 +40,8 @@ class Retention:
         self._over = True
 
     def run(self) -> None:
-        """One round at once, and then every minute; for a background task. Nothing to do: it ends."""
-        while (self._days or self._most) and not self._over:
+        """One round at once, and then every minute; for a background task."""
+        while not self._over:
             try:
                 self.round()
             except StoreUnavailable:
@@ -50,17 +52,28 @@ class Retention:
 
     def round(self) -> int:
         """Delete what is due; how many it were."""
+        gone = self._each(self._archive.orphans(), self._editing.remove)
+        if gone:
+            logger.info("%d conversations were deleted: their owner's account was", gone)
+        return gone + (self._expire() if self._days or self._most else 0)
+
+    def _expire(self) -> int:
         now = datetime.fromisoformat(self._clock.now_iso())
         before = None
         if self._days:
             age = timedelta(days=min(self._days, 365_000))
             earliest = datetime(1, 1, 1, tzinfo=UTC)
             before = iso(now - age if now - earliest > age else earliest)
-        gone = 0
-        for conversation_id in self._archive.expired(changed_before=before, keep_newest=self._most or None):
-            if self._over:
-                break
-            gone += self._editing.expire(conversation_id)
+        due = self._archive.expired(changed_before=before, keep_newest=self._most or None)
+        gone = self._each(due, self._editing.expire)
         if gone:
             logger.info("%d conversations were deleted: their time is over", gone)
+        return gone
+
+    def _each(self, ids: Sequence[str], delete: Callable[[str], bool]) -> int:
+        gone = 0
+        for conversation_id in ids:
+            if self._over:
+                break
+            gone += delete(conversation_id)
         return gone

@@ -50,6 +50,7 @@ def people_in(database: Database, admins: tuple[str, ...] = ("root@example.com",
         tokens=ApiTokens(database, accounts, endings, MODE),
         endings=endings,
         attempts=Attempts(10, "too many attempts"),
+        login_attempts=Attempts(100, "too many attempts"),
     )
 
 

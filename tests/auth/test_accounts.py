@@ -284,3 +284,27 @@ def test_the_last_use_is_noted(people: People) -> None:
     assert people.tokens.find(secret) is not None
     assert people.tokens.of("user_1")[0].last_used_at == first
     assert token.last_used_at is None
+
+
+def test_a_deleted_account_is_gone(people: People, database: Database) -> None:
+    """With its tokens and sign-ins, here and in other processes; its login may be had by somebody else."""
+    elsewhere = people_in(database)
+    ada = people.accounts.register("ada", PASSWORD, "Ada Lovelace")
+    _, secret = people.tokens.create(ada.user_id, "ci", ("read",))
+    sign_in = people.sign_ins.begin(ada, "127.0.0.1", "a browser")
+    assert people.tokens.find(secret) is not None
+    assert people.sign_ins.find(sign_in) is not None
+    told: list[str] = []
+    elsewhere.endings.on_ended(told.append)
+    people.delete(ada.user_id)
+    elsewhere.endings.look()
+    assert told == [f"user:{ada.user_id}"]
+    assert (people.tokens.find(secret), people.sign_ins.find(sign_in)) == (None, None)
+    assert (people.accounts.find("ada"), people.accounts.find(ada.user_id), people.accounts.all()) == (None, None, [])
+    assert people.accounts.authenticate("ada", PASSWORD) is None
+    with pytest.raises(NotFound):
+        people.delete(ada.user_id)
+    left = database.read(lambda connection: connection.execute(select(tables.users)).mappings().one())
+    assert {name for name, value in left.items() if value} == {"user_id", "login", "created_at", "disabled_at"}
+    assert left["login"] == ada.user_id
+    assert people.accounts.register("ada", PASSWORD).user_id != ada.user_id

@@ -65,6 +65,9 @@ def test_people_and_tokens_by_command(server: ColloquyServer) -> None:
     assert status(server, second) == 403
     command("user", "disable", "ada@example.com")
     wait_until(lambda: status(server, second) == 401, "the person is kept out", within_s=5)
+    assert "aborted" in command("user", "delete", "ada@example.com", given="n\n", code=1).lower()
+    assert "deleted" in command("user", "delete", "ada@example.com", "--yes")
+    assert command("user", "list") == command("token", "list") == ""
     assert "no account" in command("user", "password", "eve@example.com", given="x" * 9, code=1)
     assert "no administrator" in command("token", "create", "user_2abc", "--user-id", "--admin", code=1)
 

@@ -350,6 +350,25 @@ def test_the_forms_work(app: Flask) -> None:
     assert (taken.status_code, "This login is taken" in taken.text) == (409, True)
 
 
+def test_an_account_is_deleted_by_its_page(app: Flask) -> None:
+    """With the password alone; all browsers are out, and the login is free."""
+    browser, other = registered(app), Browser(app)
+    other.ask("POST", "/api/login", {"login": "ada@example.com", "password": PASSWORD})
+    wrong = browser.form("/account/delete", {"deletion_password": "wrong one"}, page="/account")
+    assert (wrong.status_code, "not your password" in wrong.text) == (400, True)
+    assert (
+        browser.client.post("/account/delete", data={"deletion_password": PASSWORD}, base_url=BASE).status_code == 403
+    )
+    assert browser.who()["user"]["name"] == "Ada"
+    done = browser.form("/account/delete", {"deletion_password": PASSWORD}, page="/account")
+    assert (done.status_code, done.location) == (302, "/login")
+    assert "Your account was deleted" in browser.client.get("/login", base_url=BASE).text
+    assert code(other.ask("GET", "/api/tokens")) == (401, "unauthenticated")
+    again = {"login": "ada@example.com", "password": PASSWORD}
+    assert Browser(app).ask("POST", "/api/login", again).status_code == 401
+    assert Browser(app).ask("POST", "/api/register", again).status_code == 201
+
+
 def test_the_account_page_works(app: Flask) -> None:
     """Name, token, sign-ins, password."""
     browser, other = registered(app), Browser(app)

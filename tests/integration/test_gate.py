@@ -133,6 +133,7 @@ ROUTES: dict[tuple[str, str], tuple[Statuses, Any]] = {
     ("GET", "/account"): (PAGE, None),
     ("POST", "/account/name"): (PAGE, None),
     ("POST", "/account/password"): (PAGE, None),
+    ("POST", "/account/delete"): (PAGE, None),
     ("POST", "/account/tokens"): (PAGE, None),
     ("POST", "/account/tokens/<token_id>/revoke"): (PAGE, None),
     ("POST", "/account/sign-ins/<sign_in_id>/end"): (PAGE, None),

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from app.auth.accounts import Accounts
+from app.auth.passwords import Passwords
+from app.concurrency import AsyncMode
 from app.errors import InvalidPayload
 from app.protocol.common import ContentType, Status, Usage
 from app.protocol.snapshot import ChartView, MessageView, ToolCallView
@@ -393,6 +396,19 @@ def test_unfinished_and_expired(store: SqlStore) -> None:
     assert set(store.expired(changed_before=None, keep_newest=3)) == {"c0"}
     assert set(store.expired(changed_before=at(1), keep_newest=1)) == {"c0", "c1", "c2", "b0"}
     assert store.expired(changed_before=None, keep_newest=None) == ()
+
+
+def test_what_a_deleted_account_leaves_is_found(store: SqlStore, database: Database) -> None:
+    """Also what runs; other people's is not, nor that of who has no account."""
+    accounts = Accounts(database, Passwords(AsyncMode("threading")))
+    gone, stays = (accounts.register(login, "correct horse battery") for login in ("ada", "eve"))
+    conversation(store, "a0", owner=gone.user_id, status=Status.COMPLETED)
+    conversation(store, "a1", owner=gone.user_id, status=Status.PAUSED)
+    conversation(store, "e0", owner=stays.user_id, status=Status.COMPLETED)
+    conversation(store, "j0", owner="ada", status=Status.COMPLETED)
+    assert store.orphans() == ()
+    accounts.delete(gone.user_id)
+    assert set(store.orphans()) == {"a0", "a1"}
 
 
 def test_what_is_asked_about_nonsense_is_answered(store: SqlStore) -> None:

@@ -280,6 +280,7 @@ class FakeArchive:
         self.unwritten: set[str] = set()
         self.artifacts: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.due: list[str] = []
+        self.orphaned: list[str] = []
         self.error: Exception | None = None
         self.loads = 0
         self.asked: list[tuple[str | None, int | None]] = []
@@ -339,6 +340,10 @@ class FakeArchive:
         self._answer()
         self.asked.append((changed_before, keep_newest))
         return self.due
+
+    def orphans(self) -> list[str]:
+        self._answer()
+        return self.orphaned
 
 
 class FakeTeams:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.errors import StoreUnavailable
+from app.protocol.common import Status
 from app.streaming.retention import ROUND_S, Retention
 from tests.streaming.fakes import a_reader
 from tests.streaming.house import House
@@ -52,9 +53,16 @@ def test_it_goes_round_until_it_is_stopped() -> None:
     assert task.done
 
 
-def test_nothing_to_do_is_not_done() -> None:
-    """Without a bound there is no background task."""
+def test_what_belongs_to_nobody_is_deleted() -> None:
+    """Whether it runs, is watched, is idle, or lies in the store alone; without any bound of age or number."""
     house = House()
-    task = house.simulation.spawn(retention(house).run)
-    house.simulation.settle()
-    assert task.done
+    running, watched, kept = house.run(), house.run(), house.run()
+    house.complete(watched)
+    reader = a_reader(house.transport)
+    house.manager.join(reader.sid, watched.conversation.id)
+    house.archive.orphaned = [running.conversation.id, watched.conversation.id, "stored"]
+    assert retention(house).round() == 3
+    assert set(house.archive.kept) == {kept.conversation.id}
+    assert running.status is Status.STOPPED
+    assert "conversation_deleted" in [name for name, *_ in reader.received]
+    assert house.archive.asked == []
