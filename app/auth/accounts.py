@@ -16,6 +16,7 @@ from app.auth.passwords import Passwords, check_password
 from app.auth.times import now_iso
 from app.errors import InvalidPayload, InvalidState, NotFound
 from app.store.database import Database
+from app.store.rows import person
 from app.store.tables import api_tokens, shares, sign_ins, usage_days, users
 
 USER_PREFIX = "usr_"
@@ -191,11 +192,14 @@ class Accounts:
         nobody = {"login": user_id, "name": "", "password_hash": None, "admin": False, "tenant": None}
 
         def remove(connection: Connection) -> bool:
-            row = update(users).where(users.c.user_id == user_id, ~_deleted())
-            if not connection.execute(row.values(**nobody, disabled_at=now_iso())).rowcount:
+            there = (users.c.user_id == user_id) & ~_deleted()
+            tenant = connection.execute(select(users.c.tenant).where(there)).scalar()
+            if not connection.execute(update(users).where(there).values(**nobody, disabled_at=now_iso())).rowcount:
                 return False
-            for table in (api_tokens, sign_ins, shares, usage_days):
+            for table in (api_tokens, sign_ins, shares):
                 connection.execute(delete(table).where(table.c.user_id == user_id))
+            days = usage_days.c.user_id
+            connection.execute(delete(usage_days).where(days == person(tenant, user_id, days)))
             return True
 
         if not self._database.write(remove):

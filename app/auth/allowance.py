@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
-from app.auth.identity import GUEST_ID
+from app.auth.identity import GUEST, GUEST_ID, Person
 from app.auth.in_force import LimitsInForce
 from app.errors import LimitExceeded
 from app.protocol.common import Usage
@@ -21,7 +21,7 @@ class PersonsAllowance:
     def __init__(
         self,
         limits: LimitsInForce,
-        spent: Callable[[str, str], Usage],
+        spent: Callable[[Person, str], Usage],
         settle: Callable[[str], object],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -36,9 +36,9 @@ class PersonsAllowance:
     def most_running_of(self, owner: str) -> int:
         return 0 if owner == GUEST_ID else self._limits.value("max_running_per_user")
 
-    def check_tokens(self, owner: str, received: int, ended: Iterable[str]) -> None:
+    def check_tokens(self, owner: Person, received: int, ended: Iterable[str]) -> None:
         most = self._limits.value("max_tokens_per_day")
-        if not most or owner == GUEST_ID:
+        if not most or owner == GUEST.person:
             return
         for conversation_id in ended:
             self._settle(conversation_id)

@@ -107,6 +107,7 @@ class RunEnded:
     code: str | None
     ended_at: str
     usage: Usage
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,5 +261,5 @@ class ConversationStore(Protocol):
     def orphans(self) -> tuple[str, ...]:
         """Ids of conversations whose owner has deleted their account; at most 1,000."""
 
-    def spent_today(self, user_id: str, day: str) -> Usage:
-        """What somebody's runs have spent on a day (``YYYY-MM-DD``, UTC)."""
+    def spent_today(self, person: tuple[str | None, str], day: str) -> Usage:
+        """What somebody's (tenant, id) runs have spent on a day (``YYYY-MM-DD``, UTC)."""

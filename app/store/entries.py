@@ -67,6 +67,7 @@ def _run_of(conversation: Conversation, payload: dict[str, Any]) -> RunEnded:
         code=payload["code"],
         ended_at=payload["timestamp"],
         usage=Usage(**payload["usage"]) if payload["usage"] else Usage(),
+        tenant=conversation.access.tenant,
     )
 
 

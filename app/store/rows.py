@@ -37,6 +37,11 @@ def key(value: str, column: Any) -> str:
     return f"{value[: length - _DIGEST - 1]}~{digest}"
 
 
+def person(tenant: str | None, user_id: str, column: Any) -> str:
+    """By which to keep what is somebody's: ids are unique within a tenant alone. No id has the sign in between."""
+    return key(user_id if tenant is None else f"{tenant}\x1f{user_id}", column)
+
+
 def _length_of(column: Any) -> int:
     kind = column.type
     assert isinstance(kind, String)

@@ -126,9 +126,9 @@ class SqlStore:
     def orphans(self) -> tuple[str, ...]:
         return self._database.read(lists.orphans)
 
-    def spent_today(self, user_id: str, day: str) -> Usage:
+    def spent_today(self, person: tuple[str | None, str], day: str) -> Usage:
         table = tables.usage_days
-        wanted = select(table).where(table.c.user_id == rows.name(user_id, table.c.user_id), table.c.day == day)
+        wanted = select(table).where(table.c.user_id == rows.person(*person, table.c.user_id), table.c.day == day)
         found = self._database.read(lambda connection: connection.execute(wanted).one_or_none())
         if found is None:
             return Usage()

@@ -155,7 +155,7 @@ def _write_runs(connection: Connection, batch: list[RunEnded]) -> None:
     days = tables.usage_days
     spent: dict[tuple[str, str], list[int]] = {}
     for run in new:
-        day = spent.setdefault((rows.name(run.owner, days.c.user_id), run.ended_at[:10]), [0, 0])
+        day = spent.setdefault((rows.person(run.tenant, run.owner, days.c.user_id), run.ended_at[:10]), [0, 0])
         day[0] += run.usage.prompt_tokens
         day[1] += run.usage.completion_tokens
     statement = _insert(connection, days)

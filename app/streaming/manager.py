@@ -247,9 +247,7 @@ class StreamingManager:
             return
         theirs = [session for session in self.sessions() if _owner_of(session.conversation) == owner]
         received = sum(session.metrics.tokens_received for session in theirs if not session.ended)
-        self._allowance.check_tokens(
-            owner[1], received, [session.conversation.id for session in theirs if session.ended]
-        )
+        self._allowance.check_tokens(owner, received, [session.conversation.id for session in theirs if session.ended])
 
     def _check_running(self, owner: Owner, latest: StreamingSession | None) -> None:
         """The library's lock is held."""

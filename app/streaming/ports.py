@@ -144,9 +144,10 @@ class Allowance(Protocol):
     def most_running_of(self, owner: str) -> int:
         """Of one person; 0: unlimited. Does not wait."""
 
-    def check_tokens(self, owner: str, received: int, ended: Iterable[str]) -> None:
+    def check_tokens(self, owner: tuple[str | None, str], received: int, ended: Iterable[str]) -> None:
         """May wait for the store.
 
+        :param owner: tenant and id.
         :param received: tokens that their present runs have received until now.
         :param ended: their conversations in memory whose last run has ended, perhaps just now.
         :raises LimitExceeded: when they have spent what they may spend on a day.

@@ -167,7 +167,7 @@ def test_the_store_holds_what_the_snapshot_shows(scene: Scene) -> None:
     own = {"recoveries": 0}
     assert record.state == {name: shown[name] for name in record.state if name not in own} | own
     assert set(record.state) >= {"agents", "model", "outcome", "error", "fallback", "progress", "session_id"}
-    assert scene.store.spent_today("local", record.updated_at[:10]) == usage
+    assert scene.store.spent_today((None, "local"), record.updated_at[:10]) == usage
     assert scene.recorder.state().waiting == 0
 
 

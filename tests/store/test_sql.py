@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -324,8 +325,12 @@ def test_runs_are_counted_once(store: SqlStore) -> None:
     store.write([run])
     other = RunEnded("c1", "s2", "ann", "debate", None, Status.ERROR, "x", at(2), Usage(completion_tokens=10))
     store.write([other])
-    assert store.spent_today("ann", "2026-01-01") == Usage(prompt_tokens=3, completion_tokens=14)
-    assert store.spent_today("ann", "2026-01-02") == Usage()
+    assert store.spent_today((None, "ann"), "2026-01-01") == Usage(prompt_tokens=3, completion_tokens=14)
+    assert store.spent_today((None, "ann"), "2026-01-02") == Usage()
+    theirs = replace(other, session_id="s3", tenant="acme")  # the same name elsewhere is somebody else
+    store.write([theirs])
+    assert store.spent_today(("acme", "ann"), "2026-01-01") == Usage(completion_tokens=10)
+    assert store.spent_today((None, "ann"), "2026-01-01") == Usage(prompt_tokens=3, completion_tokens=14)
 
 
 def test_feedback_and_checkpoints(store: SqlStore) -> None:

@@ -499,9 +499,9 @@ class Allowing:
     def most_running_of(self, owner: str) -> int:
         return self.theirs if owner == "ada" else 0
 
-    def check_tokens(self, owner: str, received: int, ended: Iterable[str]) -> None:
+    def check_tokens(self, owner: tuple[str | None, str], received: int, ended: Iterable[str]) -> None:
         self.ended = list(ended)
-        if self.tokens and owner == "ada" and received >= self.tokens:
+        if self.tokens and owner == (None, "ada") and received >= self.tokens:
             raise LimitExceeded("spent")
 
 
