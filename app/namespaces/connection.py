@@ -477,7 +477,9 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
         self.server.start_background_task(self._end, self.server.reason.TRANSPORT_ERROR)
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
-        """End the session. What waits for a WebSocket is still written, unless ``abort``; that takes 5 s at most."""
+        """End the session. What waits is still written or, without a WebSocket, to be had by long polls, unless
+        ``abort``; that takes 5 s at most.
+        """
         with self._lock:
             if not self.closed:
                 if not abort:
@@ -489,6 +491,8 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
                 self.stream.shut()
             else:
                 self.server.expect_end_of(self)
+        elif self.waiting and not abort:
+            self.server.expect_end_of(self)
 
     def end_now(self) -> None:
         """A closed one was given its time: end its TCP connection, whatever still waits."""

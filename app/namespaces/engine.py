@@ -58,6 +58,7 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
         self.compression = compression
         self.on_drained = on_drained
         self._dying: dict[Connection, float] = {}
+        self._last_polls: dict[str, Connection] = {}  # those of the dying whose last words are to be fetched, by sid
         self._watch = Watch(self, slow_timeout_s)
         self._watching = False
 
@@ -69,6 +70,10 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
                 environ["wsgi.input"].read(max(0, min(length, self.max_http_buffer_size)))
             except (ValueError, OSError):
                 pass  # it is refused anyhow
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        leaving = self._last_polls.get(query.get("sid", [""])[0])
+        if leaving is not None and environ["REQUEST_METHOD"] == "GET" and "j" not in query:
+            return self._last_words_of(leaving, environ, start_response)
         try:
             return super().handle_request(environ, start_response)
         except KeyError:  # with threads, the library may find a session and lose it in the same line
@@ -77,6 +82,14 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
             refusal = self._bad_request("Invalid session")
             start_response(refusal["status"], refusal["headers"])
             return [refusal["response"]]
+
+    def _last_words_of(self, connection: Connection, environ: dict[str, Any], start_response: Any) -> Any:
+        """A poll of somebody whose session has ended since their last one: why, and that it has."""
+        answer = self._ok(connection.poll())
+        if not connection.waiting:
+            self._last_polls.pop(connection.sid, None)
+        start_response(answer["status"], answer["headers"] + self._cors_headers(environ))
+        return [answer["response"]]
 
     def _has_session(self, environ: dict[str, Any]) -> bool:
         connection = self.sockets.get(parse_qs(environ.get("QUERY_STRING", "")).get("sid", [""])[0])
@@ -135,6 +148,8 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
 
     def expect_end_of(self, connection: Connection) -> None:
         """The connection was told that it is closed: end it, if its client does not in time."""
+        if connection.stream is None:
+            self._last_polls[connection.sid] = connection
         self._dying[connection] = time.monotonic() + _DYING_S
 
     def end_the_dying(self, now: float) -> None:
@@ -142,5 +157,6 @@ class EngineServer(engineio.Server):  # type: ignore[misc]  # python-engineio ha
         for connection, deadline in list(self._dying.items()):
             if now >= deadline:
                 del self._dying[connection]
+                self._last_polls.pop(connection.sid, None)
                 if connection.stream is not None:
                     connection.stream.reset()

@@ -242,6 +242,24 @@ def test_a_logout_closes_what_it_has_opened_and_nothing_else(server: ColloquySer
             socket.close()
 
 
+def test_who_polls_is_told_with_the_next_poll(server: ColloquyServer) -> None:
+    """The session ends between two polls of a client: it was forgotten at once, and the client was never told why."""
+    with httpx.Client(base_url=server.url, trust_env=False) as browser:
+        me = browser.post("/api/register", json={"login": f"polly-{server.port}", "password": "correct horse battery"})
+        address = "/socket.io/?EIO=4&transport=polling"
+        address += "&sid=" + json.loads(browser.get(address).text[1:])["sid"]
+        assert browser.post(address, content="40/conversations,").status_code == 200
+        came = browser.get(address).text
+        while "connected" not in came:
+            came += browser.get(address).text
+        cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+        assert browser.post("/api/logout", headers={"X-CSRFToken": me.json()["csrf_token"]}).status_code == 200
+        last = httpx.get(server.url + address, headers=cookies, trust_env=False)
+        assert "signed_out" in last.text
+        assert last.text.endswith("\x1e1"), "the session is closed"
+        assert httpx.get(server.url + address, headers=cookies, trust_env=False).status_code == 400
+
+
 def test_a_token_that_another_process_revokes_closes_its_connections(server: ColloquyServer) -> None:
     """As the command line does, in the database: within five seconds."""
     mode = AsyncMode("threading")
