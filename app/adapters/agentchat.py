@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from autogen_agentchat.base import ChatAgent, Team
+from autogen_agentchat.base import ChatAgent, TaskResult, Team
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
 
+from app.adapters import states
 from app.adapters.base import RunPort
+from app.adapters.ending import ONE_TURN, Ending
+from app.adapters.inputs import Inputs
 from app.adapters.plan import Closing, LoadedTeam, TeamPlan, load_team
 from app.adapters.stage import Stage
 from app.adapters.task import task_text
 from app.adapters.team_pass import TeamPass
+from app.adapters.tool_log import ToolLog
 from app.errors import BackendUnavailable, ColloquyError, ModelError, TeamFailed
-from app.protocol.events import ConversationComplete, FallbackMode, Progress
+from app.protocol.events import ConversationComplete, FallbackMode
 from app.providers.calls import Call, Switch
 from app.providers.client import GatedModelClient
 from app.providers.gate import RunAborted
 
 KIND = "agentchat"
-_MANAGER_FRESH: dict[str, Any] = {"next_speaker_index": 0, "current_turn": 0, "previous_speaker": None}
 
 
 class AgentChatAdapter:
     """Runs one team for one session.
 
-    A team without a termination condition and with a number of turns is run turn by turn, with a checkpoint after each;
-    another one runs whole, and starts again from the transcript. After an error or a stop the team object is spent.
+    Teams are run turn by turn, with a checkpoint after each. MagenticOne cannot be (it plans anew whenever it starts),
+    nor can teams of a user's own making: they run whole, and start again from the transcript. After an error or a stop
+    the team object is spent.
     """
 
     def __init__(self, port: RunPort, made: Team | ChatAgent | TeamPlan) -> None:
@@ -36,6 +39,11 @@ class AgentChatAdapter:
         self._made = made
         self._client = GatedModelClient(port.model)
         self._stage = Stage(port)
+        self._tools = ToolLog(port)
+        self._inputs = Inputs(())
+        self._passes = 0
+        self._begin = 0
+        self._stopped: str | None = None
 
     @property
     def turns(self) -> int:
@@ -69,15 +77,13 @@ class AgentChatAdapter:
         start = self._port.start
         loaded = load_team(self._made, start.options.max_turns)
         self._stage.max_turns = loaded.max_turns
-        task = await self._restore(loaded)
+        self._inputs = Inputs(loaded.tree.people)
         if loaded.steps:
-            assert loaded.max_turns is not None
-            while self._stage.turns < loaded.max_turns:
-                await self._pass(loaded, task)
-                task = None
-                await self._save(loaded)
+            await self._steps(loaded)
         else:
-            await self._pass(loaded, task)
+            if start.resumed and start.transcript:
+                await self._stage.progress("This team cannot go on in the middle: it begins again with what was said")
+            self._stopped = (await self._pass(loaded, await self._retold(loaded))).stop_reason
         closing = await self._close(loaded)
         await self._port.emit(
             ConversationComplete(
@@ -88,33 +94,63 @@ class AgentChatAdapter:
             )
         )
 
-    async def _pass(self, loaded: LoadedTeam, task: Sequence[BaseChatMessage] | None) -> None:
-        before = self._stage.turns
-        await TeamPass(self._port, self._stage, loaded).run(task)
-        if loaded.steps and self._stage.turns == before:
-            self._stage.turns += 1  # an agent may stay silent in its turn
+    async def _steps(self, loaded: LoadedTeam) -> None:
+        """Turn by turn, with a checkpoint after each, until the team's own condition or its number of turns ends it."""
+        ending = Ending(loaded.condition, loaded.tree.speakers)
+        task = await self._restore(loaded, ending)
+        if task is not None:
+            self._stopped = await ending.after(task)
+        while self._stopped is None and (loaded.max_turns is None or self._passes < loaded.max_turns):
+            result = await self._pass(loaded, task)
+            task = None
+            self._passes += 1
+            self._stopped = await ending.after(result.messages, result.stop_reason or ONE_TURN)
+            await self._save(loaded)
 
-    async def _restore(self, loaded: LoadedTeam) -> list[BaseChatMessage] | None:
+    async def _pass(self, loaded: LoadedTeam, task: Sequence[BaseChatMessage] | None) -> TaskResult:
+        before = self._stage.turns
+        result = await TeamPass(self._port, self._stage, loaded, self._inputs, self._tools).run(task)
+        if loaded.steps and self._stage.turns == before:
+            self._stage.turns += 1  # an agent may stay silent in its turn, and a team's turn is many messages
+            await self._stage.progress()
+        return result
+
+    async def _restore(self, loaded: LoadedTeam, ending: Ending) -> list[BaseChatMessage] | None:
         """Load the checkpoint, if there is one, and return what is to be said to the team: None where all is said."""
         start = self._port.start
         state = start.checkpoint if start.checkpoint and start.checkpoint.get("kind") == KIND else None
-        if state is not None and loaded.steps:
-            self._prefer(state.get("provider"))
-            team_state = state["team"]
-            if not start.resumed:
-                _first_speaker_again(team_state)
-            await loaded.team.load_state(team_state)
-            if start.resumed:
-                self._stage.turns = int(state["turns"])
-                self._stage.spoken = [(agent, text) for agent, text in state["spoken"]]
-                return None
-            return [await self._task()]
+        if state is None:
+            return await self._retold(loaded)
+        self._prefer(state.get("provider"))
+        if not start.resumed:
+            states.first_speaker_again(state, loaded.team)
+        await states.loaded(state, loaded.team, loaded.tree)
+        if not start.resumed:
+            self._begin = len(states.thread(state, loaded.team))
+            text = await task_text(start.content, start.content_type)
+            return [states.reply_to(state, loaded.team, loaded.tree.speakers, text)]
+        self._begin = int(state.get("begin", 0))
+        self._stage.turns = int(state["turns"])
+        self._passes = int(state.get("passes", self._stage.turns))
+        self._stage.spoken = [(agent, text) for agent, text in state["spoken"]]
+        self._stopped = state.get("stopped")
+        if self._stopped is None:
+            self._stopped = await ending.after(states.thread(state, loaded.team, self._begin))
+        return None
+
+    async def _retold(self, loaded: LoadedTeam) -> list[BaseChatMessage]:
+        """The conversation so far as a task. An orchestrator gets one text: it forgets who said what."""
+        start = self._port.start
+        said = any(message.role == "user" and message.content == start.content for message in start.transcript)
+        task = [] if start.resumed and said else [await self._task()]
+        if loaded.orchestrated and start.transcript:
+            lines = [f"{message.agent}: {message.content}" for message in start.transcript]
+            return [TextMessage(content="\n\n".join([*lines, *(each.to_text() for each in task)]), source="user")]
         history: list[BaseChatMessage] = [
             TextMessage(content=message.content, source=_identifier(message.agent, message.role))
             for message in start.transcript
         ]
-        said = any(message.role == "user" and message.content == start.content for message in start.transcript)
-        return history if start.resumed and said else [*history, await self._task()]
+        return [*history, *task]
 
     async def _task(self) -> BaseChatMessage:
         start = self._port.start
@@ -131,7 +167,10 @@ class AgentChatAdapter:
             {
                 "kind": KIND,
                 "turns": self._stage.turns,
-                "team": dict(await loaded.team.save_state()),
+                "passes": self._passes,
+                "stopped": self._stopped,
+                "begin": self._begin,
+                **await states.saved(loaded.team, loaded.tree),
                 "spoken": self._stage.spoken,
                 "provider": self._port.model.spec.name,
             }
@@ -139,15 +178,11 @@ class AgentChatAdapter:
 
     async def _close(self, loaded: LoadedTeam) -> Closing:
         """The team's closing call. Its failure is no failure of the conversation."""
+        if loaded.closing is None and loaded.orchestrated and self._stage.spoken:
+            return Closing(summary=self._stage.spoken[-1][1], reason=self._stopped)
         if loaded.closing is None:
-            return Closing(reason="this team draws no conclusion")
-        shown = Progress(
-            current_turn=self._stage.turns,
-            max_turns=loaded.max_turns,
-            percentage=self._stage.percentage(),
-            message="Drawing the conclusion",
-        )
-        await self._port.emit(shown)
+            return Closing(reason=self._stopped or "this team draws no conclusion")
+        await self._stage.progress("Drawing the conclusion")
         calls: list[Call] = []
         self._port.model.on_change = lambda call: None if call in calls else calls.append(call)
         try:
@@ -160,13 +195,6 @@ class AgentChatAdapter:
                     await self._port.emit(
                         FallbackMode(mode="provider", reason=entry.reason, from_=entry.source, to=entry.target)
                     )
-
-
-def _first_speaker_again(team_state: dict[str, Any]) -> None:
-    """A new user message is answered by the first agent, wherever the last session was stopped."""
-    for name, agent_state in team_state.get("agent_states", {}).items():
-        if "Manager" in name and isinstance(agent_state, dict):
-            agent_state.update({key: value for key, value in _MANAGER_FRESH.items() if key in agent_state})
 
 
 def _identifier(agent: str, role: str) -> str:

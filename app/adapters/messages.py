@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from app.adapters.base import RunPort
 from app.adapters.confidence import stated_confidence
-from app.protocol.common import Usage
+from app.protocol.common import MessageKind, Usage
 from app.protocol.events import AgentMessage, MessageReset, MessageStart
 
 _WORDS = re.compile(r"\s*\S+\s*|\s+")
@@ -26,6 +26,7 @@ class OpenMessage:
     """A message that is being written."""
 
     agent: str
+    kind: MessageKind = "message"
     message_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     text: str = ""
     started: bool = False
@@ -76,21 +77,29 @@ class MessageWriter:
         truncated: bool = False,
         partial_reason: str | None = None,
         scripted: bool = False,
+        at_once: bool = False,
     ) -> None:
         """The whole message. Where other text was streamed than the agent settled on, that is withdrawn first.
 
         :param scripted: no agent has said this, so it states no confidence.
+        :param at_once: what was not streamed comes in one piece, not word by word.
         """
         if not content.startswith(message.text):
             await self.reset(message, "the agent has revised its words")
-        if len(content) > len(message.text) or not message.started:
-            await self.words(message, content[len(message.text) :])
+        rest = content[len(message.text) :]
+        if rest and at_once:
+            await self.start(message)
+            await self._port.gate.admit(1)
+            self.piece_now(message, rest, 1, reserved=True)
+        elif rest or not message.started:
+            await self.words(message, rest)
         await self._port.emit(
             AgentMessage(
                 message_id=message.message_id,
                 agent=message.agent,
                 content=content,
-                confidence=None if scripted else stated_confidence(content),
+                kind=message.kind,
+                confidence=None if scripted or message.kind != "message" else stated_confidence(content),
                 usage=usage,
                 model=model,
                 truncated=truncated,
@@ -108,5 +117,5 @@ class MessageWriter:
     async def start(self, message: OpenMessage) -> None:
         """Announce the message, unless that was done."""
         if not message.started:
-            await self._port.emit(MessageStart(message_id=message.message_id, agent=message.agent))
+            await self._port.emit(MessageStart(message_id=message.message_id, agent=message.agent, kind=message.kind))
             message.started = True

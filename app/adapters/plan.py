@@ -1,4 +1,4 @@
-"""From a team's factory to something that runs: the team itself, its agents' cards, its closing, its turns."""
+"""From what a team's factory returns to something that runs: the team itself, who is in it, its turns, its closing."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from autogen_agentchat.base import ChatAgent, Team
-from autogen_agentchat.teams import BaseGroupChat, RoundRobinGroupChat, SelectorGroupChat
+from autogen_agentchat.base import ChatAgent, Team, TerminationCondition
+from autogen_agentchat.teams import (
+    BaseGroupChat,
+    GraphFlow,
+    MagenticOneGroupChat,
+    RoundRobinGroupChat,
+    SelectorGroupChat,
+    Swarm,
+)
 from autogen_core.models import ChatCompletionClient
 
+from app.adapters.tree import TeamTree, tree_of
 from app.errors import TeamFailed
 from app.protocol.common import AgentCard
 
 DEFAULT_EMOJI = "🤖"
+STEPPABLE = (RoundRobinGroupChat, SelectorGroupChat, Swarm, GraphFlow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +50,29 @@ class TeamPlan:
 
 @dataclass(frozen=True, slots=True)
 class LoadedTeam:
-    """A team ready to run. ``steps``: it can be run one turn at a time, and so be resumed at any turn."""
+    """A team ready to run.
+
+    :param steps: it can be run one turn at a time, and so be resumed at any turn. Its ``condition`` was taken from it:
+        whoever steps it must ask that after each turn.
+    """
 
     team: Team
     closing: ClosingCall | None
-    participants: tuple[str, ...]
+    tree: TeamTree
     max_turns: int | None
     steps: bool
+    condition: TerminationCondition | None = None
+
+    @property
+    def orchestrated(self) -> bool:
+        """Whether it plans by itself, and gives a final answer."""
+        return isinstance(self.team, MagenticOneGroupChat)
 
 
 def load_team(made: Team | ChatAgent | TeamPlan, max_turns: int | None) -> LoadedTeam:
     """Make what a factory has returned ready to run.
 
-    :param max_turns: the caller's wish; it counts for teams that can step.
+    :param max_turns: the caller's wish, in place of the team's own figure.
     :raises TeamFailed: it is no team.
     """
     plan = made if isinstance(made, TeamPlan) else TeamPlan(made)
@@ -62,18 +81,19 @@ def load_team(made: Team | ChatAgent | TeamPlan, max_turns: int | None) -> Loade
         team = RoundRobinGroupChat([team], max_turns=1)
     if not isinstance(team, Team):
         raise TeamFailed(f"it is no AutoGen team: the factory returned a {type(team).__name__}")
+    tree = tree_of(team)
+    if not isinstance(team, BaseGroupChat):
+        return LoadedTeam(team, plan.closing, tree, None, steps=False)
     # AutoGen has no public way to ask for these; it reads them when the team first runs.
-    own_turns: int | None = getattr(team, "_max_turns", None)
-    participants = tuple(agent.name for agent in getattr(team, "_participants", ()))
-    steps = (
-        isinstance(team, RoundRobinGroupChat | SelectorGroupChat)
-        and own_turns is not None
-        and getattr(team, "_termination_condition", None) is None
-    )
-    total = (max_turns or own_turns) if steps else own_turns
-    if steps and isinstance(team, BaseGroupChat):
-        team._max_turns = 1
-    return LoadedTeam(team, plan.closing, participants, total, steps)
+    total = team._max_turns
+    condition = team._termination_condition
+    if isinstance(team, STEPPABLE):
+        total = max_turns or total
+        team._max_turns, team._termination_condition = 1, None
+        return LoadedTeam(team, plan.closing, tree, total, steps=True, condition=condition)
+    if max_turns is not None and isinstance(team, MagenticOneGroupChat):
+        team._max_turns = total = max_turns
+    return LoadedTeam(team, plan.closing, tree, total, steps=False)
 
 
 class Cast:

@@ -86,11 +86,8 @@ def raise_failure(run: ModelRun, transport: RunTransport, cause: Exception | Non
 
 def end(call: Call, transport: RunTransport, text: str) -> None:
     """The call has its reply."""
-    if transport.exchange is not None:
-        call.usage = transport.exchange.usage()
-    call.model = transport.spec.label or transport.spec.model
-    call.text = text
-    call.ended = True
+    usage = transport.exchange.usage() if transport.exchange is not None else call.usage
+    call.end(text, transport.spec.label or transport.spec.model, usage)
 
 
 async def _attempt(spec: ProviderSpec, request: Request[Item]) -> AsyncGenerator[Item]:

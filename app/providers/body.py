@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import takewhile
 
 import httpx2
 
@@ -69,7 +70,10 @@ class MergedBody(httpx2.AsyncByteStream):
             for part in self._joined(carried):
                 yield part
             carried = []
-            if self._events and self._events[0].kind is not Kind.CONTENT:
+            if self._events and self._events[0].kind is Kind.THOUGHT:
+                for event in await self._take_thoughts():
+                    yield event.raw
+            elif self._events and self._events[0].kind is not Kind.CONTENT:
                 yield self._events.popleft().raw
         for part in self._joined(carried):
             yield part
@@ -93,11 +97,19 @@ class MergedBody(httpx2.AsyncByteStream):
             if event.kind is not Kind.CONTENT or event.shape != shape:
                 break
             available += 1
+        return await self._take(available, thought=False)
+
+    async def _take_thoughts(self) -> list[SseEvent]:
+        """The next thoughts, as many as the gate admits. They go to the call as one piece, to openai one by one."""
+        available = sum(1 for _ in takewhile(lambda event: event.kind is Kind.THOUGHT, self._events))
+        return await self._take(available, thought=True)
+
+    async def _take(self, available: int, *, thought: bool) -> list[SseEvent]:
         taken, reserved = await self._call.admit(available)
         piece = [self._events.popleft() for _ in range(taken)]
         self._pending -= taken
         self._taken.set()
-        self._call.add("".join(event.text for event in piece), taken, reserved=reserved)
+        self._call.add("".join(event.text for event in piece), taken, reserved=reserved, thought=thought)
         return piece
 
     def _joined(self, carried: list[SseEvent]) -> list[bytes]:
@@ -144,7 +156,7 @@ class MergedBody(httpx2.AsyncByteStream):
         for event in events:
             if exchange.done or exchange.error:
                 break
-            if event.kind is Kind.CONTENT:
+            if event.kind in (Kind.CONTENT, Kind.THOUGHT):
                 self._pending += 1
                 exchange.progressed(1)
             elif event.kind is Kind.DONE:

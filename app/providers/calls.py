@@ -22,11 +22,15 @@ BINDING_TIMEOUT_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text as it will be sent: ``tokens`` model deltas; ``reserved`` says whether the gate has counted them already."""
+    """Text as it will be sent: ``tokens`` model deltas; ``reserved`` says whether the gate has counted them already.
+
+    ``thought``: what the model thinks before it answers, where it tells the two apart.
+    """
 
     text: str
     tokens: int
     reserved: bool
+    thought: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,15 @@ class Switch:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One call. ``agent`` is empty where the caller is unknown (no AutoGen agent runs it)."""
+    """One call. ``agent`` is empty where the caller is unknown (no AutoGen agent runs it).
+
+    :param asked: the last message of the request.
+    """
 
     gate: Gate
     changed: Callable[[Call], None]
     agent: str = ""
+    asked: str = ""
     streams: bool = True
     bound: bool = False
     given_up: bool = False
@@ -87,25 +95,40 @@ class Call:
         self.bound = True
         self.binding.set()
 
+    def watch(self) -> None:
+        """Its text is looked at while it comes, though its caller waits for the whole and no message is made of it."""
+        self.streams = self.given_up = True
+
     def begin(self, spec: ProviderSpec) -> None:
         """The model has accepted the request."""
         self.model = spec.label or spec.model
         self.began = True
         self.changed(self)
 
-    def add(self, text: str, tokens: int, *, reserved: bool) -> None:
+    def add(self, text: str, tokens: int, *, reserved: bool, thought: bool = False) -> None:
         """The model's next piece of text."""
         if not self.streams:
+            if reserved:
+                self.gate.refund(tokens)
             return
-        if self.opening is None:
+        if self.opening is None and not thought:
             self.opening = text
-        self.entries.append(Piece(text, tokens, reserved))
+        self.entries.append(Piece(text, tokens, reserved, thought))
         self.changed(self)
 
     def switch(self, source: ProviderSpec, target: ProviderSpec, reason: str) -> None:
         """The reply begins again with another provider."""
         self.expected.clear()
         self.entries.append(Switch(source.name, target.name, reason))
+        self.changed(self)
+
+    def end(self, text: str, model: str, usage: Usage) -> None:
+        """The reply is whole.
+
+        :param text: empty where the model called tools instead.
+        """
+        self.text, self.model, self.usage = text, model, usage
+        self.ended = True
         self.changed(self)
 
     def discard(self) -> None:

@@ -54,7 +54,7 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
         cancellation_token: CancellationToken | None = None,
     ) -> CreateResult:
         """A whole reply. It is streamed underneath, where the provider can, so that a pause holds it in mid-reply."""
-        call = self._run.open_call(_calling_agent(), streams=False)
+        call = self._run.open_call(_calling_agent(), streams=False, asked=_last_words(messages))
         wishes = {"tools": tools, "tool_choice": tool_choice, "json_output": json_output}
         result: CreateResult | None = None
         async for item in self._reply(call, messages, {**wishes, "extra_create_args": extra_create_args},
@@ -75,7 +75,7 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
         cancellation_token: CancellationToken | None = None,
     ) -> AsyncGenerator[str | CreateResult, None]:
         """The reply in pieces, then the result. Few and large pieces: the adapter gets the small ones directly."""
-        call = self._run.open_call(_calling_agent(), streams=True)
+        call = self._run.open_call(_calling_agent(), streams=True, asked=_last_words(messages))
         wishes = {"tools": tools, "tool_choice": tool_choice, "json_output": json_output}
         async for item in self._reply(call, messages, {**wishes, "extra_create_args": extra_create_args},
                                       cancellation_token):  # fmt: skip
@@ -172,6 +172,11 @@ def _cancel(task: asyncio.Task[Any]) -> None:
 
 def _streaming(wishes: dict[str, Any]) -> dict[str, Any]:
     return {**wishes, "extra_create_args": {"stream_options": {"include_usage": True}, **wishes["extra_create_args"]}}
+
+
+def _last_words(messages: Sequence[LLMMessage]) -> str:
+    content = messages[-1].content if messages else ""
+    return content if isinstance(content, str) else ""
 
 
 def _calling_agent() -> str:

@@ -46,14 +46,16 @@ class ModelRun:
         """Tokens spent so far, those of open requests included."""
         return sum((exchange.usage() for exchange in self._open), self._spent)
 
-    def open_call(self, agent: str, *, streams: bool) -> Call:
+    def open_call(self, agent: str, *, streams: bool, asked: str = "") -> Call:
         """Begin a call; the adapter hears of it and of each change through ``on_change``.
+
+        :param asked: the last message of the request.
 
         :raises RunAborted: the run was stopped.
         """
         if self._aborted:
             raise RunAborted
-        call = Call(self.gate, lambda changed: self.on_change(changed), agent=agent, streams=streams)
+        call = Call(self.gate, lambda changed: self.on_change(changed), agent=agent, streams=streams, asked=asked)
         self._calls.append(call)
         self.on_change(call)
         return call

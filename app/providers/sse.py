@@ -21,6 +21,8 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 class Kind(Enum):
     CONTENT = "content"
     """A delta that carries text of choice 0 and nothing else: these may be joined."""
+    THOUGHT = "thought"
+    """A delta that carries what the model thinks before it answers, and nothing else."""
     DONE = "done"
     ERROR = "error"
     OTHER = "other"
@@ -103,7 +105,8 @@ def parse_event(raw: bytes) -> SseEvent:
         return SseEvent(raw, Kind.ERROR, document=document)
     text = _plain_content(document) if len(lines) == 1 else None
     if text is None:
-        return SseEvent(raw, Kind.OTHER, document=document)
+        thought = _thought(document)
+        return SseEvent(raw, Kind.THOUGHT if thought else Kind.OTHER, text=thought, document=document)
     shape = tuple(document["choices"][0]["delta"])
     return SseEvent(raw, Kind.CONTENT, text=text, document=document, shape=shape)
 
@@ -213,6 +216,20 @@ def _choice(document: dict[str, Any]) -> dict[str, Any] | None:
     if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
         return choices[0]
     return None
+
+
+_THOUGHTS = ("reasoning_content", "reasoning")  # DeepSeek, vLLM and llama.cpp · OpenRouter and Ollama
+
+
+def _thought(document: dict[str, Any]) -> str:
+    """The reasoning that a delta carries beside nothing else; empty where it carries none."""
+    choice = _choice(document)
+    delta = choice.get("delta") if choice else None
+    if choice is None or not isinstance(delta, dict) or choice.get("finish_reason") or document.get("usage"):
+        return ""
+    if delta.get("content") or delta.get("tool_calls"):
+        return ""
+    return next((delta[name] for name in _THOUGHTS if isinstance(delta.get(name), str) and delta[name]), "")
 
 
 def _plain_content(document: dict[str, Any]) -> str | None:

@@ -81,7 +81,7 @@ async def play(network: Network, model: ModelServer, factory: str, allowed: int 
     ("factory", "agents", "steps"),
     [
         ("single", ["solo"], True),
-        ("terminated", ["a", "b", "a"], False),
+        ("terminated", ["a", "b", "a"], True),
         ("quiet", ["quiet", "quiet"], True),
         ("selected", None, True),
         ("own_client", ["own"], True),

@@ -41,8 +41,10 @@ def test_cuts_do_not_matter(cuts: list[int], crlf: bool) -> None:
     assert splitter.finish() == []
     assert b"".join(event.raw for event in events) == stream
     kinds = [event.kind for event in events]
-    assert kinds == [Kind.OTHER] * 2 + [Kind.CONTENT] * 5 + [Kind.OTHER, Kind.CONTENT] + [Kind.OTHER] * 2 + [Kind.DONE]
-    assert "".join(event.text for event in events) == "wörd0 wörd1 wörd2 wörd3 wörd4 end"
+    assert kinds == [Kind.OTHER] * 2 + [Kind.CONTENT] * 5 + [Kind.THOUGHT, Kind.CONTENT] + [Kind.OTHER] * 2 + [
+        Kind.DONE
+    ]
+    assert "".join(event.text for event in events if event.kind is Kind.CONTENT) == "wörd0 wörd1 wörd2 wörd3 wörd4 end"
     assert events[9].finish_reason == "stop"
     assert events[10].usage == (3, 6)
 
