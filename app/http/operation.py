@@ -120,38 +120,33 @@ _Text = Annotated[str, Field(max_length=2000)]
 _OptionalText = Annotated[str | None, Field(max_length=2000)]
 
 
-class NewProvider(Payload):
+class _ProviderFields(Payload):
+    """What may be entered about a provider; each field has a value that is meant where none is given."""
+
+    kind: Annotated[Kind, Field(description="`openai`: whatever speaks as OpenAI does, Ollama for example")] = "openai"
+    base_url: _OptionalText = None
+    api_version: _OptionalText = None
+    api_key: _Key = None
+    context_tokens: int | None = None
+    max_reply_tokens: int | None = None
+    stream: bool = True
+    structured_output: bool = True
+    function_calling: bool = True
+    enabled: bool = True
+
+
+class NewProvider(_ProviderFields):
     """A provider to be added, after those that are there."""
 
     name: _Text
-    kind: Annotated[Kind, Field(description="`openai`: whatever speaks as OpenAI does, Ollama for example")] = "openai"
     model: Annotated[_Text, Field(description="Azure: the deployment")]
-    base_url: _OptionalText = None
-    api_version: _OptionalText = None
-    api_key: _Key = None
-    context_tokens: int | None = None
-    max_reply_tokens: int | None = None
-    stream: bool = True
-    structured_output: bool = True
-    function_calling: bool = True
-    enabled: bool = True
 
 
-class ProviderChange(Payload):
+class ProviderChange(_ProviderFields):
     """What is named is changed. The key stays where it is not named; null or an empty one is forgotten."""
 
     name: _Text = ""
-    kind: Kind = "openai"
     model: _Text = ""
-    base_url: _OptionalText = None
-    api_version: _OptionalText = None
-    api_key: _Key = None
-    context_tokens: int | None = None
-    max_reply_tokens: int | None = None
-    stream: bool = True
-    structured_output: bool = True
-    function_calling: bool = True
-    enabled: bool = True
 
 
 class ProviderOrder(Payload):
