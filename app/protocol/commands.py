@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from app.protocol.common import ContentType, Filter, Payload, Position, Status, Usage
+from app.protocol.common import ContentType, Filter, Payload, Position, RetryAfter, Status, Usage
 
 ConversationId = Annotated[str, Field(min_length=1, max_length=64, description="the conversation's id")]
 
@@ -247,9 +247,7 @@ class ErrorBody(Payload):
     code: str
     message: str
     retryable: bool
-    retry_after_s: Annotated[
-        float | None, Field(description="when to try again, where that is known", exclude_if=lambda v: v is None)
-    ] = None
+    retry_after_s: RetryAfter = None
 
 
 class ErrorAck(Payload):

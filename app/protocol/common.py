@@ -67,6 +67,12 @@ Role = Literal["user", "agent", "system"]
 MessageKind = Literal["message", "plan", "ledger", "thought"]
 """What a message is: words for the others, or an orchestrator's plan or ledger, or an agent's thinking."""
 
+RetryAfter = Annotated[
+    float | None,
+    Field(description="seconds after which to try again; only where that is known", exclude_if=lambda v: v is None),
+]
+"""Of an error."""
+
 
 class Position(Payload):
     """A reader's place in a conversation's log."""

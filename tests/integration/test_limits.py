@@ -91,6 +91,7 @@ def test_connections_of_one_person_at_all_doors_together(server: ColloquyServer,
         assert late.wait_for_close() == 1013
         late.close()
         assert "limit_exceeded" in str(late.came)
+        assert late.came[-1]["retry_after_s"] > 0
         answer = httpx.get(server.url + stream, headers=headers, trust_env=False)
         assert answer.status_code == 429
         assert int(answer.headers["Retry-After"]) >= 1

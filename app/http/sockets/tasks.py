@@ -145,10 +145,18 @@ class TaskDoor(Door):
         self.send({**event.to_wire(), "timestamp": self.now()})
 
     def show_error(self, error: ColloquyError) -> None:
-        self._say(TaskError(message=error.message, details=error.error_code, recoverable=True))
+        self._refuse(error, recoverable=True)
 
     def show_refusal(self, error: ColloquyError) -> None:
-        self._say(TaskError(message=error.message, details=error.error_code, recoverable=error.retryable))
+        self._refuse(error, recoverable=error.retryable)
+
+    def _refuse(self, error: ColloquyError, *, recoverable: bool) -> None:
+        retry_after_s = error.to_payload().get("retry_after_s")
+        self._say(
+            TaskError(
+                message=error.message, details=error.error_code, recoverable=recoverable, retry_after_s=retry_after_s
+            )
+        )
 
     def idle_ping(self) -> None:
         self._say(IdlePing())

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from app.protocol import commands
-from app.protocol.common import ContentType, Payload
+from app.protocol.common import ContentType, Payload, RetryAfter
 
 
 class TaskCommand(Payload):
@@ -133,6 +133,7 @@ class TaskError(TaskEvent):
     message: str
     details: Annotated[str, Field(description="the error's stable code")] = ""
     recoverable: bool = False
+    retry_after_s: RetryAfter = None
 
 
 class Pong(TaskEvent):
