@@ -17,6 +17,8 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.errors import MissingHeaderBodySeparatorDefect
+from email.message import Message
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -246,8 +248,31 @@ def end_without_response(environ: dict[str, Any]) -> list[bytes]:
     return []
 
 
+def _is_ambiguous(head: Message) -> bool:
+    """Whether a proxy might read another request in this head: where its body ends, or which headers it has.
+
+    Two lengths, a length beside chunks, a coding that nobody knows (RFC 9112, 6.3), or a line that is no header, where
+    Python's parser stops and loses what a proxy has added below.
+    """
+    lengths, codings = head.get_all("content-length", []), head.get_all("transfer-encoding", [])
+    known = all(each.isascii() and each.isdecimal() for each in lengths) and all(
+        each.lower() == "chunked" for each in codings
+    )
+    broken_off = any(isinstance(each, MissingHeaderBodySeparatorDefect) for each in head.defects)
+    return not known or broken_off or len(lengths) + len(codings) > 1
+
+
 class _Discreet:
     """For :class:`BaseHTTPRequestHandler`: what is no request is neither repeated nor logged. A secret may be in it."""
+
+    def parse_request(self) -> bool:
+        if not super().parse_request():  # type: ignore[misc]
+            return False
+        if _is_ambiguous(self.headers):  # type: ignore[attr-defined]
+            self.close_connection = True
+            self.send_error(400)
+            return False
+        return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         super().send_error(code)  # type: ignore[misc]  # of the handler beside this class
@@ -319,6 +344,12 @@ def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> 
                 except (IndexError, TimeoutError) as error:
                     # a version without a point, or half a head; gevent shows a stack trace of all but ValueError
                     raise ValueError(f"no HTTP request: {error}") from None
+
+            def MessageClass(self, *args: Any) -> Any:  # noqa: N802  # the name is gevent's
+                head = super().MessageClass(*args)
+                if _is_ambiguous(head):
+                    raise ValueError("an ambiguous head")
+                return head
 
             def log_error(self, msg: str, *args: Any) -> None:
                 """A client's mistake, which is no error of ours. What it said is kept to itself; see _Discreet."""

@@ -24,20 +24,25 @@ class Origins:
     def __init__(self, allowed: tuple[str, ...]) -> None:
         self._allowed = frozenset(origin.lower().rstrip("/") for origin in allowed)
 
-    def own(self, origin: str, host: str) -> bool:
-        """Whether this is the origin of the server's own pages, under the name by which it was asked."""
+    def own(self, origin: str, environ: Mapping[str, Any]) -> bool:
+        """Whether this is the origin of the server's own pages, under the name by which it was asked.
+
+        Where it is asked by TLS, a page without is somebody else's: of whoever sits in between. The other way round, a
+        proxy may have ended the TLS, and be none that is believed.
+        """
         try:
             parts = urlsplit(origin.lower())
         except ValueError:
             return False
-        return parts.scheme in ("http", "https") and parts.netloc == host.lower()
+        schemes = ("https",) if environ.get("wsgi.url_scheme") in ("https", "wss") else ("http", "https")
+        return parts.scheme in schemes and parts.netloc == str(environ.get("HTTP_HOST", "")).lower()
 
     def allowed(self, origin: str | None, environ: Mapping[str, Any]) -> bool:
         """Whether a page from there may ask for this; without an origin, no page asks."""
         if not origin:
             return True
         listed = "*" in self._allowed or origin.lower() in self._allowed
-        return listed or self.own(origin, str(environ.get("HTTP_HOST", "")))
+        return listed or self.own(origin, environ)
 
 
 class OtherOrigins:
@@ -51,8 +56,8 @@ class OtherOrigins:
         self._origins = origins
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        origin, host = str(environ.get("HTTP_ORIGIN", "")), str(environ.get("HTTP_HOST", ""))
-        if not origin or self._origins.own(origin, host) or not self._origins.allowed(origin, environ):
+        origin = str(environ.get("HTTP_ORIGIN", ""))
+        if not origin or self._origins.own(origin, environ) or not self._origins.allowed(origin, environ):
             return self._app(environ, start_response)
         shared = [(_ALLOW_ORIGIN, origin), ("Vary", "Origin")]
 

@@ -41,6 +41,16 @@ def test_others_are_told_nothing(origin: str | None) -> None:
     assert ask(origin, "OPTIONS", HTTP_ACCESS_CONTROL_REQUEST_METHOD="POST") == ("200 OK", {})
 
 
+@pytest.mark.parametrize(
+    ("asked_by", "origin", "allowed"),
+    [("https", "https", True), ("https", "http", False), ("wss", "http", False), ("http", "https", True)],
+)
+def test_a_page_without_tls_is_not_our_own(asked_by: str, origin: str, allowed: bool) -> None:
+    """Where the server knows that it is asked by TLS; a proxy that it does not believe may have ended it."""
+    environ = {"HTTP_HOST": "colloquy.example", "wsgi.url_scheme": asked_by}
+    assert ORIGINS.allowed(f"{origin}://colloquy.example", environ) is allowed
+
+
 def test_a_browser_asks_before_it_sends_json() -> None:
     """The preflight is answered for every address; without cookies."""
     status, headers = ask(LISTED, "OPTIONS", "/api/agui/debate", HTTP_ACCESS_CONTROL_REQUEST_METHOD="POST")

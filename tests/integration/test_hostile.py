@@ -136,6 +136,29 @@ def test_a_request_line_that_is_cut_off_is_no_error_of_ours(server: ColloquyServ
     assert " ERROR " not in server.output()
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 2\r\nContent-Length: 40",
+        "Content-Length: 2\r\nTransfer-Encoding: chunked",
+        "Content-Length: +2",
+        "Transfer-Encoding: xchunked",
+        "X-Padded : 1\r\nContent-Length: 2",
+    ],
+)
+def test_what_a_proxy_might_read_otherwise_is_not_read(server: ColloquyServer, head: str) -> None:
+    """Two lengths let a second request slip through in the body of a first; behind a padded name, headers were lost,
+    those of a proxy, too, and who was forwarded was taken for the guest."""
+    host = f"Host: 127.0.0.1:{server.port}\r\n"
+    inner = f"GET /api/me HTTP/1.1\r\n{host}X-Forwarded-For: 203.0.113.7\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10 * TIMEOUT_SCALE) as connection:
+        connection.sendall(f"POST /api/agui/chat HTTP/1.1\r\n{host}{head}\r\n\r\n{{}}{inner}".encode())
+        came = b"".join(iter(lambda: connection.recv(4096), b""))  # it is closed, too
+    assert came.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert came.count(b"HTTP/1.") == 1
+    assert "Traceback" not in server.output()
+
+
 def test_deep_json_over_http_is_refused(server: ColloquyServer) -> None:
     """Not a 500."""
     status, body, _ = ask(server, "POST", "/api/websocket/broadcast", b"[" * 100_000)
