@@ -79,7 +79,7 @@ def checked_key(entered: str) -> tuple[str | None, str | None]:
             raise InvalidFields({"api_key": f"{PREFIX} is followed by a secret's name: letters, digits and -"})
         return None, name
     if len(key) > _MAX_KEY_CHARS or not key.isascii() or not key.isprintable() or " " in key:
-        raise InvalidFields({"api_key": "a key has ASCII characters only, and no space"})
+        raise InvalidFields({"api_key": f"a key has ASCII characters only, at most {_MAX_KEY_CHARS}, and no space"})
     return key or None, None
 
 

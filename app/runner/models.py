@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.runner.environment import child_environment
 from app.runner.wire import ProviderSpec
 from app.settings import Settings
 from app.streaming.ports import Concurrency
@@ -71,6 +72,7 @@ class LocalModel:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             cwd=_PROJECT,
+            env=child_environment(),
         )
         theirs.close()
         self._lifeline = ours

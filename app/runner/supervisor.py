@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from app.errors import RunnerLost
 from app.protocol.common import Usage
+from app.runner.environment import child_environment
 from app.runner.wire import MAX_LINE_BYTES, Control, Grant, Probe, ProviderSpec, StartRun
 from app.streaming.ports import Concurrency, RunSink
 
@@ -65,7 +66,7 @@ class RunnerProcess:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 cwd=_PROJECT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_PROJECT), os.environ.get("PYTHONPATH", "")])},
+                env=child_environment(PYTHONPATH=os.pathsep.join([str(_PROJECT), os.environ.get("PYTHONPATH", "")])),
             )
         except OSError as error:
             ours.close()

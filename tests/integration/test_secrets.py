@@ -210,6 +210,10 @@ def test_no_secret_comes_out(world: World) -> None:
     for pid in (world.server.pid, *world.server.children()):
         world.heard.append((f"the command line of {pid}", Path(f"/proc/{pid}/cmdline").read_bytes()))
     world.heard.append(("what is stored", stored(world)))
+    given = b"".join(Path(f"/proc/{pid}/environ").read_bytes() for pid in world.server.children())
+    assert b"PATH=" in given
+    own = ("signing key", "jwt secret", "database password")  # an agent with a shell may show its environment
+    assert not [each for each in own if each in world.secrets and world.secrets[each].encode() in given]
     world.server.stop()
     output = world.server.output_path.read_bytes()
     world.heard.append(("the server's output", output))
