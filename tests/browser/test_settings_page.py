@@ -105,11 +105,22 @@ def test_a_limit_is_set_and_taken_back(page: Any, house: ColloquyServer) -> None
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_small_screen(house: ColloquyServer, open_page: Open, model: ModelServer, scheme: str) -> None:
-    """360 px wide, with the form open: nothing has to be scrolled sideways."""
+    """360 px wide, with the form open: nothing has to be scrolled sideways, nor runs into another in the head."""
     page = open_page(f"{house.url}/settings", viewport={"width": 360, "height": 740}, color_scheme=scheme)
     add(page, f"A name that is rather long for a small screen, {scheme}", model.url)
     page.get_by_test_id("add-provider").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    who, ways = page.get_by_test_id("who").bounding_box(), page.locator(".settings-nav").bounding_box()
+    assert who["x"] + who["width"] + 8 <= ways["x"]
+
+
+def test_why_a_provider_is_left_out_is_said_once(page: Any) -> None:
+    """By the list; the test of it says the same, and that is not repeated."""
+    add(page, "Vaulted", "http://127.0.0.1:9/v1", key="keyvault:some-secret")
+    page.get_by_role("button", name="Test Vaulted").click()
+    page.locator("[aria-label='Test Vaulted']:not([aria-busy=true])").wait_for()
+    mine = page.get_by_test_id("provider").filter(has_text="Vaulted")
+    assert mine.get_by_text("AZURE_KEY_VAULT_URL is not set").count() == 1
 
 
 def test_who_is_no_administrator(open_page: Open) -> None:

@@ -42,6 +42,7 @@ function row(provider, stored) {
   const place = stored.indexOf(provider);
   const key = provider.key_reference ? `${KEYS[provider.key]} (${provider.key_reference})` : `${KEYS[provider.key]}${provider.key_hint ? ` …${provider.key_hint}` : ""}`;
   const where = provider.base_url ?? "api.openai.com";
+  const last = verdicts.get(provider.provider_id);
   const element = h(
     "li",
     { class: `provider${provider.enabled ? "" : " off"}`, "data-testid": "provider", "data-id": provider.provider_id },
@@ -53,7 +54,7 @@ function row(provider, stored) {
     ),
     h("div", { class: "provider-tools" }, testButton(provider), ...(own ? ownTools(provider, place, stored) : [])),
     provider.problem && said("bad", provider.problem),
-    verdicts.has(provider.provider_id) && verdict(verdicts.get(provider.provider_id)),
+    last && last.message !== provider.problem && verdict(last),
   );
   return element;
 }
