@@ -11,7 +11,7 @@ from typing import Any
 from app.auth.identity import Person
 from app.auth.seats import Seat
 from app.errors import LimitExceeded
-from app.namespaces.stream import Stream
+from app.namespaces.stream import Progress, Stream
 from app.streaming.ports import Clock, Concurrency
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,7 @@ class Outlet:
         self.writing = False
         """Somebody waits for the kernel to take something."""
         self._clock = clock
-        self._taken_bytes = stream.acknowledged_bytes()
-        self._progress_at = clock.monotonic()
+        self._progress = Progress(stream.acknowledged_bytes(), clock.monotonic())
 
     def stalled_s(self) -> float:
         """For how long the client has taken nothing although something was waiting, in seconds.
@@ -42,15 +41,16 @@ class Outlet:
         Asked from time to time: what has changed since it was last asked is taken to have changed now.
         """
         now, taken = self._clock.monotonic(), self.stream.acknowledged_bytes()
-        if taken > self._taken_bytes or not (self.writing or self.stream.unsent_bytes()):
-            self._taken_bytes, self._progress_at = taken, now
-        return now - self._progress_at
+        self._progress.saw(taken, now)
+        if not (self.writing or self.stream.unsent_bytes()):
+            self._progress.since = now
+        return now - self._progress.since
 
     def wrote(self) -> None:
         """The kernel has taken all that somebody was waiting for."""
         self.writing = False
-        if not self._taken_bytes:  # this system does not tell what the client acknowledges
-            self._progress_at = self._clock.monotonic()
+        if not self._progress.mark:  # this system does not tell what the client acknowledges
+            self._progress.since = self._clock.monotonic()
 
     def give_back(self) -> None:
         """Release its seat, if it has one."""

@@ -10,6 +10,7 @@ import struct
 import sys
 import termios
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from app.concurrency import AsyncMode, plain_socket, socket_of
@@ -113,3 +114,20 @@ class Stream:
     def _shut(self, how: int) -> None:
         with contextlib.suppress(OSError):
             self._raw.shutdown(how)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a client has come with what it was sent, and since when it has come no further.
+
+    :ivar mark: whatever grows with what the client takes.
+    :ivar since: the monotonic clock's reading.
+    """
+
+    mark: Any
+    since: float
+
+    def saw(self, mark: Any, now: float) -> None:
+        """It is so far now."""
+        if mark != self.mark:
+            self.mark, self.since = mark, now

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.namespaces.delivery import Cut
+from app.namespaces.stream import Progress
 
 if TYPE_CHECKING:
     from app.namespaces.connection import Connection
@@ -18,14 +19,6 @@ logger = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _AT_ONCE = 500  # connections that are looked at before others may run
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a connection with something outstanding has come, and since when it has come no further."""
-
-    mark: tuple[int, int]
-    since: float
 
 
 @dataclass(slots=True)
@@ -53,7 +46,7 @@ class Watch:
         self._server = server
         self._slow_s = slow_timeout_s
         self._name_s = server.ping_interval + server.ping_timeout
-        self._outstanding: dict[Connection, _Progress] = {}
+        self._outstanding: dict[Connection, Progress] = {}
         self._pings: dict[Connection, _Ping] = {}
 
     def run(self) -> None:
@@ -111,7 +104,7 @@ class Watch:
             return Cut.NAMELESS
         return None
 
-    def _is_silent(self, connection: Connection, progress: _Progress | None, now: float) -> bool:
+    def _is_silent(self, connection: Connection, progress: Progress | None, now: float) -> bool:
         ping = self._pings.get(connection)
         if ping is None or connection.pinged_at is None:
             return False
@@ -128,22 +121,17 @@ class Watch:
             return True
         return not self._is_outstanding(connection)
 
-    def _follow(self, connection: Connection, now: float) -> _Progress | None:
+    def _follow(self, connection: Connection, now: float) -> Progress | None:
         """How far it is; None: nothing is outstanding, and nothing was since its last sign of life."""
-        progress = self._outstanding.get(connection)
-        if self._is_outstanding(connection):
-            mark = _mark(connection)
-            if progress is None:
-                progress = self._outstanding[connection] = _Progress(mark, now)
-            elif progress.mark != mark:
-                progress.mark, progress.since = mark, now
-        elif progress is not None:
-            mark = _mark(connection)
-            if progress.mark != mark:
-                progress.mark, progress.since = mark, now
-            if connection.pinged_at is None:
-                del self._outstanding[connection]
-                return None
+        progress, outstanding = self._outstanding.get(connection), self._is_outstanding(connection)
+        if progress is None:
+            if outstanding:
+                progress = self._outstanding[connection] = Progress(_mark(connection), now)
+            return progress
+        progress.saw(_mark(connection), now)
+        if not outstanding and connection.pinged_at is None:
+            del self._outstanding[connection]
+            return None
         return progress
 
     @staticmethod
