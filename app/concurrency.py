@@ -284,6 +284,9 @@ class _Discreet:
     def log_request(self, *_: Any) -> None:
         return
 
+    def version_string(self) -> str:
+        return "Colloquy"  # which Python it is concerns nobody
+
 
 def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> None:
     """Serve a WSGI application on a listening socket until the process ends.
@@ -304,6 +307,8 @@ def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> 
 
             def get_environ(self) -> dict[str, Any]:
                 environ: dict[str, Any] = super().get_environ()
+                if "HTTP_TRANSFER_ENCODING" in environ:  # eventlet reads chunks to their end, and does not say so
+                    environ["wsgi.input_terminated"] = True
                 return environ | {_SOCKET: self.connection}
 
             def finish(self) -> None:
