@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from app.protocol.common import ContentType, Filter, Payload, Position, RetryAfter, Status, Usage
+from app.protocol.common import ANumber, ContentType, Filter, Payload, Position, RetryAfter, Status, Usage
 
 ConversationId = Annotated[str, Field(min_length=1, max_length=64, description="the conversation's id")]
 
@@ -30,11 +30,19 @@ class RunOptions(Payload):
     """Wishes of the caller for one run; the server's settings bound them."""
 
     tokens_per_s: Annotated[
-        float | None, Field(ge=0, le=100_000, description="pace of this conversation in tokens/s; 0: unlimited")
+        float | None,
+        Field(ge=0, le=100_000, description="pace of this conversation in tokens/s; 0: unlimited"),
+        ANumber,
     ] = None
-    max_turns: Annotated[int | None, Field(ge=1, le=100, description="agent turns, where the team allows it")] = None
+    max_turns: Annotated[
+        int | None,
+        Field(ge=1, le=100, description="agent turns, where the team allows it"),
+        ANumber,
+    ] = None
     word_delay_ms: Annotated[
-        float | None, Field(ge=0, le=5_000, description="delay between the words of a reply that came whole, in ms")
+        float | None,
+        Field(ge=0, le=5_000, description="delay between the words of a reply that came whole, in ms"),
+        ANumber,
     ] = None
 
 

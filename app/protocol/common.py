@@ -67,6 +67,16 @@ Role = Literal["user", "agent", "system"]
 MessageKind = Literal["message", "plan", "ledger", "thought"]
 """What a message is: words for the others, or an orchestrator's plan or ledger, or an agent's thinking."""
 
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is needed")  # else true would be 1
+    return value
+
+
+ANumber = BeforeValidator(_no_truth)
+"""Of a field that takes numbers: true and false are none, as the published schema says."""
+
 RetryAfter = Annotated[
     float | None,
     Field(description="seconds after which to try again; only where that is known", exclude_if=lambda v: v is None),

@@ -13,7 +13,17 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.errors import ColloquyError
 from app.protocol import NAMESPACE, room_of
-from app.protocol.commands import COMMANDS, COMMANDS_BY_NAME, Ack, Command, ErrorAck, Join, Ping, StartStream
+from app.protocol.commands import (
+    COMMANDS,
+    COMMANDS_BY_NAME,
+    Ack,
+    Command,
+    ErrorAck,
+    Join,
+    Ping,
+    RunOptions,
+    StartStream,
+)
 from app.protocol.common import Payload, Position, Usage
 from app.protocol.events import EVENT_NAMES, LOGGED, LOGGED_BY_NAME, TRANSIENT, Envelope, Event, FallbackMode, Progress
 from app.protocol.schema import protocol_schema
@@ -261,3 +271,11 @@ def test_the_snapshot_names_its_position() -> None:
     fields = Snapshot.model_fields
     assert {"epoch", "offset"} <= set(fields)
     Position.model_validate({"epoch": "e", "offset": 0})
+
+
+@pytest.mark.parametrize("name", ["tokens_per_s", "max_turns", "word_delay_ms"])
+def test_true_is_no_number(name: str) -> None:
+    """As the published schema says; it counted as 1."""
+    assert getattr(RunOptions.model_validate({name: 1}), name) == 1
+    with pytest.raises(ValidationError):
+        RunOptions.model_validate({name: True})
