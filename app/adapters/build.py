@@ -35,7 +35,9 @@ async def build_adapter(port: RunPort) -> Adapter:
     factory = _found(spec)
     wanted = _parameters(factory)
     if IOSTREAM in wanted:
-        raise TeamFailed("functions of classic AG2's IOWebsockets cannot be run yet")
+        from app.adapters.classic import ClassicAdapter
+
+        return ClassicAdapter(port, None, _bound(spec, factory, wanted, port))
     given: dict[str, Any] = {"file": spec.file} if spec.file is not None else {}
     made = await _called(spec, factory, wanted, given, lambda generation: _model_for(generation, port))
     generation = _generation_of(made)
@@ -43,6 +45,10 @@ async def build_adapter(port: RunPort) -> Adapter:
         from app.adapters.agentchat import AgentChatAdapter
 
         return AgentChatAdapter(port, made)
+    if generation == "classic":
+        from app.adapters.classic import ClassicAdapter
+
+        return ClassicAdapter(port, made)
     raise TeamFailed(f"the team {spec.name} is no AutoGen team: its factory returned a {type(made).__name__}")
 
 
@@ -57,6 +63,10 @@ def _model_for(generation: Generation, port: RunPort) -> Any:
         from app.providers.client import GatedModelClient
 
         return GatedModelClient(port.model)
+    if generation == "classic":
+        from app.adapters.classic_models import llm_config
+
+        return llm_config(port)
     raise TeamFailed(f"teams of {generation} cannot be run yet")
 
 
@@ -67,7 +77,23 @@ def _generation_of(made: object) -> Generation | None:
     packages = {cls.__module__.partition(".")[0] for cls in type(made).__mro__}
     if isinstance(made, TeamPlan) or packages & {"autogen_agentchat", "autogen_core"}:
         return "agentchat"
+    if "autogen" in packages or type(made).__module__ == "app.adapters.classic_plan":
+        return "classic"
     return None
+
+
+def _bound(spec: TeamSpec, function: Callable[..., Any], wanted: list[str], port: RunPort) -> Callable[..., Any]:
+    """A function written for ``IOWebsockets``, with all that it wants but the ``iostream``.
+
+    :raises TeamFailed: nobody knows what it wants.
+    """
+    given: dict[str, Any] = {"file": spec.file} if spec.file is not None else {}
+    for name in wanted:
+        if name in MODEL_PARAMETERS:
+            given[name] = _model_for(MODEL_PARAMETERS[name], port)
+        elif name not in (IOSTREAM, "file"):
+            raise TeamFailed(f"the team {spec.name} cannot run: nobody knows what its parameter {name} wants")
+    return lambda iostream: function(**{IOSTREAM: iostream}, **given)
 
 
 def _found(spec: TeamSpec) -> Callable[..., Any]:

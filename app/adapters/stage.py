@@ -149,11 +149,17 @@ class Stage:
             call.entries.popleft()
             self._writer.piece_now(message, entry.text, entry.tokens, reserved=reserved)
 
-    async def chunk(self, agent: str, key: str, text: str) -> None:
+    async def chunk(self, agent: str, key: str, text: str, *, tokens: int = 1) -> None:
         """A piece that did not come through our model client: the team brought its own."""
         await self.step(agent)
         message = self._messages.setdefault(key, OpenMessage(self._cast.name(agent)))
-        await self._writer.piece(message, whole_characters(text), 1, reserved=False)
+        await self._writer.piece(message, whole_characters(text), tokens, reserved=False)
+
+    def chunk_now(self, key: str, text: str) -> None:
+        """The same without waiting, where the message has begun: the run is being stopped."""
+        message = self._messages.get(key)
+        if message is not None and message.started:
+            self._writer.piece_now(message, whole_characters(text), 1, reserved=False)
 
     # --- what is whole
 

@@ -22,7 +22,17 @@ def main() -> None:
         sys.exit("usage: python -m app.runner FD (the web process starts it)")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the web process decides
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="runner %(process)d %(levelname)s %(message)s")
-    for name in ("autogen_core", "autogen_agentchat", "autogen_ext", "openai", "httpx2", "httpcore2", "asyncio"):
+    for name in (
+        "autogen_core",
+        "autogen_agentchat",
+        "autogen_ext",
+        "autogen",
+        "openai",
+        "httpx",
+        "httpx2",
+        "asyncio",
+        "httpcore2",
+    ):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log contents, or what a stop breaks off
     warnings.simplefilter("ignore")
     asyncio.run(_serve(int(sys.argv[1])))

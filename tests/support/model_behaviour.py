@@ -33,6 +33,11 @@ class Behaviour:
     summary: str = "Three agents have argued."
     structured_delay_ms: float = 0.0  #: before the answer to a request that is bound to a JSON schema
 
+    calls: str = (
+        ""  #: tools that it calls before it says anything, by commas, where they are offered and none has answered
+    )
+    call_arguments: str = "{}"  #: JSON, for each of them
+
     status: int = 200  #: an error status instead of a reply: 401, 403, 404, 429, 500, 503 …
     refusal: Refusal = ""  #: a 400 of this kind instead of a reply
     retry_after_s: float = -1.0  #: the header ``Retry-After``, where it is not negative

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tests.support.model_behaviour import PRESETS, Behaviour
@@ -58,17 +59,42 @@ def usage_body(prompt_chars: int, completion_tokens: int) -> dict[str, int]:
     }
 
 
+def calls_of(body: dict[str, Any], behaviour: Behaviour) -> list[dict[str, Any]]:
+    """The tool calls that the reply is made of; none once a tool has answered."""
+    offered = {tool.get("function", {}).get("name") for tool in body.get("tools") or ()}
+    wanted = [name for name in behaviour.calls.split(",") if name in offered]
+    if not wanted or any(message.get("role") == "tool" for message in body.get("messages") or ()):
+        return []
+    return [
+        {
+            "index": number,
+            "id": f"call_{name}",
+            "type": "function",
+            "function": {"name": name, "arguments": behaviour.call_arguments},
+        }
+        for number, name in enumerate(wanted)
+    ]
+
+
 def completion_body(
-    reply_id: str, model: str, text: str, finish_reason: str, usage: dict[str, int] | None
+    reply_id: str,
+    model: str,
+    text: str,
+    finish_reason: str,
+    usage: dict[str, int] | None,
+    calls: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """A whole reply."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if calls:
+        message = {"role": "assistant", "content": None, "tool_calls": list(calls)}
     body: dict[str, Any] = {
         "id": reply_id,
         "object": "chat.completion",
         "created": CREATED,
         "model": model,
         "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish_reason},
+            {"index": 0, "message": message, "finish_reason": finish_reason},
         ],
     }
     if usage is not None:

@@ -107,6 +107,9 @@ class Reply:
             self._words = re.findall(r"\S+\s*", payloads.structured_text(self._schema, behaviour))
         elif behaviour.text:
             self._words = re.findall(r"\S+\s*", behaviour.text)
+        self._calls = payloads.calls_of(self.record.body, behaviour)
+        if self._calls:
+            self._words = []
         self._length = behaviour.tokens if self._words is None else len(self._words)
         self._delay_s = 0.0 if self._schema is not None else behaviour.token_delay_ms / 1000
 
@@ -168,6 +171,10 @@ class Reply:
 
     # --- endings
 
+    @property
+    def _reason(self) -> str:
+        return "tool_calls" if self._calls else self._behaviour.finish_reason
+
     def _usage(self) -> dict[str, int] | None:
         if not self._behaviour.usage:
             return None
@@ -175,8 +182,10 @@ class Reply:
 
     def _finish_stream(self) -> None:
         model, body = self.record.model, self.record.body
-        last = [{"index": 0, "delta": {}, "finish_reason": self._behaviour.finish_reason}]
-        tail = payloads.sse(payloads.chunk_body(self._id, model, last))
+        deltas: list[dict[str, Any]] = [{"tool_calls": [call]} for call in self._calls]
+        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+        choices.append({"index": 0, "delta": {}, "finish_reason": self._reason})
+        tail = b"".join(payloads.sse(payloads.chunk_body(self._id, model, [choice])) for choice in choices)
         usage = self._usage() if (body.get("stream_options") or {}).get("include_usage") else None
         if usage is not None:
             tail += payloads.sse(payloads.chunk_body(self._id, model, [], usage=usage))
@@ -192,8 +201,9 @@ class Reply:
         else:
             text = "".join(f"word{number + 1} " for number in range(self._length))
         self.record.tokens_sent = self._length
-        reason = self._behaviour.finish_reason
-        self._write(response(200, payloads.completion_body(self._id, self.record.model, text, reason, self._usage())))
+        model, usage = self.record.model, self._usage()
+        body = payloads.completion_body(self._id, model, text, self._reason, usage, self._calls)
+        self._write(response(200, body))
         self._end("done")
 
     def _die(self) -> None:

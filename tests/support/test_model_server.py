@@ -128,6 +128,26 @@ def test_errors_have_the_providers_shape(model: ModelServer, name: str, status: 
     assert (refused.value.status, refused.value.body["error"]["code"]) == (status, code)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_it_calls_the_tools_that_it_is_offered(model: ModelServer, *, stream: bool) -> None:
+    """Until one has answered; then it replies."""
+    model.control(calls="look,jump", call_arguments='{"a":1}', tokens=2)
+    tools = [{"type": "function", "function": {"name": name}} for name in ("look", "jump")]
+    if stream:
+        choices = [chunk["choices"][0] for chunk in events(ask(model, tools=tools, stream=True))]
+        calls = [call for choice in choices for call in choice["delta"].get("tool_calls", ())]
+        assert choices[-1]["finish_reason"] == "tool_calls"
+    else:
+        choice = ask(model, tools=tools)["choices"][0]
+        calls = choice["message"]["tool_calls"]
+        assert choice["finish_reason"] == "tool_calls"
+    named = [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in calls]
+    assert named == [("call_look", "look", '{"a":1}'), ("call_jump", "jump", '{"a":1}')]
+    answered = [*PROMPT, {"role": "tool", "tool_call_id": "call_look", "content": "seen"}]
+    assert ask(model, tools=tools, messages=answered)["choices"][0]["message"]["content"] == "word1 word2 "
+    assert ask(model)["choices"][0]["message"]["content"] == "word1 word2 "
+
+
 def test_failures_end_after_their_number(model: ModelServer) -> None:
     """`failures` lets a model fail so many times, then answer."""
     model.control(status=500, failures=1)

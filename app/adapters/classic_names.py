@@ -1,0 +1,59 @@
+"""Who speaks: AG2's stream events and questions do not say, so a context variable does."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from autogen import ConversableAgent, OpenAIWrapper
+
+from app.providers.compat import Caller, calling
+
+SELECTORS = frozenset({"checking_agent", "speaker_selection_agent"})
+"""AG2's own agents that choose who is next: no participants."""
+
+_MARK = "_names_its_speaker"
+
+
+ADOPT: ContextVar[Callable[[OpenAIWrapper], bool] | None] = ContextVar("ADOPT", default=None)
+"""Called with a wrapper before it asks its model; returns whether that is one that the team has brought."""
+
+OWN_MODEL: ContextVar[bool] = ContextVar("OWN_MODEL", default=False)
+"""Whether the model that is asked now is one that the team has brought."""
+
+
+def name_speakers() -> None:
+    """Let ``OpenAIWrapper.create`` and ``ConversableAgent.get_human_input`` name their agent. Once per process."""
+    if hasattr(OpenAIWrapper, _MARK):
+        return
+    create, get_human_input = OpenAIWrapper.create, ConversableAgent.get_human_input
+
+    @functools.wraps(create)
+    def named_create(self: OpenAIWrapper, **config: Any) -> Any:
+        adopt = ADOPT.get()
+        own = OWN_MODEL.set(adopt is not None and adopt(self))
+        try:
+            with calling(_caller(self, config)):
+                return create(self, **config)
+        finally:
+            OWN_MODEL.reset(own)
+
+    @functools.wraps(get_human_input)
+    def named_input(self: ConversableAgent, *args: Any, **named: Any) -> str:
+        with calling(Caller(self.name)):
+            return get_human_input(self, *args, **named)
+
+    OpenAIWrapper.create = named_create  # type: ignore[method-assign]  # it has no hook for this
+    ConversableAgent.get_human_input = named_input  # type: ignore[method-assign]  # nor this
+    setattr(OpenAIWrapper, _MARK, True)
+
+
+def _caller(wrapper: OpenAIWrapper, config: dict[str, Any]) -> Caller:
+    """Who asks. A reply that is wanted whole is not streamed; that to an order, a summary, is nobody's message."""
+    name = str(getattr(config.get("agent"), "name", ""))
+    messages: list[dict[str, Any]] = config.get("messages") or []
+    ordered = len(messages) > 1 and messages[-1].get("role") == "system"
+    streams = config.get("stream", wrapper._config_list[0].get("stream"))
+    return Caller(name, speaks=bool(name and streams and not ordered and name not in SELECTORS))
