@@ -9,6 +9,8 @@ ColloquyError
 │   ├── TeamUnknown          team_unknown
 │   ├── ConversationUnknown  conversation_unknown
 │   ├── MessageUnknown       message_unknown
+│   ├── InputUnknown         input_unknown
+│   ├── AnsweredAlready      input_resolved
 │   ├── NotFound             not_found           (a token, a link, a provider, …)
 │   ├── Unauthenticated      unauthenticated
 │   │   └── TokenExpired     token_expired       (come back with a fresh one)
@@ -100,6 +102,20 @@ class ConversationUnknown(RequestError):
 class MessageUnknown(RequestError):
     code = "message_unknown"
     http_status = 404
+
+
+class InputUnknown(RequestError):
+    """No agent has asked this, or its run has ended."""
+
+    code = "input_unknown"
+    http_status = 404
+
+
+class AnsweredAlready(RequestError):
+    """The agent no longer waits: somebody else has answered, its time is over, or its run was stopped."""
+
+    code = "input_resolved"
+    http_status = 409
 
 
 class NotFound(RequestError):

@@ -246,6 +246,17 @@ class Settings(BaseSettings):
         300.0, gt=0, description="a session without any event for so long ends, in seconds"
     )
     pause_timeout_s: float = Field(3600.0, gt=0, description="a session paused for so long ends, in seconds")
+    input_timeout_s: float = Field(
+        300.0,
+        ge=0,
+        description="an agent waits so long for a person, then it goes on without, in seconds; 0: as long as it takes",
+    )
+    max_queued_messages: int = Field(
+        10,
+        ge=1,
+        le=100,
+        description="messages that may wait in one conversation while its agents talk",
+    )
     heartbeat_s: float = Field(30.0, gt=0, description="interval of heartbeats in watched rooms, in seconds")
 
     # --- runners

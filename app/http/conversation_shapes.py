@@ -139,6 +139,14 @@ class Wish(Payload):
     client_id: ClientId = None
 
 
+class GivenInput(Payload):
+    """A person's answer to an agent: `content` to a text, `granted` to a permission."""
+
+    content: Annotated[str | None, Field(repr=False, description="may be empty; bounded by MAX_CONTENT_BYTES")] = None
+    granted: Annotated[bool | None, Field(description="or yes or no as the `content`")] = None
+    client_id: ClientId = None
+
+
 class NewText(Payload):
     content: Annotated[str, Field(description="what the message says from now on; bounded by MAX_CONTENT_BYTES")]
 

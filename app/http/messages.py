@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from app.auth.permissions import Action
 from app.errors import (
@@ -27,11 +27,10 @@ from app.http.conversation_shapes import (
     NewMessage,
     NewText,
     Opinion,
-    Started,
 )
-from app.http.conversations import started
 from app.http.message_view import shape
 from app.http.reading import find_conversation
+from app.protocol.commands import SendMessageAck
 from app.protocol.dialects.messages import Message
 from app.protocol.snapshot import MessageView
 from app.services import services
@@ -79,7 +78,7 @@ def show_messages(conversation_id: str) -> dict[str, Any]:
 
 @messages.post("/api/conversations/<conversation_id>/messages")
 @contract(
-    Started,
+    SendMessageAck,
     status=202,
     body=NewMessage,
     errors=(
@@ -87,19 +86,28 @@ def show_messages(conversation_id: str) -> dict[str, Any]:
         ContentEmpty,
         ContentTooLarge,
         ConversationUnknown,
-        InvalidState,
         LimitExceeded,
         StoreUnavailable,
     ),
 )
 def send_message(conversation_id: str) -> tuple[dict[str, Any], int]:
-    """The next user turn of a conversation that has ended: its team goes on with the history."""
-    _, conversation = permitted(Action.STEER, conversation_id)
+    """The next user turn: the team goes on with the history. While agents talk it waits for its turn (`queued`)."""
+    principal, conversation = permitted(Action.STEER, conversation_id)
     wish = parse_body(NewMessage)
     manager = services().manager
-    session = manager.send_message(conversation.id, wish.content, wish.content_type, wish.client_id)
-    manager.begin(session)
-    return started(session), 202
+    sent = manager.send_message(conversation.id, wish.content, wish.content_type, wish.client_id, principal.id)
+    if sent.session is not None:
+        manager.begin(sent.session)
+    return sent.ack.model_dump(mode="json"), 202
+
+
+@messages.delete("/api/conversations/<conversation_id>/queue/<message_id>")
+@contract(status=204, errors=(ConversationUnknown, MessageUnknown, StoreUnavailable))
+def unqueue_message(conversation_id: str, message_id: str) -> Response:
+    """Take back a message that waits: its author may, and the conversation's owner."""
+    principal, conversation = permitted(Action.STEER, conversation_id)
+    services().manager.queue.take_back(conversation, message_id, principal.id)
+    return Response(status=204)
 
 
 @messages.patch("/api/conversations/<conversation_id>/messages/<message_id>")

@@ -26,6 +26,7 @@ _EVERYWHERE: tuple[type[ColloquyError], ...] = (Unauthenticated, NotPermitted)
 _PARAMETERS = {
     "conversation_id": "the conversation's id",
     "message_id": "the message's id",
+    "request_id": "the question's id, as `input_request` has it",
     "user": "their id or login; the `sub` of who comes with a JWT",
     "link_id": "the link's id, as the list has it",
     "secret": "the link's secret",

@@ -1,4 +1,4 @@
-"""Steering a conversation: pause, resume, stop, continue."""
+"""Steering a conversation: pause, resume, stop, continue, answer its agents."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from typing import Any
 from flask import Blueprint
 
 from app.auth.permissions import Action
-from app.errors import ConversationUnknown, InvalidPayload, InvalidState, LimitExceeded, StoreUnavailable, TeamUnknown
-from app.http.body import parse_optional_body
+from app.errors import (
+    AnsweredAlready,
+    ContentTooLarge,
+    ConversationUnknown,
+    InputUnknown,
+    InvalidPayload,
+    InvalidState,
+    LimitExceeded,
+    StoreUnavailable,
+    TeamUnknown,
+)
+from app.http.body import parse_body, parse_optional_body
 from app.http.caller import permitted
 from app.http.contract import contract
-from app.http.conversation_shapes import Started, Wish
+from app.http.conversation_shapes import GivenInput, Started, Wish
 from app.http.conversations import started
-from app.protocol.commands import ControlAck, StopAck
+from app.protocol.commands import ControlAck, ProvideInput, ProvideInputAck, StopAck
 from app.services import services
 
 steering = Blueprint("steering", __name__)
@@ -61,3 +71,19 @@ def go_on(conversation_id: str) -> tuple[dict[str, Any], int]:
     session = manager.continue_stream(conversation_id, client_id=wish.client_id)
     manager.begin(session)
     return started(session), 202
+
+
+@steering.post("/api/conversations/<conversation_id>/inputs/<request_id>")
+@contract(
+    ProvideInputAck,
+    body=GivenInput,
+    errors=(InvalidPayload, ContentTooLarge, ConversationUnknown, InputUnknown, AnsweredAlready, StoreUnavailable),
+)
+def provide_input(conversation_id: str, request_id: str) -> dict[str, Any]:
+    """Answer an agent that waits (`input_request`). The first answer wins; later ones are refused."""
+    principal, conversation = permitted(Action.STEER, conversation_id)
+    given = parse_body(GivenInput)
+    if not 1 <= len(request_id) <= 64:
+        raise InputUnknown("no agent waits for this answer")
+    command = ProvideInput(conversation_id=conversation.id, request_id=request_id, **given.model_dump())
+    return services().manager.provide_input(command, principal.id).model_dump(mode="json")

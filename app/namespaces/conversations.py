@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import socketio
@@ -45,12 +46,15 @@ from app.protocol.commands import (
     PauseStream,
     Ping,
     PingAck,
+    ProvideInput,
     ResumeStream,
     SendMessage,
     SendMessageAck,
     StartAck,
     StartStream,
     StopStream,
+    UnqueueMessage,
+    UnqueueMessageAck,
 )
 from app.protocol.common import sentence_of
 from app.protocol.events import Connected, Event
@@ -100,7 +104,9 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
             ResumeStream.name: self._resume,
             StopStream.name: self._stop,
             SendMessage.name: self._send_message,
+            UnqueueMessage.name: self._unqueue,
             ContinueStream.name: self._continue,
+            ProvideInput.name: self._provide_input,
             GiveFeedback.name: self._rate,
             Authenticate.name: self._authenticate,
             Ping.name: self._ping,
@@ -269,11 +275,19 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
 
     def _send_message(self, sid: str, principal: Principal, command: SendMessage) -> Answer:
         conversation = self._entrance.find(principal, Action.STEER, command.conversation_id)
-        session = self._manager.send_message(
-            command.conversation_id, command.content, command.content_type, command.client_id
+        sent = self._manager.send_message(
+            conversation.id, command.content, command.content_type, command.client_id, principal.id
         )
-        ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=session.reached)
-        return Answer(_ok(ack), lambda: self._manager.begin(session))
+        return Answer(_ok(sent.ack), partial(self._manager.begin, sent.session) if sent.session else None)
+
+    def _unqueue(self, sid: str, principal: Principal, command: UnqueueMessage) -> Answer:
+        conversation = self._entrance.find(principal, Action.STEER, command.conversation_id)
+        self._manager.queue.take_back(conversation, command.message_id, principal.id)
+        return Answer(_ok(UnqueueMessageAck(conversation_id=conversation.id, message_id=command.message_id)))
+
+    def _provide_input(self, sid: str, principal: Principal, command: ProvideInput) -> Answer:
+        self._entrance.find(principal, Action.STEER, command.conversation_id)
+        return Answer(_ok(self._manager.provide_input(command, principal.id)))
 
     def _authenticate(self, sid: str, principal: Principal, command: Authenticate) -> Answer:
         client, ticket = self._clients[sid], self._live.ticket()

@@ -173,12 +173,15 @@ class StopStream(Command):
 
 class SendMessageAck(Ack):
     conversation_id: str
-    session_id: str
-    status: Status
+    session_id: Annotated[str, Field(description="the run that answers, or that will, where the message waits")]
+    status: Annotated[Status, Field(description="the conversation's, now")]
+    queued: Annotated[bool, Field(description="true: it waits until the agents have finished")] = False
+    place: Annotated[int | None, Field(description="with `queued`: its place among those that wait, from 1")] = None
+    message_id: Annotated[str | None, Field(description="with `queued`: by which it can be taken back")] = None
 
 
 class SendMessage(Command):
-    """The next user turn of a conversation that has ended: its team goes on with the history.
+    """The next user turn: the team goes on with the history. While agents talk it waits for its turn (`queued`).
 
     With a ``client_id`` that the conversation has taken already, nothing is done twice: the ack is the first one's.
     """
@@ -203,6 +206,45 @@ class ContinueStream(Command):
     client_id: Annotated[
         str | None,
         Field(min_length=1, max_length=64, description="the client's own id of this wish, for sending it again"),
+    ] = None
+
+
+class UnqueueMessageAck(Ack):
+    conversation_id: str
+    message_id: str
+
+
+class UnqueueMessage(Command):
+    """Take back a message that waits. Its author may, and the conversation's owner."""
+
+    name = "unqueue_message"
+    ack = UnqueueMessageAck
+    conversation_id: ConversationId
+    message_id: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class ProvideInputAck(Ack):
+    conversation_id: str
+    request_id: str
+    resolution: Literal["answered", "granted", "denied"]
+
+
+class ProvideInput(Command):
+    """Answer an agent that waits (`input_request`). The first answer wins; later ones get `input_resolved`.
+
+    A text is answered by `content`, which may be empty. A permission is answered by `granted`, and `content` may say
+    why; without `granted`, `content` must say it: yes, y or true; no, n or false, in any case.
+    """
+
+    name = "provide_input"
+    ack = ProvideInputAck
+    conversation_id: ConversationId
+    request_id: Annotated[str, Field(min_length=1, max_length=64)]
+    content: Annotated[str | None, Field(repr=False, description="the answer; bounded by MAX_CONTENT_BYTES")] = None
+    granted: Annotated[bool | None, Field(description="for a permission")] = None
+    client_id: Annotated[
+        str | None,
+        Field(min_length=1, max_length=64, description="the client's own id of this answer, for sending it again"),
     ] = None
 
 
@@ -272,7 +314,9 @@ COMMANDS: tuple[type[Command], ...] = (
     ResumeStream,
     StopStream,
     SendMessage,
+    UnqueueMessage,
     ContinueStream,
+    ProvideInput,
     GiveFeedback,
     Authenticate,
     Ping,

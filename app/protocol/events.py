@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from app.protocol.common import AgentCard, MessageKind, Payload, Role, Status, Usage
+from app.protocol.common import AgentCard, ContentType, MessageKind, Payload, Role, Status, Usage
 
 
 class Event(Payload):
@@ -205,7 +205,10 @@ class ChartGenerated(Event):
 
 
 class InputRequest(Event):
-    """An agent waits for a person: for a text, or for a yes or no to what it is about to do (`permission`)."""
+    """An agent waits for a person: for a text, or for a yes or no to what it is about to do (`permission`).
+
+    The same `request_id` again: with a new deadline, after a pause.
+    """
 
     name = "input_request"
     request_id: str
@@ -217,12 +220,31 @@ class InputRequest(Event):
 
 
 class InputResolved(Event):
-    """The agent no longer waits."""
+    """The agent no longer waits. What was answered becomes a message where the team says it: no other is made of it."""
 
     name = "input_resolved"
     request_id: str
     resolution: Literal["answered", "granted", "denied", "timeout", "cancelled"]
     by: Annotated[str | None, Field(description="who answered")] = None
+    content: Annotated[str | None, Field(description="the answer; null: there is none, or it is a secret")] = None
+
+
+class MessageQueued(Event):
+    """Somebody has sent a message while agents talk: it waits, and is said (under its id) when its turn comes."""
+
+    name = "message_queued"
+    message_id: str
+    content: str
+    content_type: ContentType = ContentType.TEXT
+    by: Annotated[str, Field(description="who has sent it")]
+
+
+class MessageUnqueued(Event):
+    """A message that waited was taken back."""
+
+    name = "message_unqueued"
+    message_id: str
+    by: Annotated[str, Field(description="who has taken it back")]
 
 
 class ConversationUpdated(Event):
@@ -380,6 +402,8 @@ LOGGED: tuple[type[Event], ...] = (
     ChartGenerated,
     InputRequest,
     InputResolved,
+    MessageQueued,
+    MessageUnqueued,
     ConversationUpdated,
 )
 TRANSIENT: tuple[type[Event], ...] = (

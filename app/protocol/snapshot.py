@@ -97,6 +97,16 @@ class InputView(Payload):
     deadline: str | None = None
 
 
+class QueuedView(Payload):
+    """A message that waits until the agents have finished."""
+
+    message_id: str
+    content: str
+    content_type: ContentType = ContentType.TEXT
+    by: Annotated[str, Field(description="who has sent it")]
+    timestamp: str
+
+
 class Snapshot(Payload):
     """Everything that a page needs to draw a conversation, as it stands at (`epoch`, `offset`)."""
 
@@ -123,3 +133,4 @@ class Snapshot(Payload):
     tool_calls: Annotated[tuple[ToolCallView, ...], Field(description="the last 100")] = ()
     charts: Annotated[tuple[ChartView, ...], Field(description="the last 100")] = ()
     pending_inputs: Annotated[tuple[InputView, ...], Field(description="whom the agents wait for")] = ()
+    queued: Annotated[tuple[QueuedView, ...], Field(description="messages that wait for their turn, oldest first")] = ()

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from app.errors import RunnerLost
 from app.protocol.common import Usage
 from app.runner.environment import child_environment
-from app.runner.wire import MAX_LINE_BYTES, Control, Grant, Probe, ProviderSpec, StartRun
+from app.runner.wire import MAX_LINE_BYTES, Answer, Control, Grant, Probe, ProviderSpec, StartRun
 from app.streaming.ports import Concurrency, RunSink
 
 logger = logging.getLogger(__name__)
@@ -276,6 +276,9 @@ class RunnerRun:
 
     def grant(self, allowed: int) -> None:
         self._runner.send(Grant(session=self._session, allowed=allowed))
+
+    def answer(self, answer: Answer) -> None:
+        self._runner.send(answer)
 
     def _control(self, op: Literal["pause", "resume", "stop"]) -> dict[str, Any]:
         if self._runner.usage_of_ended(self._session) is not None:

@@ -17,7 +17,7 @@ from app.streaming.ports import Kept, Rating
 LoadAccess = Callable[[str, str, str | None], Access]
 """(conversation id, its owner, their tenant) → who may come in. May wait for the database."""
 
-_STANDING = ("session_id", "agents", "model", "progress", "outcome", "error", "fallback")
+_STANDING = ("session_id", "agents", "model", "progress", "outcome", "error", "fallback", "pending_inputs", "queued")
 
 
 def owner_alone(_: str, owner: str, tenant: str | None) -> Access:

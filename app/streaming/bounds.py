@@ -22,6 +22,8 @@ class Bounds:
     max_total_log_bytes: int = 536_870_912
     conversation_linger_s: float = 600.0
     pause_timeout_s: float = 3600.0
+    input_timeout_s: float = 300.0
+    max_queued_messages: int = 10
     runner_restarts: int = 2
     catch_up_batch_bytes: int = 65_536
     catch_up_interval_s: float = 0.25

@@ -179,6 +179,15 @@ class Conversation:
         """Log one event and send it to the room; ``demo`` is the conversation's where it is not given."""
         self.append([(event.name, event.to_wire(), self._fold.demo if demo is None else demo)])
 
+    def append_checked(self, check: Callable[[], None], event: Event) -> None:
+        """Log one event, if ``check``, which looks at the fold and does not wait, raises nothing."""
+
+        def append() -> None:
+            check()
+            self._append([(event.name, event.to_wire(), self._fold.demo)])
+
+        self._serial.run(append)
+
     def move_to(self, status: Status, event: Event, *also: Event) -> None:
         """Log ``also`` and then the status event, if the table allows the change.
 

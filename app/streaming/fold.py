@@ -19,8 +19,10 @@ from app.protocol.events import (
     InputRequest,
     InputResolved,
     MessageDelta,
+    MessageQueued,
     MessageReset,
     MessageStart,
+    MessageUnqueued,
     MessageUpdated,
     Progress,
     ToolCall,
@@ -34,6 +36,7 @@ from app.protocol.snapshot import (
     MessageView,
     OutcomeView,
     ProgressView,
+    QueuedView,
     Snapshot,
     ToolCallView,
 )
@@ -106,6 +109,7 @@ class ConversationFold:
         self._tool_calls: dict[str, ToolCallView] = {}
         self._charts: dict[str, ChartView] = {}
         self._inputs: dict[str, InputView] = {}
+        self._queued: dict[str, QueuedView] = {}
 
     @classmethod
     def from_snapshot(
@@ -143,6 +147,7 @@ class ConversationFold:
         fold._tool_calls = {call.call_id: call for call in snapshot.tool_calls}
         fold._charts = {chart.chart_id: chart for chart in snapshot.charts}
         fold._inputs = {request.request_id: request for request in snapshot.pending_inputs}
+        fold._queued = {message.message_id: message for message in snapshot.queued}
         return fold
 
     def apply(self, name: str, payload: dict[str, Any]) -> None:
@@ -214,6 +219,14 @@ class ConversationFold:
         """A chart, while it is kept."""
         return self._charts.get(chart_id)
 
+    def pending_inputs(self) -> tuple[InputView, ...]:
+        """Whom the agents wait for, oldest first."""
+        return tuple(self._inputs.values())
+
+    def queued(self) -> tuple[QueuedView, ...]:
+        """The messages that wait for their turn, oldest first."""
+        return tuple(self._queued.values())
+
     def standing(self) -> dict[str, Any]:
         """How the latest session stands or ended, by the names of :class:`Snapshot`, JSON-ready.
 
@@ -229,6 +242,8 @@ class ConversationFold:
             "session_id": self._session_id,
             "agents": [agent if isinstance(agent, dict) else agent.model_dump() for agent in self._agents],
             "model": self._model,
+            "pending_inputs": [request.model_dump(mode="json") for request in self._inputs.values()],
+            "queued": [message.model_dump(mode="json") for message in self._queued.values()],
             **{name: part and part.model_dump(mode="json", by_alias=True) for name, part in parts.items()},
         }
 
@@ -272,6 +287,7 @@ class ConversationFold:
             tool_calls=tuple(self._tool_calls.values()),
             charts=tuple(self._charts.values()),
             pending_inputs=tuple(self._inputs.values()),
+            queued=tuple(self._queued.values()),
         )
 
     # --- one method per event -----------------------------------------------------------------------------------------
@@ -306,6 +322,7 @@ class ConversationFold:
         message.pieces.append(payload["delta"])
 
     def _on_message(self, payload: dict[str, Any]) -> None:
+        self._queued.pop(payload["message_id"], None)  # its turn has come
         message = self._messages.get(payload["message_id"])
         if message is None:
             message = self._add(payload, state="open")
@@ -368,6 +385,13 @@ class ConversationFold:
     def _on_input_resolved(self, payload: dict[str, Any]) -> None:
         self._inputs.pop(payload["request_id"], None)
 
+    def _on_queued(self, payload: dict[str, Any]) -> None:
+        message = QueuedView(**{name: payload[name] for name in QueuedView.model_fields})
+        _keep_last(self._queued, message.message_id, message)
+
+    def _on_unqueued(self, payload: dict[str, Any]) -> None:
+        self._queued.pop(payload["message_id"], None)
+
     def _on_conversation_updated(self, payload: dict[str, Any]) -> None:
         self.title = str(payload["changes"].get("title", self.title))
 
@@ -423,5 +447,7 @@ _HANDLERS: dict[str, Callable[[ConversationFold, dict[str, Any]], None]] = {
     ChartGenerated.name: ConversationFold._on_chart,
     InputRequest.name: ConversationFold._on_input_request,
     InputResolved.name: ConversationFold._on_input_resolved,
+    MessageQueued.name: ConversationFold._on_queued,
+    MessageUnqueued.name: ConversationFold._on_unqueued,
     ConversationUpdated.name: ConversationFold._on_conversation_updated,
 }

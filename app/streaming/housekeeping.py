@@ -10,6 +10,7 @@ from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
 from app.streaming.library import Library
+from app.streaming.message_queue import MessageQueue
 from app.streaming.ports import Clock, Concurrency
 from app.streaming.session import StreamingSession
 from app.streaming.states import RUNNING
@@ -21,13 +22,20 @@ class Housekeeping:
     """Looks after all conversations and sessions in memory. Belongs to one background task."""
 
     def __init__(
-        self, config: StreamingConfig, bounds: Bounds, concurrency: Concurrency, clock: Clock, library: Library
+        self,
+        config: StreamingConfig,
+        bounds: Bounds,
+        concurrency: Concurrency,
+        clock: Clock,
+        library: Library,
+        queue: MessageQueue,
     ) -> None:
         self._config = config
         self._bounds = bounds
         self._concurrency = concurrency
         self._clock = clock
         self._library = library
+        self._queue = queue
         self._last_heartbeat = clock.monotonic()
 
     def tick(self) -> None:
@@ -41,6 +49,8 @@ class Housekeeping:
             try:
                 if session is not None and not session.ended:
                     self._look_after(session, now)
+                else:
+                    self._queue.look(conversation, now)
                 self._keep_house(conversation, session, now, beat)
             except Exception:  # the next one needs it, too
                 logger.exception("housekeeping of conversation %s failed", conversation.id)
@@ -61,8 +71,11 @@ class Housekeeping:
                 return
 
     def _look_after(self, session: StreamingSession, now: float) -> None:
-        limit = self._bounds.pause_timeout_s if session.status is Status.PAUSED else self._config.session_timeout_s
-        if now - session.last_event_at > limit:
+        paused = session.status is Status.PAUSED
+        limit = self._bounds.pause_timeout_s if paused else self._config.session_timeout_s
+        session.inputs.look(now)
+        a_person_is_silent = bool(session.inputs.waiting_for) and not paused
+        if now - session.last_event_at > limit and not a_person_is_silent:
             timeout = SessionTimeout(f"nothing has happened for {limit:g} seconds")
             session.touch()
             self._concurrency.spawn(session.abort, timeout)

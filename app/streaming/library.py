@@ -15,7 +15,7 @@ from app.streaming.bounds import Bounds
 from app.streaming.conversation import Conversation, Recorder, new_conversation, revived_conversation
 from app.streaming.ports import Archive, Clock, Concurrency, Kept, Transport
 from app.streaming.session import StreamingSession
-from app.streaming.session_events import broken_off
+from app.streaming.session_events import broken_off, no_longer_asked
 from app.streaming.states import RUNNING
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -241,6 +241,8 @@ def _settle(conversation: Conversation, kept: Kept) -> None:
     died = Interrupted("the server ended in the middle")
     for message in conversation.fold.open_messages():
         conversation.append_event(broken_off(message, died.error_code))
+    for request in conversation.fold.pending_inputs():
+        conversation.append_event(no_longer_asked(request))
     conversation.append_event(
         ConversationError(error=died.message, code=died.error_code, retryable=died.retryable), demo=False
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from app.protocol.common import Status, Usage
 from app.protocol.snapshot import MessageView, Snapshot
-from app.runner.wire import ProviderSpec, StartRun, TeamSpec
+from app.runner.wire import Answer, ProviderSpec, StartRun, TeamSpec
 from app.streaming.access import Access
 
 Rating = Literal["up", "down"]
@@ -104,6 +104,9 @@ class RunHandle(Protocol):
 
     def grant(self, allowed: int) -> None:
         """Raise the number of tokens that may be sent in all. Does not block."""
+
+    def answer(self, answer: Answer) -> None:
+        """Hand on what a person has answered, or why nobody has. Does not block; nothing happens if it is gone."""
 
 
 class Runners(Protocol):

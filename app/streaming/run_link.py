@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.errors import RunnerLost
 from app.protocol.common import Usage
-from app.runner.wire import StartRun
+from app.runner.wire import Answer, StartRun
 from app.streaming.buffer import TokenBuffer
 from app.streaming.config import StreamingConfig
 from app.streaming.feed import NO_USAGE, Hearer, Item, SessionSink
@@ -68,6 +68,11 @@ class RunLink:
                 self._handle.resume()
             except RunnerLost:
                 pass
+
+    def answer(self, answer: Answer) -> None:
+        """Tell the run what a person has answered; a run that is no more asks again. Does not wait."""
+        if self._handle is not None:
+            self._handle.answer(answer)
 
     def stop(self) -> Usage | None:
         """Return when the model's requests are closed, with all that was spent; None where nobody can tell."""

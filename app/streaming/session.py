@@ -16,14 +16,16 @@ from app.protocol.events import (
     ConversationError,
     ConversationStatus,
     Event,
+    InputRequest,
     MessageDelta,
     MessageReset,
 )
-from app.runner.wire import OnAbandoned, StartRun
+from app.runner.wire import Answer, OnAbandoned, StartRun
 from app.streaming.buffer import BufferClosed, BufferFull
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
 from app.streaming.feed import Ending, Frame, Item, join_frames
+from app.streaming.inputs import Inputs
 from app.streaming.metrics import SessionMetrics
 from app.streaming.outlet import Chunk, Outlet
 from app.streaming.ports import Clock, Concurrency, Runners
@@ -59,14 +61,18 @@ class StreamingSession:
         clock: Clock,
         max_restarts: int = 2,
         max_message_chars: int = 67_108_864,
+        input_timeout_s: float = 0.0,
         save_checkpoint: Callable[[str, dict[str, Any]], None] | None = None,
         save_artifact: Callable[[str, str, str, bytes], None] | None = None,
         opening: Event | None = None,
+        when_ended: Callable[[StreamingSession], None] | None = None,
     ) -> None:
         """
+        :param input_timeout_s: so long its agents wait for a person; 0: as long as it takes.
         :param save_checkpoint: takes the run's state when everything that led to it is in the log.
         :param save_artifact: takes what is too large for an event: conversation, its id, media type, data.
         :param opening: what the room is told in the place of the user's words, where a run goes on.
+        :param when_ended: called once, when the room has been told of the end; must not wait.
         """
         self.id = session_id
         self.conversation = conversation
@@ -76,11 +82,13 @@ class StreamingSession:
         self._save_checkpoint = save_checkpoint
         self._save_artifact = save_artifact
         self._opening = opening
+        self._when_ended = when_ended
         self._clock = clock
         self._max_restarts = max_restarts
         self._max_message_chars = max_message_chars
         self._outlet = Outlet(config, concurrency, clock, self._hand_on, lambda: self._link.grant())
         self._link = RunLink(run, runners, config, self._outlet.buffer)
+        self.inputs = Inputs(conversation, session_id, concurrency, clock, input_timeout_s, self._tell_run)
         self._concurrency = concurrency
         self._commands = Serial(concurrency.condition)
         self._changed = concurrency.condition()  # guards _result
@@ -174,6 +182,7 @@ class StreamingSession:
             self._require(Status.INITIALIZING, Status.ACTIVE)
             self.touch()
             self._outlet.hold()
+            self.inputs.hold()
             try:
                 self._link.pause()
                 self.conversation.move_to(Status.PAUSED, self._status_event(Status.PAUSED))
@@ -181,6 +190,7 @@ class StreamingSession:
                 self.conversation.move_to(Status.PAUSED, self._status_event(Status.PAUSED))
             except InvalidState:
                 self._outlet.release()
+                self.inputs.release()
                 raise
             return self._ack()
 
@@ -196,6 +206,7 @@ class StreamingSession:
             self._require(Status.PAUSED)
             self.conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
             self._outlet.release()
+            self.inputs.release()
             self.paused_for_absence = False
             self.touch()
             if self._launchable:
@@ -281,6 +292,8 @@ class StreamingSession:
         """Take one event of the run. Does not block."""
         self.touch()
         self._link.history.note(name, payload)
+        if name == InputRequest.name:
+            self.inputs.coming(payload["request_id"])
         deltas = tokens if name == MessageDelta.name else 0  # other events may go ahead of their grant: they must fit
         self.metrics.tokens_received += deltas
         try:
@@ -342,6 +355,7 @@ class StreamingSession:
             self._end(Ending(Status.ERROR, self._link.spent_before, lost))
             return
         self.metrics.runner_restarts += 1
+        self.inputs.withdraw()  # it is asked again, by the next run
         self._outlet.flush()
         demo, told = self.conversation.demo, runner_died()
         if self._outlet.held:  # an error overtakes what a pause holds back
@@ -375,6 +389,7 @@ class StreamingSession:
     def _hand_on(self, chunk: Chunk, now: float) -> None:
         self.touch()
         frames, ends = join_frames((item for item, _ in chunk), cut_short=self._ending is not None)
+        frames = self.inputs.pass_on(frames)
         self._completed = self._completed or any(name == ConversationComplete.name for name, _, _ in frames)
         deltas = sum(payload["tokens"] for name, payload, _ in frames if name == MessageDelta.name)
         for part in self._split_at_status(frames):
@@ -435,6 +450,7 @@ class StreamingSession:
     def _log_end(self, ending: Ending) -> None:
         conversation = self.conversation
         why = ending.error.error_code if ending.error else str(ending.status)
+        self.inputs.withdraw()
         for message in conversation.fold.open_messages():
             conversation.append_event(broken_off(message, why))
         if ending.error is not None and not ending.said:
@@ -451,6 +467,8 @@ class StreamingSession:
             self._result = ending
             self._changed.notify_all()
         self._outlet.over()
+        if self._when_ended is not None:
+            self._when_ended(self)
 
     def _await_end(self) -> Ending:
         with self._changed:
@@ -472,8 +490,14 @@ class StreamingSession:
         if self.ended or self._outlet.held or now - self._said_at < _SILENCE_S or self.status not in RUNNING:
             return
         self._said_at = now
-        silent_s = now - self.last_event_at
-        self.conversation.announce(still_working(self.conversation.id, self.conversation.fold.progress, silent_s))
+        silent_s, waiting_for = now - self.last_event_at, self.inputs.waiting_for
+        self.conversation.announce(
+            still_working(self.conversation.id, self.conversation.fold.progress, silent_s, waiting_for)
+        )
+
+    def _tell_run(self, answer: Answer) -> None:
+        self.touch()
+        self._link.answer(answer)
 
     @property
     def tokens_dropped(self) -> int:

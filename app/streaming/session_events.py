@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.errors import Interrupted, RunnerLost
 from app.protocol.common import Status
-from app.protocol.events import AgentMessage, ConversationError, ConversationStatus, StillWorking
-from app.protocol.snapshot import MessageView, ProgressView
+from app.protocol.events import AgentMessage, ConversationError, ConversationStatus, InputResolved, StillWorking
+from app.protocol.snapshot import InputView, MessageView, ProgressView
 from app.runner.wire import StartRun
 from app.streaming.feed import Ending
 
@@ -24,10 +26,20 @@ def status_event(run: StartRun, status: Status, ending: Ending | None = None) ->
     )
 
 
+def user_message_id(session_id: str) -> str:
+    """The id of the message that a session begins with."""
+    return f"{session_id}-user"
+
+
+def session_of(message_id: str) -> str:
+    """The session that begins with the message of this id."""
+    return message_id.removesuffix("-user")
+
+
 def user_message(run: StartRun) -> AgentMessage:
     """What the user has said to begin this run."""
     return AgentMessage(
-        message_id=f"{run.session}-user",
+        message_id=user_message_id(run.session),
         agent="user",
         role="user",
         content=run.content,
@@ -55,6 +67,11 @@ def goes_on_after_crash() -> ConversationError:
     )
 
 
+def no_longer_asked(request: InputView) -> InputResolved:
+    """The run that asked is no more."""
+    return InputResolved(request_id=request.request_id, resolution="cancelled")
+
+
 def broken_off(message: MessageView, why: str) -> AgentMessage:
     """An open message will not be finished: its text so far is kept."""
     return AgentMessage(
@@ -62,11 +79,17 @@ def broken_off(message: MessageView, why: str) -> AgentMessage:
     )
 
 
-def still_working(conversation_id: str, progress: ProgressView, silent_s: float) -> StillWorking:
-    """A silent team is not a hung one."""
+def still_working(
+    conversation_id: str, progress: ProgressView, silent_s: float, waiting_for: Sequence[str] = ()
+) -> StillWorking:
+    """A silent team is not a hung one.
+
+    :param waiting_for: the agents that wait for a person.
+    """
+    waits = f"{' and '.join(dict.fromkeys(waiting_for))} waits for an answer" if waiting_for else None
     return StillWorking(
         conversation_id=conversation_id,
         **progress.model_dump(exclude={"message"}),
-        message=progress.message or "still working",
+        message=waits or progress.message or "still working",
         silent_s=round(silent_s, 1),
     )

@@ -96,8 +96,21 @@ export interface InputView {
   agent: string;
   prompt: string;
   kind: "text" | "permission";
+  /** what is typed is not to be shown */
+  secret: boolean;
   /** UTC, ISO 8601; after it the run goes on without */
   deadline: string | null;
+}
+
+/** A message that the server has taken while agents talk: it is said when they have finished. */
+export interface QueuedView {
+  /** for `unqueue`; it keeps it when it is said */
+  message_id: string;
+  content: string;
+  content_type: ContentType;
+  /** who has sent it */
+  by: string;
+  timestamp: string;
 }
 
 /** Everything that a page needs to draw a conversation, as it stands at (epoch, offset). */
@@ -127,6 +140,8 @@ export interface Snapshot {
   /** the last 100 */
   charts: ChartView[];
   pending_inputs: InputView[];
+  /** messages that wait for their turn, oldest first */
+  queued: QueuedView[];
 }
 
 /** What every logged event carries. */
@@ -179,7 +194,11 @@ export interface EventPayloads {
     request_id: string;
     resolution: "answered" | "granted" | "denied" | "timeout" | "cancelled";
     by: string | null;
+    /** null: there is none, or it is a secret */
+    content: string | null;
   };
+  message_queued: Envelope & { message_id: string; content: string; content_type: ContentType; by: string };
+  message_unqueued: Envelope & { message_id: string; by: string };
   conversation_updated: Envelope & { changes: { title?: string }; updated_by: string | null };
   connected: Stamped & { sid: string; protocol: number; server: string; user: string; heartbeat_s: number };
   presence: Stamped & { conversation_id: string; watchers: number };
@@ -220,6 +239,8 @@ export type LoggedEventName =
   | "chart_generated"
   | "input_request"
   | "input_resolved"
+  | "message_queued"
+  | "message_unqueued"
   | "conversation_updated";
 
 /** A message that a person has typed, and that waits to be sent. */
@@ -275,6 +296,28 @@ export interface ControlAck {
   conversation_id: string;
   session_id: string;
   status: Status;
+}
+
+export interface SendAck extends ControlAck {
+  /** it waits until the agents have finished: see `state.queued` */
+  queued: boolean;
+  /** its place among those that wait, from 1 */
+  place: number | null;
+  /** by which it can be taken back */
+  message_id: string | null;
+}
+
+export interface ProvideInputAck {
+  ok: true;
+  conversation_id: string;
+  request_id: string;
+  resolution: "answered" | "granted" | "denied";
+}
+
+export interface UnqueueAck {
+  ok: true;
+  conversation_id: string;
+  message_id: string;
 }
 
 export interface StopAck extends ControlAck {
@@ -428,6 +471,10 @@ export interface StreamHooks {
   onPresence?: ((watchers: number) => void) | null;
   /** this conversation's messages that wait to be sent, and one that was refused, if it is this that changed */
   onQueue?: ((queued: readonly QueuedMessage[], refused: QueueChange["refused"]) => void) | null;
+  /** whom the agents wait for has changed: `state.pending_inputs` */
+  onInput?: ((pending: readonly InputView[]) => void) | null;
+  /** what the server keeps until the agents have finished has changed: `state.queued` */
+  onQueued?: ((queued: readonly QueuedView[]) => void) | null;
 }
 
 /** One conversation. Several streams of one client may show the same one: the last that leaves it leaves it. */
@@ -451,6 +498,8 @@ export class ConversationStream implements StreamHooks {
   onRender: StreamHooks["onRender"];
   onPresence: StreamHooks["onPresence"];
   onQueue: StreamHooks["onQueue"];
+  onInput: StreamHooks["onInput"];
+  onQueued: StreamHooks["onQueued"];
   /** logged events of this conversation, in order and without doubles, when `state` has taken them in */
   on<Name extends LoggedEventName>(name: Name, handler: (payload: EventPayloads[Name]) => void): () => void;
   on(name: "*", handler: (payload: any, name: LoggedEventName) => void): () => void;
@@ -461,8 +510,14 @@ export class ConversationStream implements StreamHooks {
   pause(): Promise<ControlAck>;
   resume(): Promise<ControlAck>;
   stop(): Promise<StopAck>;
-  /** the next user turn; without a connection it waits for it */
-  send(content: string, contentType?: ContentType): Promise<ControlAck>;
+  /** go on with a run that was stopped or broke off, or with what waits */
+  continue(): Promise<SendAck>;
+  /** the next user turn; while agents talk the server keeps it, without a connection it waits here */
+  send(content: string, contentType?: ContentType): Promise<SendAck>;
+  /** take back what the server keeps: one of `state.queued` */
+  unqueue(messageId: string): Promise<UnqueueAck>;
+  /** answer an agent: one of `state.pending_inputs`; a text, or whether a permission is granted */
+  provideInput(requestId: string, answer: string | boolean, options?: { client_id?: string }): Promise<ProvideInputAck>;
   leave(): Promise<void>;
   close(): Promise<void>;
 }

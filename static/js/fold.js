@@ -64,6 +64,7 @@ export function emptySnapshot(conversationId) {
     tool_calls: [],
     charts: [],
     pending_inputs: [],
+    queued: [],
   };
 }
 
@@ -127,7 +128,8 @@ const CHANGES = {
     return withMessage(state, { ...message, content: message.content + payload.delta });
   },
 
-  [EVENTS.AGENT_MESSAGE]: (state, payload, bounds) => {
+  [EVENTS.AGENT_MESSAGE]: (before, payload, bounds) => {
+    const state = unqueued(before, payload); // its turn has come
     const message = find(state, payload.message_id) ?? opened(payload);
     const { content, content_type, confidence, usage, model, reason, truncated, partial, demo } = payload;
     const whole = { ...message, content, content_type, confidence, usage, model, reason, truncated, demo };
@@ -196,6 +198,13 @@ const CHANGES = {
     pending_inputs: state.pending_inputs.filter((each) => each.request_id !== request_id),
   }),
 
+  [EVENTS.MESSAGE_QUEUED]: (state, { message_id, content, content_type, by, timestamp }) => ({
+    ...state,
+    queued: kept(state.queued, "message_id", { message_id, content, content_type, by, timestamp }),
+  }),
+
+  [EVENTS.MESSAGE_UNQUEUED]: unqueued,
+
   [EVENTS.CONVERSATION_UPDATED]: (state, { changes }) => ({ ...state, title: changes.title ?? state.title }),
 };
 
@@ -220,6 +229,12 @@ function opened(payload) {
     updated_by: null,
     timestamp: payload.timestamp,
   };
+}
+
+/** Without a message that waited. @param {Snapshot} state @returns {Snapshot} */
+function unqueued(state, { message_id }) {
+  const queued = state.queued.filter((each) => each.message_id !== message_id);
+  return queued.length === state.queued.length ? state : { ...state, queued };
 }
 
 /** @param {Snapshot} state @param {string} id */

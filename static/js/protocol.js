@@ -17,7 +17,9 @@ export const COMMANDS = Object.freeze({
   "RESUME_STREAM": "resume_stream",
   "STOP_STREAM": "stop_stream",
   "SEND_MESSAGE": "send_message",
+  "UNQUEUE_MESSAGE": "unqueue_message",
   "CONTINUE_STREAM": "continue_stream",
+  "PROVIDE_INPUT": "provide_input",
   "FEEDBACK": "feedback",
   "AUTHENTICATE": "authenticate",
   "PING": "ping"
@@ -41,6 +43,8 @@ export const EVENTS = Object.freeze({
   "CHART_GENERATED": "chart_generated",
   "INPUT_REQUEST": "input_request",
   "INPUT_RESOLVED": "input_resolved",
+  "MESSAGE_QUEUED": "message_queued",
+  "MESSAGE_UNQUEUED": "message_unqueued",
   "CONVERSATION_UPDATED": "conversation_updated",
   "CONNECTED": "connected",
   "PRESENCE": "presence",
@@ -73,6 +77,8 @@ export const LOGGED_EVENTS = Object.freeze([
   "chart_generated",
   "input_request",
   "input_resolved",
+  "message_queued",
+  "message_unqueued",
   "conversation_updated"
 ]);
 
@@ -497,7 +503,7 @@ export const COMMAND_SCHEMAS = Object.freeze({
       }
     },
     "additionalProperties": false,
-    "description": "The next user turn of a conversation that has ended: its team goes on with the history.\n\nWith a ``client_id`` that the conversation has taken already, nothing is done twice: the ack is the first one's.",
+    "description": "The next user turn: the team goes on with the history. While agents talk it waits for its turn (`queued`).\n\nWith a ``client_id`` that the conversation has taken already, nothing is done twice: the ack is the first one's.",
     "properties": {
       "conversation_id": {
         "description": "the conversation's id",
@@ -537,6 +543,31 @@ export const COMMAND_SCHEMAS = Object.freeze({
     "title": "SendMessage",
     "type": "object"
   },
+  "unqueue_message": {
+    "additionalProperties": false,
+    "description": "Take back a message that waits. Its author may, and the conversation's owner.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      },
+      "message_id": {
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Message Id",
+        "type": "string"
+      }
+    },
+    "required": [
+      "conversation_id",
+      "message_id"
+    ],
+    "title": "UnqueueMessage",
+    "type": "object"
+  },
   "continue_stream": {
     "additionalProperties": false,
     "description": "Go on with a conversation that was stopped or broke off: from its team's last finished turn, with nothing new.",
@@ -568,6 +599,72 @@ export const COMMAND_SCHEMAS = Object.freeze({
       "conversation_id"
     ],
     "title": "ContinueStream",
+    "type": "object"
+  },
+  "provide_input": {
+    "additionalProperties": false,
+    "description": "Answer an agent that waits (`input_request`). The first answer wins; later ones get `input_resolved`.\n\nA text is answered by `content`, which may be empty. A permission is answered by `granted`, and `content` may say\nwhy; without `granted`, `content` must say it: yes, y or true; no, n or false, in any case.",
+    "properties": {
+      "conversation_id": {
+        "description": "the conversation's id",
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Conversation Id",
+        "type": "string"
+      },
+      "request_id": {
+        "maxLength": 64,
+        "minLength": 1,
+        "title": "Request Id",
+        "type": "string"
+      },
+      "content": {
+        "anyOf": [
+          {
+            "type": "string"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "the answer; bounded by MAX_CONTENT_BYTES",
+        "title": "Content"
+      },
+      "granted": {
+        "anyOf": [
+          {
+            "type": "boolean"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "for a permission",
+        "title": "Granted"
+      },
+      "client_id": {
+        "anyOf": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string"
+          },
+          {
+            "type": "null"
+          }
+        ],
+        "default": null,
+        "description": "the client's own id of this answer, for sending it again",
+        "title": "Client Id"
+      }
+    },
+    "required": [
+      "conversation_id",
+      "request_id"
+    ],
+    "title": "ProvideInput",
     "type": "object"
   },
   "feedback": {

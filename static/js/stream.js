@@ -51,6 +51,10 @@ export class ConversationStream {
   onPresence = null;
   /** @type {((queued: readonly any[], refused: any) => void) | null} what waits to be sent */
   onQueue = null;
+  /** @type {((pending: readonly any[]) => void) | null} whom the agents wait for has changed */
+  onInput = null;
+  /** @type {((queued: readonly any[]) => void) | null} what the server keeps until the agents have finished has changed */
+  onQueued = null;
 
   /**
    * @param {import("./colloquy.js").ColloquyClient} client
@@ -207,7 +211,30 @@ export class ConversationStream {
   }
 
   /**
-   * The next user turn of a conversation that has ended. Without a connection it waits for it, and is sent once.
+   * Answer an agent that waits (`state.pending_inputs`). The first answer wins, whoever gives it: a later one is refused
+   * with `input_resolved`. Without a connection it is refused at once: another one may answer meanwhile.
+   * @param {string} requestId
+   * @param {string | boolean} answer a text, which may be empty; or whether a permission is granted
+   * @param {{client_id?: string}} [options] client_id: that of an answer which is given again
+   */
+  async provideInput(requestId, answer, { client_id = newId() } = {}) {
+    const given = typeof answer === "boolean" ? { granted: answer } : { content: answer };
+    return this.#control(COMMANDS.PROVIDE_INPUT, { request_id: requestId, ...given, client_id });
+  }
+
+  /** Take back a message that the server keeps until the agents have finished (`state.queued`). @param {string} messageId */
+  unqueue(messageId) {
+    return this.#control(COMMANDS.UNQUEUE_MESSAGE, { message_id: messageId });
+  }
+
+  /** Go on with a run that was stopped or broke off, or with what waits, with nothing new said. */
+  continue() {
+    return this.#control(COMMANDS.CONTINUE_STREAM, { client_id: newId() });
+  }
+
+  /**
+   * The next user turn. While agents talk the server keeps it (`queued` in the ack, and `state.queued`) until they have
+   * finished. Without a connection it waits for it, and is sent once.
    * @param {string} content
    * @param {import("./colloquy.d.ts").ContentType} [contentType]
    */
@@ -232,8 +259,8 @@ export class ConversationStream {
     await this.leave();
   }
 
-  async #control(name) {
-    return this.#client.request(name, { conversation_id: this.conversationId });
+  async #control(name, more = {}) {
+    return this.#client.request(name, { conversation_id: this.conversationId, ...more });
   }
 
   // --- what the feed tells --------------------------------------------------------------------------------------------
@@ -250,7 +277,7 @@ export class ConversationStream {
     }
     this.#emitter.emit(name, payload);
     if (name === EVENTS.CONVERSATION_ERROR) this.#failed(payload);
-    if (before.status !== state.status) guarded(this.onState, state.status, state);
+    this.#tellWhatChanged(before);
     this.#drawing.events.add(name);
     this.#draw();
   }
@@ -262,9 +289,16 @@ export class ConversationStream {
       const open = new Set(before.messages.filter((message) => message.state === "open").map((message) => message.message_id));
       for (const message of state.messages) if (open.has(message.message_id)) guarded(this.onMessage, message);
     }
-    if (before.status !== state.status) guarded(this.onState, state.status, state);
+    this.#tellWhatChanged(before);
     this.#drawing.whole = true;
     this.#draw();
+  }
+
+  #tellWhatChanged(before) {
+    const { state } = this;
+    if (before.status !== state.status) guarded(this.onState, state.status, state);
+    if (changed(before.pending_inputs, state.pending_inputs)) guarded(this.onInput, state.pending_inputs);
+    if (changed(before.queued, state.queued)) guarded(this.onQueued, state.queued);
   }
 
   #failed(error) {
@@ -314,6 +348,9 @@ export class ConversationStream {
     this.#metricsTimer?.unref?.();
   }
 }
+
+/** Whether a list is another one; an empty one is as good as any other. */
+const changed = (before, now) => before !== now && before.length + now.length > 0;
 
 /** What a first drawing has to draw. */
 const nothingDrawn = () => ({ whole: true, messages: new Set(), events: new Set() });

@@ -85,6 +85,12 @@ _CHANGES: dict[tuple[str, str], list[tuple[int, Any]]] = {
     ("post", "/api/conversations/{conversation_id}/resume"): [(409, None)],
     ("post", "/api/conversations/{conversation_id}/stop"): [(409, None)],
     ("post", "/api/conversations/{conversation_id}/continue"): [(409, None), (400, {"client_id": 7})],
+    ("delete", "/api/conversations/{conversation_id}/queue/{message_id}"): [(404, None)],
+    ("post", "/api/conversations/{conversation_id}/inputs/{request_id}"): [
+        (404, {"content": "yes"}),
+        (400, {"content": 7}),
+        (413, {"content": "x" * 70_000}),
+    ],
     ("delete", "/api/conversations/{conversation_id}"): [],  # the last one of a test of its own
 }
 

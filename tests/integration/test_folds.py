@@ -23,8 +23,10 @@ from app.protocol.events import (
     InputRequest,
     InputResolved,
     MessageDelta,
+    MessageQueued,
     MessageReset,
     MessageStart,
+    MessageUnqueued,
     MessageUpdated,
     Progress,
     ToolCall,
@@ -114,7 +116,13 @@ class AnyEvent:
         return InputRequest(request_id=self._id("r"), agent="Ann", kind=self._one("text", "permission"))
 
     def _InputResolved(self) -> Event:  # noqa: N802
-        return InputResolved(request_id=self._id("r"), resolution="granted")
+        return InputResolved(request_id=self._id("r"), resolution="granted", content=self._one(None, "yes"))
+
+    def _MessageQueued(self) -> Event:  # noqa: N802
+        return MessageQueued(message_id=self._id("m"), content="next", by=self._one("ann", "bob"))
+
+    def _MessageUnqueued(self) -> Event:  # noqa: N802
+        return MessageUnqueued(message_id=self._id("m"), by="ann")
 
     def _ConversationUpdated(self) -> Event:  # noqa: N802
         changes = self._one({"title": "another"}, {"title": ""}, {"unheard_of": 1}, {})

@@ -51,6 +51,7 @@ def of_conversation(**least: Any) -> Statuses:
 WATCH = of_conversation(viewer=None, editor=None, reader=None)
 RATE = of_conversation(viewer=None, editor=None, reader=403)
 STEER = of_conversation(viewer=403, editor=None, reader=403)
+STEER_NOTHING = STEER | {"editor": 404}  # there is no such message, nobody asks: who may steer is told so
 MANAGE = of_conversation(viewer=403, editor=403, reader=403)
 OPERATE = dict.fromkeys(PERSONS, 403) | {"nobody": 401}
 LIST = dict.fromkeys(PERSONS) | {"nobody": 401}
@@ -73,6 +74,8 @@ ROUTES: dict[tuple[str, str], tuple[Statuses, Any]] = {
     ("POST", "/api/conversations/<conversation_id>/resume"): (STEER, None),
     ("POST", "/api/conversations/<conversation_id>/stop"): (STEER, None),
     ("POST", "/api/conversations/<conversation_id>/continue"): (STEER, None),
+    ("DELETE", "/api/conversations/<conversation_id>/queue/<message_id>"): (STEER_NOTHING, None),
+    ("POST", "/api/conversations/<conversation_id>/inputs/<request_id>"): (STEER_NOTHING, {"content": MARK}),
     ("GET", "/api/conversations/<conversation_id>/export"): (WATCH, None),
     ("GET", "/api/conversations/<conversation_id>/artifacts/<artifact_id>"): (
         of_conversation(viewer="any", editor="any", reader="any"),  # there is none: theirs is 404, too
@@ -151,7 +154,9 @@ COMMAND_TABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "resume_stream": ({}, _STEER),
     "stop_stream": ({}, _STEER),
     "send_message": ({"content": "x"}, _STEER),
+    "unqueue_message": ({"message_id": "m"}, _STEER),
     "continue_stream": ({}, _STEER),
+    "provide_input": ({"request_id": "r", "content": MARK}, _STEER),
     "feedback": ({"message_id": "m", "value": "up"}, {"reader": "not_permitted"}),
 }
 OWN_COMMANDS = {"ping", "authenticate"}
@@ -176,6 +181,8 @@ ROOM_EVENTS = {
     "chart_generated",
     "input_request",
     "input_resolved",
+    "message_queued",
+    "message_unqueued",
     "conversation_updated",
     "presence",
     "heartbeat",

@@ -42,8 +42,12 @@ export function log({ offset = 0, epoch = EPOCH, id = ID } = {}) {
       event(EVENTS.TOOL_RESULT, { call_id, agent: "A", tool: "quote", success, preview: "31.4" }),
     chart: (chart_id) => event(EVENTS.CHART_GENERATED, { chart_id, url: `/charts/${chart_id}`, symbol: "X", title: "", agent: "A" }),
     asks: (request_id) =>
-      event(EVENTS.INPUT_REQUEST, { request_id, agent: "A", prompt: "May I?", kind: "permission", deadline: null }),
-    resolves: (request_id) => event(EVENTS.INPUT_RESOLVED, { request_id, resolution: "granted", by: "local" }),
+      event(EVENTS.INPUT_REQUEST, { request_id, agent: "A", prompt: "May I?", kind: "permission", secret: false, deadline: null }),
+    resolves: (request_id) =>
+      event(EVENTS.INPUT_RESOLVED, { request_id, resolution: "granted", by: "local", content: null }),
+    queues: (message_id, content = "And then?") =>
+      event(EVENTS.MESSAGE_QUEUED, { message_id, content, content_type: "text", by: "local" }),
+    unqueues: (message_id) => event(EVENTS.MESSAGE_UNQUEUED, { message_id, by: "local" }),
     unknown: () => event("something_new", {}),
   };
 }

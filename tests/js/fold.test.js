@@ -126,3 +126,11 @@ test("open questions go when they are answered, and with the run", () => {
   state = run([on.status(STATUS.STOPPED)], state);
   assert.deepEqual(state.pending_inputs, []);
 });
+
+test("messages wait until they are said or taken back, whatever becomes of the run", () => {
+  const on = log();
+  let state = run([on.queues("q1"), on.queues("q2"), on.queues("q3"), on.unqueues("q2"), on.status(STATUS.STOPPED)]);
+  assert.deepEqual(state.queued.map(({ message_id, by }) => [message_id, by]), [["q1", "local"], ["q3", "local"]]);
+  state = run([on.message("q1", "user", "And then?", { role: "user" })], state);
+  assert.deepEqual(state.queued.map(({ message_id }) => message_id), ["q3"]);
+});

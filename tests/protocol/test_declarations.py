@@ -37,6 +37,7 @@ ALLOWED = {
     ("auth/audit.py", "conversation_deleted"): "the kind of entry of that name",
     ("auth/live.py", "signed_out"): "the code of that name, with which a sign-in ends",
     ("auth/permissions.py", "broadcast"): "the action of that name, which is asked of the gate",
+    ("errors.py", "input_resolved"): "the code of that name, for who answers too late",
     ("http/message_view.py", "feedback"): "the field of MessageView",
     ("http/messages.py", "feedback"): "the same",
     ("streaming/fold.py", "progress"): "the part of a stored state of that name",

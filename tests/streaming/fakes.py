@@ -11,7 +11,7 @@ from app.errors import RunnerLost, TeamUnknown
 from app.protocol.common import AgentCard, ContentType, Status, Usage
 from app.protocol.events import AgentMessage, ConversationComplete, ConversationError, MessageDelta, MessageStart
 from app.protocol.snapshot import MessageView
-from app.runner.wire import ProviderSpec, StartRun, TeamSpec
+from app.runner.wire import Answer, ProviderSpec, StartRun, TeamSpec
 from app.streaming.access import Access
 from app.streaming.conversation import DEFAULT_CATCH_UP, Conversation, Recorder, new_conversation
 from app.streaming.ports import Kept, RunSink
@@ -37,6 +37,7 @@ class FakeRun:
         self.grants: list[int] = []
         self.sent = 0
         self.calls: list[str] = []
+        self.answers: list[Answer] = []
         self.paused = False
         self.lost = False
         self.ended = False
@@ -63,6 +64,10 @@ class FakeRun:
         assert not self.grants or allowed >= self.grants[-1], "a grant never decreases"
         self.grants.append(allowed)
         self.allowed = max(self.allowed, allowed)
+
+    def answer(self, answer: Answer) -> None:
+        if not self.silent or self.paused:
+            self.answers.append(answer)
 
     def _called(self, name: str) -> None:
         self.calls.append(name)

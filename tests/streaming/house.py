@@ -8,6 +8,7 @@ from app.runner.wire import Limits
 from app.streaming.bounds import Bounds
 from app.streaming.config import StreamingConfig
 from app.streaming.manager import StreamingManager
+from app.streaming.ports import Allowance, Teams
 from app.streaming.session import StreamingSession
 from tests.streaming.fakes import FakeArchive, FakeModels, FakeRun, FakeRunners, FakeTeams, RecordingTransport
 from tests.streaming.simulation import Simulation
@@ -16,7 +17,7 @@ from tests.streaming.simulation import Simulation
 class House:
     """A manager among stand-ins."""
 
-    def __init__(self, **bounds: Any) -> None:
+    def __init__(self, teams: Teams | None = None, allowance: Allowance | None = None, **bounds: Any) -> None:
         self.simulation = Simulation()
         self.transport = RecordingTransport(self.simulation)
         self.runners = FakeRunners(self.simulation)
@@ -28,12 +29,13 @@ class House:
             limits=Limits(),
             runners=self.runners,
             models=self.models,
-            teams=FakeTeams(),
+            teams=teams or FakeTeams(),
             archive=self.archive,
             transport=self.transport,
             concurrency=self.simulation,
             clock=self.simulation,
             record=self.archive.record,
+            allowance=allowance,
         )
 
     def start(self, content: str = "Why?", **more: Any) -> StreamingSession:
@@ -45,6 +47,14 @@ class House:
         self.manager.begin(session)
         self.simulation.settle()
         return session
+
+    def send(self, conversation_id: str, content: str, **more: Any) -> StreamingSession:
+        """The next turn of one that has ended, launched."""
+        sent = self.manager.send_message(conversation_id, content, **more)
+        assert sent.session is not None
+        self.manager.begin(sent.session)
+        self.simulation.settle()
+        return sent.session
 
     def complete(self, session: StreamingSession) -> None:
         """Let its run end."""

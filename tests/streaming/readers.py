@@ -54,6 +54,7 @@ def empty_state(conversation: Conversation) -> dict[str, Any]:
         "tool_calls": [],
         "charts": [],
         "pending_inputs": [],
+        "queued": [],
     }
 
 
@@ -100,7 +101,15 @@ def fold_event(state: dict[str, Any], name: str, payload: dict[str, Any]) -> Non
         case "chart_generated":
             state["charts"].append({**body, "timestamp": payload["timestamp"]})
         case "input_request":
-            state["pending_inputs"].append(body)
+            asked = [each["request_id"] for each in state["pending_inputs"]]
+            if body["request_id"] in asked:
+                state["pending_inputs"][asked.index(body["request_id"])] = body
+            else:
+                state["pending_inputs"].append(body)
+        case "message_queued":
+            state["queued"].append({**body, "timestamp": payload["timestamp"]})
+        case "message_unqueued":
+            state["queued"] = [each for each in state["queued"] if each["message_id"] != body["message_id"]]
         case "conversation_updated":
             state.update(body["changes"])
         case "input_resolved":
@@ -142,6 +151,7 @@ def _fold_message(state: dict[str, Any], name: str, body: dict[str, Any], payloa
     if name == "message_delta":
         message["content"] += body["delta"]
     elif name == "agent_message":
+        state["queued"] = [each for each in state["queued"] if each["message_id"] != body["message_id"]]
         for key in ("content", "content_type", "confidence", "usage", "model", "reason", "truncated"):
             message[key] = body[key]
         message.update(state="partial" if body["partial"] else "complete", demo=payload["demo"])

@@ -24,9 +24,8 @@ class RuledTeams:
 
 def a_run(action: str | None) -> tuple[House, StreamingSession]:
     """A watched run of a team whose rule comes into force after 60 s."""
-    house = House()
     rule = OnAbandoned(action=action, after_s=60) if action else None  # type: ignore[arg-type]  # parametrized
-    house.manager._teams = RuledTeams(rule)
+    house = House(RuledTeams(rule))
     session = house.run()
     reader = a_reader(house.transport)
     house.manager.join(reader.sid, session.conversation.id)
@@ -125,6 +124,5 @@ def test_a_message_that_comes_twice_is_one_turn() -> None:
     first = house.run()
     house.complete(first)
     conversation_id = first.conversation.id
-    session = house.manager.send_message(conversation_id, "And?", client_id="a")
-    house.manager.begin(session)
-    assert house.manager.send_message(conversation_id, "And?", client_id="a") is session
+    session = house.send(conversation_id, "And?", client_id="a")
+    assert house.manager.send_message(conversation_id, "And?", client_id="a").session is session

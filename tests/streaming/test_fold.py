@@ -22,8 +22,10 @@ from app.protocol.events import (
     InputRequest,
     InputResolved,
     MessageDelta,
+    MessageQueued,
     MessageReset,
     MessageStart,
+    MessageUnqueued,
     MessageUpdated,
     Progress,
     ToolCall,
@@ -68,6 +70,12 @@ EVERYTHING: list[Event] = [
     ConversationStatus(
         status=Status.ERROR, session_id="s2", team="chat", code="x", usage=Usage(completion_tokens=2, estimated=True)
     ),
+    InputRequest(request_id="r2", agent="Ann", prompt="May I?", kind="permission", deadline="t9"),
+    MessageQueued(message_id="q1", content="And then?", by="local"),
+    MessageQueued(message_id="q2", content="And why?", by="ann"),
+    MessageQueued(message_id="q3", content="Never mind.", by="ann"),
+    MessageUnqueued(message_id="q3", by="ann"),
+    AgentMessage(message_id="q1", agent="user", role="user", content="And then?", content_type="text"),
     ConversationUpdated(changes={"title": "Another title"}, updated_by="local"),
 ]
 

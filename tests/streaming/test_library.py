@@ -105,8 +105,7 @@ def test_a_conversation_without_a_session_can_be_continued_but_not_steered(house
     for act in (house.manager.pause, house.manager.resume, house.manager.stop, house.manager.session):
         with pytest.raises(InvalidState, match="completed"):
             act(conversation_id)
-    house.manager.begin(house.manager.send_message(conversation_id, "And then?"))
-    house.simulation.settle()
+    house.send(conversation_id, "And then?")
     request = house.runners.last.request
     assert [each.content for each in request.transcript] == ["Why?", "Because."]
     assert (request.checkpoint, request.resumed) == ({"turn": 1}, False)

@@ -134,8 +134,6 @@ def test_a_conversation_runs_once_at_a_time(house: House) -> None:
     house.simulation.settle()
     with pytest.raises(InvalidState, match="initializing"):
         house.start(conversation_id=conversation_id)
-    with pytest.raises(InvalidState):
-        house.manager.send_message(conversation_id, "more")
     house.complete(session)
     assert house.run(conversation_id=conversation_id).conversation is session.conversation
     assert house.transport.statuses() == ["initializing", "active", "completed", "initializing"]
@@ -150,9 +148,7 @@ def test_the_next_user_turn_has_team_history_and_checkpoint(house: House) -> Non
     house.runners.last.checkpoint({"turn": 1})
     house.complete(first)
     conversation_id = first.conversation.id
-    second = house.manager.send_message(conversation_id, "And then?", ContentType.TEXT)
-    house.manager.begin(second)
-    house.simulation.settle()
+    house.send(conversation_id, "And then?", content_type=ContentType.TEXT)
     request = house.runners.last.request
     assert (request.team.name, request.content, request.checkpoint) == ("debate", "And then?", {"turn": 1})
     assert [each.content for each in request.transcript] == ["Why?", "Because."]
@@ -173,7 +169,7 @@ def test_a_start_that_fails_leaves_no_conversation_behind(house: House, monkeypa
     def fail(*_: Any, **__: Any) -> Any:
         raise OSError("broken")
 
-    monkeypatch.setattr(house.manager, "_session", fail)
+    monkeypatch.setattr("app.streaming.starting.StreamingSession", fail)
     with pytest.raises(OSError, match="broken"):
         house.start()
     assert house.manager.conversations() == []
@@ -482,7 +478,7 @@ def test_all_logs_together_are_bounded() -> None:
 def test_ids_can_be_typed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """None begins with a dash: a command line would take it for an option."""
     drawn = iter(["-first", "_second", "third", "session"])
-    monkeypatch.setattr("app.streaming.manager.secrets.token_urlsafe", lambda _: next(drawn))
+    monkeypatch.setattr("app.streaming.starting.secrets.token_urlsafe", lambda _: next(drawn))
     assert house.start().conversation.id == "third"
 
 
@@ -507,8 +503,7 @@ class Allowing:
 
 def test_one_person_runs_so_many_and_all_together_so_many() -> None:
     """Also who goes on with what has ended; whose conversation it is counts, not who speaks."""
-    house = House()
-    house.manager._allowance = Allowing(theirs=2)
+    house = House(allowance=Allowing(theirs=2))
     mine = [house.manager.start(team="debate", content="Why?", owner="ada") for _ in range(2)]
     with pytest.raises(LimitExceeded, match="one person"):
         house.manager.start(team="debate", content="Why?", owner="ada")
@@ -525,8 +520,8 @@ def test_one_person_runs_so_many_and_all_together_so_many() -> None:
 
 def test_who_has_spent_their_tokens_starts_nothing() -> None:
     """What is running counts; what was taken before is given again; who is somebody else goes on."""
-    house = House()
-    allowing = house.manager._allowance = Allowing(tokens=3)
+    allowing = Allowing(tokens=3)
+    house = House(allowance=allowing)
     session = house.manager.start(team="debate", content="Why?", owner="ada", client_id="once")
     house.manager.begin(session)
     house.simulation.settle()

@@ -1,0 +1,450 @@
+"""Begins runs: of new conversations, of those that have ended, and with messages that have waited."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.errors import (
+    ContentEmpty,
+    ContentTooLarge,
+    ConversationUnknown,
+    Interrupted,
+    InvalidPayload,
+    InvalidState,
+    LimitExceeded,
+    RunError,
+)
+from app.protocol.commands import RunOptions, SendMessageAck
+from app.protocol.common import ContentType, Status
+from app.protocol.events import Event
+from app.protocol.snapshot import QueuedView
+from app.runner.wire import Limits, StartRun, TeamSpec, TranscriptMessage
+from app.streaming.access import Access
+from app.streaming.bounds import Bounds
+from app.streaming.checkpoints import Checkpoints
+from app.streaming.config import StreamingConfig
+from app.streaming.conversation import Conversation
+from app.streaming.library import Library
+from app.streaming.message_queue import MessageQueue, NotBusy
+from app.streaming.ports import Allowance, Archive, Clock, Concurrency, Models, Runners, Teams
+from app.streaming.session import StreamingSession
+from app.streaming.session_events import goes_on_after_crash, session_of, user_message, user_message_id
+from app.streaming.taken import TakenRequests
+
+logger = logging.getLogger(__name__)
+
+Owner = tuple[str | None, str]
+"""Tenant and id: an id is unique within a tenant alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a message.
+
+    :param session: it says the message now, and is to begin after the ack; None: the message waits, or was said.
+    """
+
+    ack: SendMessageAck
+    session: StreamingSession | None = None
+
+
+class Starting:
+    """Makes sessions, and begins them. Belongs to the manager; safe to use from several threads or greenlets.
+
+    ``closing``: no session is taken any more; the library's lock guards it.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: StreamingConfig,
+        bounds: Bounds,
+        limits: Limits,
+        runners: Runners,
+        models: Models,
+        teams: Teams,
+        concurrency: Concurrency,
+        clock: Clock,
+        library: Library,
+        checkpoints: Checkpoints,
+        archive: Archive,
+        allowance: Allowance | None,
+    ) -> None:
+        self.config = config
+        self.bounds = bounds
+        self.closing = False
+        self._limits = limits
+        self._allowance = allowance
+        self._runners = runners
+        self._models = models
+        self._teams = teams
+        self._concurrency = concurrency
+        self._clock = clock
+        self._library = library
+        self._checkpoints = checkpoints
+        self._archive = archive
+        self.queue = MessageQueue(library, concurrency, clock, bounds.max_queued_messages, self._say_next)
+        self._taken: TakenRequests[StreamingSession] = TakenRequests(bounds.max_conversations)
+        self._waiting: TakenRequests[_Waiting] = TakenRequests(bounds.max_conversations)
+
+    # --- what may be asked for ----------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        *,
+        team: str,
+        content: str,
+        content_type: ContentType = ContentType.TEXT,
+        owner: str,
+        tenant: str | None = None,
+        conversation_id: str | None = None,
+        options: RunOptions | None = None,
+        client_id: str | None = None,
+    ) -> StreamingSession:
+        """Make a session, of a new conversation or of one that has ended. Nothing is logged before :meth:`begin`.
+
+        :param client_id: the caller's own id of this request: one that was taken already gets the same session again.
+        :raises TeamUnknown, ContentEmpty, ContentTooLarge, InvalidPayload, ConversationUnknown: nothing has changed.
+        :raises InvalidState: when the conversation is running.
+        :raises LimitExceeded: when too many sessions run, or no ended conversation can leave memory.
+        :raises StoreUnavailable: when the conversation is not in memory, and the database does not answer.
+        """
+        spec = self._teams.get(team)
+        self.check_content(content)
+        asked = _Asked(spec, content, content_type, (tenant, owner), options or RunOptions(), client_id)
+        if conversation_id is not None:
+            conversation = self._library.get(conversation_id)
+            if not self._taken_before(asked.owner, conversation_id, client_id):
+                self._check_tokens(_owner_of(conversation))
+            return self._enter(asked, conversation)
+        if not self._taken_before(asked.owner, None, client_id):
+            self._check_tokens(asked.owner)
+        session = None
+        while session is None:
+            session = self._taken_before(asked.owner, None, client_id) or self._enter_new(asked, Access(owner, tenant))
+        return session
+
+    def continue_stream(
+        self, conversation_id: str, *, client_id: str | None = None, recovering: bool = False
+    ) -> StreamingSession:
+        """Make a session that goes on where the last one broke off, with no new word: from its checkpoint, else from
+        the messages. Where the last one has come to its end, it goes on with what waits. :meth:`begin` must follow.
+
+        :param recovering: nobody has asked for it: the server had died.
+        :raises InvalidState: when the conversation is running, or has come to its end by itself. Else as :meth:`start`.
+        """
+        conversation = self._library.get(conversation_id)
+        owner = _owner_of(conversation)
+        taken = self._taken_before(owner, conversation_id, client_id)
+        if taken is not None:
+            return taken
+        status, said, team = conversation.status, conversation.fold.last_user_message(), conversation.fold.team
+        waiting = conversation.fold.queued()
+        if waiting and status is Status.COMPLETED:  # they could not be begun by themselves, or the server has died
+            return self._session_for(conversation, waiting[0], client_id)
+        if status in (Status.COMPLETED, Status.IDLE):
+            word = "has come to its end" if status is Status.COMPLETED else "was never begun"
+            raise InvalidState(f"the conversation {word}; send a message to go on with it")
+        if not recovering:  # it was admitted once
+            self._check_tokens(owner)
+        found = self._checkpoints.unfinished_business(conversation, team)
+        asked = _Asked(
+            self._teams.get(team),
+            said.content if said else conversation.fold.title,
+            _content_type(said.content_type if said else ""),
+            owner,
+            found.options if found else RunOptions(),
+            client_id,
+            goes_on=True,
+        )
+        return self._enter(asked, conversation, goes_on_after_crash() if recovering else None)
+
+    def send_message(
+        self,
+        conversation_id: str,
+        content: str,
+        content_type: ContentType = ContentType.TEXT,
+        client_id: str | None = None,
+        by: str | None = None,
+    ) -> Sent:
+        """The next user turn: a new session of the same team, with the history. While agents talk, or others wait, the
+        message waits for its turn.
+
+        :param by: who sends it; None: the conversation's owner.
+        :raises LimitExceeded: also when too many wait. Errors else as in :meth:`start`.
+        """
+        conversation = self._library.get(conversation_id)
+        self.check_content(content)
+        owner = _owner_of(conversation)
+        while True:
+            known = self._known_waiting(owner, conversation, client_id)
+            if known is not None:
+                return known
+            try:
+                if self._taken_before(owner, conversation_id, client_id) is None:
+                    return self._let_wait(conversation, content, content_type, by or conversation.owner, client_id)
+            except NotBusy:
+                pass
+            try:
+                session = self.start(
+                    team=conversation.fold.team,
+                    content=content,
+                    content_type=content_type,
+                    owner=conversation.owner,
+                    tenant=conversation.access.tenant,
+                    conversation_id=conversation_id,
+                    client_id=client_id,
+                )
+            except InvalidState:  # another run began in between
+                continue
+            ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=session.reached)
+            return Sent(ack, session)
+
+    def _let_wait(
+        self, conversation: Conversation, content: str, content_type: ContentType, by: str, client_id: str | None
+    ) -> Sent:
+        session_id, place = self.queue.put(conversation, content, content_type, by)
+        waiting = _Waiting(conversation, session_id)
+        with self._library.lock:
+            self._waiting.put(_owner_of(conversation), conversation.id, client_id, waiting)
+        return self._waits(waiting, place)
+
+    def _known_waiting(self, owner: Owner, conversation: Conversation, client_id: str | None) -> Sent | None:
+        with self._library.lock:
+            waiting = self._waiting.get(owner, conversation.id, client_id)
+        if waiting is None:
+            return None
+        return self._waits(waiting, self.queue.place(conversation, user_message_id(waiting.session_id)))
+
+    def _waits(self, waiting: _Waiting, place: int | None) -> Sent:
+        return Sent(
+            SendMessageAck(
+                conversation_id=waiting.conversation.id,
+                session_id=waiting.session_id,
+                status=waiting.conversation.status,
+                queued=place is not None,
+                place=place,
+                message_id=user_message_id(waiting.session_id),
+            )
+        )
+
+    def _say_next(self, conversation: Conversation, message: QueuedView, client_id: str | None = None) -> None:
+        """Begin the run of a message that has waited."""
+        session = self._session_for(conversation, message, client_id)
+        self.begin(session)
+
+    def _session_for(
+        self, conversation: Conversation, message: QueuedView, client_id: str | None = None
+    ) -> StreamingSession:
+        owner = _owner_of(conversation)
+        self._check_tokens(owner)
+        asked = _Asked(
+            self._teams.get(conversation.fold.team),
+            message.content,
+            message.content_type,
+            owner,
+            RunOptions(),
+            client_id,
+            waited_as=message.message_id,
+        )
+        return self._enter(asked, conversation)
+
+    def begin(self, session: StreamingSession) -> None:
+        """Log the session's beginning and start its run in the background, after the ack was sent; once is enough."""
+        if session.open_room():
+            self._concurrency.spawn(self.launch, session)
+
+    def check_content(self, content: str) -> None:
+        """:raises ContentEmpty, ContentTooLarge, InvalidPayload:"""
+        if not content.strip():
+            raise ContentEmpty("the content is empty")
+        self.check_size(content)
+
+    def check_size(self, content: str) -> None:
+        """:raises ContentTooLarge, InvalidPayload:"""
+        try:
+            size, limit = len(content.encode()), self.bounds.max_content_bytes
+        except UnicodeEncodeError:
+            raise InvalidPayload("the content is not Unicode text: it has half a surrogate pair") from None
+        if size > limit:
+            raise ContentTooLarge(f"the content has {size} bytes; at most {limit} are taken")
+
+    def _taken_before(
+        self, owner: Owner, conversation_id: str | None, client_id: str | None
+    ) -> StreamingSession | None:
+        with self._library.lock:
+            return self._taken.get(owner, conversation_id, client_id)
+
+    def _enter_new(self, asked: _Asked, access: Access) -> StreamingSession | None:
+        """None: somebody else was quicker to take the last place in memory."""
+        with self._library.lock:
+            self._check_running(asked.owner, None)
+        self._library.make_room()
+        conversation = self._library.new(
+            _new_id(), title=_title(asked.content), content_type=asked.content_type, access=access
+        )
+        session = self._session(asked, conversation)
+        with self._library.lock:
+            self._check_running(asked.owner, None)
+            taken = self._taken.get(asked.owner, None, asked.client_id)
+            if taken is not None:
+                return taken
+            if self._library.full:
+                return None
+            self._checkpoints.begin(conversation)
+            self._library.put(conversation, session)
+            self._taken.put(asked.owner, None, asked.client_id, session)
+        return session
+
+    def _enter(self, asked: _Asked, conversation: Conversation, opening: Event | None = None) -> StreamingSession:
+        session = self._session(asked, conversation, opening)
+        with self._library.lock, conversation.stay():
+            taken = self._taken.get(asked.owner, conversation.id, asked.client_id)
+            if taken is not None:
+                return taken
+            self._check_running(_owner_of(conversation), self._library.session_of(conversation.id))
+            if conversation.closing:
+                raise ConversationUnknown("there is no such conversation")
+            if asked.waited_as is not None and self.queue.place(conversation, asked.waited_as) is None:
+                raise InvalidState("the message was said already, or taken back")
+            conversation.recoveries = 0 if opening is None else conversation.recoveries + 1
+            self._library.put(conversation, session)
+            self._taken.put(asked.owner, conversation.id, asked.client_id, session)
+        return session
+
+    def _check_tokens(self, owner: Owner) -> None:
+        if self._allowance is None:
+            return
+        theirs = [session for session in self._library.sessions() if _owner_of(session.conversation) == owner]
+        received = sum(session.metrics.tokens_received for session in theirs if not session.ended)
+        self._allowance.check_tokens(owner, received, [session.conversation.id for session in theirs if session.ended])
+
+    def _check_running(self, owner: Owner, latest: StreamingSession | None) -> None:
+        """The library's lock is held."""
+        if self.closing:
+            raise Interrupted("the server is shutting down")
+        if latest is not None and not latest.ended:
+            raise InvalidState(f"the conversation is {latest.status}; stop it first, or wait for its end")
+        most = self.bounds.max_running_sessions if self._allowance is None else self._allowance.most_running()
+        if self._library.running() >= most:
+            raise LimitExceeded(f"{most} conversations are running; try again later")
+        theirs = self._allowance.most_running_of(owner[1]) if self._allowance is not None else 0
+        if theirs and self._library.running(owner) >= theirs:
+            raise LimitExceeded(f"{theirs} conversations of one person are running; stop one first")
+
+    def _session(self, asked: _Asked, conversation: Conversation, opening: Event | None = None) -> StreamingSession:
+        run = StartRun(
+            session=session_of(asked.waited_as) if asked.waited_as else secrets.token_urlsafe(12),
+            conversation=conversation.id,
+            team=asked.team,
+            content=asked.content,
+            content_type=asked.content_type,
+            options=asked.options,
+            limits=self._limits,
+            allowed=self.config.high_water_tokens,
+            resumed=asked.goes_on,
+            continued=asked.goes_on,
+        )
+        config = self.config
+        if asked.options.tokens_per_s is not None:
+            config = replace(config, tokens_per_s=asked.options.tokens_per_s)
+        return StreamingSession(
+            run.session,
+            conversation,
+            run,
+            config=config,
+            runners=self._runners,
+            concurrency=self._concurrency,
+            clock=self._clock,
+            max_restarts=self.bounds.runner_restarts,
+            max_message_chars=self.bounds.max_message_chars,
+            input_timeout_s=self.bounds.input_timeout_s,
+            save_artifact=self._archive.save_artifact,
+            save_checkpoint=lambda _, state: self._checkpoints.save(conversation, run, state),
+            opening=opening,
+            when_ended=lambda session: self.queue.ended(conversation),
+        )
+
+    def forget(self, conversation: Conversation) -> None:
+        """A conversation has left memory: forget its requests."""
+        with self._library.lock:
+            self._taken.forget(lambda session: session.conversation is conversation)
+            self._waiting.forget(lambda waiting: waiting.conversation is conversation)
+
+    def launch(self, session: StreamingSession) -> None:
+        """Start the run of a session whose room is open. Waits for models and store."""
+        try:
+            providers = self._models.providers()
+            known = {"providers": providers, "demo": not providers, **self._past(session)}
+            session.launch(session.run_request.model_copy(update=known))
+        except Exception:
+            logger.exception("session %s did not start", session.id)
+            session.abort(RunError("the run could not be started; the server's log says why"))
+
+    def _past(self, session: StreamingSession) -> dict[str, Any]:
+        """What its team knows of the conversation so far. May ask the store."""
+        conversation, run = session.conversation, session.run_request
+        if run.resumed:
+            found = self._checkpoints.unfinished_business(conversation, run.team.name)
+        else:
+            found = self._checkpoints.find(conversation, run.team.name)
+        own = None if run.resumed else user_message(run).message_id
+        said = tuple(
+            TranscriptMessage(agent=view.agent, role=view.role, content=view.content)
+            for view in conversation.read(conversation.fold.messages)
+            # what a run that goes on has left unfinished is said anew
+            if view.kind == "message" and view.message_id != own and not (run.resumed and view.state != "complete")
+        )
+        return {"checkpoint": found.state if found else None, "transcript": said}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a session is asked for.
+
+    :param goes_on: where the last one broke off.
+    :param waited_as: the id of the message, if it has waited.
+    """
+
+    team: TeamSpec
+    content: str
+    content_type: ContentType
+    owner: Owner
+    options: RunOptions
+    client_id: str | None
+    goes_on: bool = False
+    waited_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A message that was let wait, and the id of the session that says it."""
+
+    conversation: Conversation
+    session_id: str
+
+
+def _content_type(word: str) -> ContentType:
+    try:
+        return ContentType(word)
+    except ValueError:
+        return ContentType.TEXT
+
+
+def _owner_of(conversation: Conversation) -> Owner:
+    return conversation.access.tenant, conversation.owner
+
+
+def _new_id() -> str:
+    """Unguessable; begins with a letter or a digit, so that no command line takes it for an option."""
+    while not (found := secrets.token_urlsafe(16))[0].isalnum():
+        pass
+    return found
+
+
+def _title(content: str) -> str:
+    line = next((line.strip() for line in content.splitlines() if line.strip()), "")
+    return line if len(line) <= 80 else line[:79].rstrip() + "…"
