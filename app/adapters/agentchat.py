@@ -10,13 +10,14 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from app.adapters import states
 from app.adapters.base import RunPort
 from app.adapters.ending import ONE_TURN, Ending
+from app.adapters.failure import reason_of
 from app.adapters.inputs import Inputs
 from app.adapters.plan import Closing, LoadedTeam, TeamPlan, load_team
 from app.adapters.stage import Stage
 from app.adapters.task import task_text
 from app.adapters.team_pass import TeamPass
 from app.adapters.tool_log import ToolLog
-from app.errors import BackendUnavailable, ColloquyError, ModelError, TeamFailed
+from app.errors import BackendUnavailable, ColloquyError, ModelError
 from app.protocol.events import ConversationComplete, FallbackMode
 from app.providers.calls import Call, Switch
 from app.providers.client import GatedModelClient
@@ -61,11 +62,7 @@ class AgentChatAdapter:
         except (RunAborted, ColloquyError):
             raise
         except Exception as error:  # a user's team may raise anything, and AutoGen wraps our errors
-            if self._port.model.aborted:
-                raise RunAborted from error
-            if self._port.model.failure is not None:
-                raise self._port.model.failure from error
-            raise TeamFailed(f"the team failed: {_first_line(error)}") from error
+            raise reason_of(error, self._port.model) from error
 
     def flush(self) -> None:
         self._stage.flush()
@@ -121,7 +118,7 @@ class AgentChatAdapter:
         state = start.checkpoint if start.checkpoint and start.checkpoint.get("kind") == KIND else None
         if state is None:
             return await self._retold(loaded)
-        self._prefer(state.get("provider"))
+        self._port.model.prefer(state.get("provider"))
         if not start.resumed:
             states.first_speaker_again(state, loaded.team)
         await states.loaded(state, loaded.team, loaded.tree)
@@ -155,12 +152,6 @@ class AgentChatAdapter:
     async def _task(self) -> BaseChatMessage:
         start = self._port.start
         return TextMessage(content=await task_text(start.content, start.content_type), source="user")
-
-    def _prefer(self, provider: str | None) -> None:
-        """Go on with the provider that the conversation had come to."""
-        names = [spec.name for spec in self._port.model.providers]
-        if provider in names:
-            self._port.model.current = names.index(provider)
 
     async def _save(self, loaded: LoadedTeam) -> None:
         self._port.checkpoint(
@@ -199,8 +190,3 @@ class AgentChatAdapter:
 
 def _identifier(agent: str, role: str) -> str:
     return "user" if role == "user" else "_".join(agent.split()) or role
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]

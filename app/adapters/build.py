@@ -24,6 +24,11 @@ from app.runner.wire import Generation, TeamSpec
 
 MODEL_PARAMETERS: dict[str, Generation] = {"model_client": "agentchat", "llm_config": "classic", "model_config": "ag2"}
 IOSTREAM = "iostream"
+INSTALLED_BY = {
+    "ag2": 'pip install "ag2[openai]>=1.2,<2"',
+    "autogen": 'pip install "autogen>=0.14,<0.15"',
+}
+"""A framework that is no part of Colloquy, and what installs it."""
 
 
 async def build_adapter(port: RunPort) -> Adapter:
@@ -49,6 +54,10 @@ async def build_adapter(port: RunPort) -> Adapter:
         from app.adapters.classic import ClassicAdapter
 
         return ClassicAdapter(port, made)
+    if generation == "ag2":
+        from app.adapters.ag2 import Ag2Adapter
+
+        return Ag2Adapter(port, made)
     raise TeamFailed(f"the team {spec.name} is no AutoGen team: its factory returned a {type(made).__name__}")
 
 
@@ -58,7 +67,17 @@ async def describe_team(spec: TeamSpec) -> dict[str, Any]:
 
 
 def _model_for(generation: Generation, port: RunPort) -> Any:
-    """The run's models as this generation wants them."""
+    """The run's models as this generation wants them.
+
+    :raises TeamFailed: it is not installed.
+    """
+    try:
+        return _models_of(generation, port)
+    except ModuleNotFoundError as error:
+        raise TeamFailed(f"the team {port.start.team.name} cannot be built: {_why(error)}"[:500]) from error
+
+
+def _models_of(generation: Generation, port: RunPort) -> Any:
     if generation == "agentchat":
         from app.providers.client import GatedModelClient
 
@@ -67,11 +86,14 @@ def _model_for(generation: Generation, port: RunPort) -> Any:
         from app.adapters.classic_models import llm_config
 
         return llm_config(port)
-    raise TeamFailed(f"teams of {generation} cannot be run yet")
+    from app.adapters.ag2_model import model_config
+
+    return model_config(port.model)
 
 
 def _generation_of(made: object) -> Generation | None:
     """Whose object this is, by the packages of its class's ancestors; None: nobody's."""
+    from app.adapters.ag2_plan import Ag2Plan
     from app.adapters.plan import TeamPlan
 
     packages = {cls.__module__.partition(".")[0] for cls in type(made).__mro__}
@@ -79,6 +101,10 @@ def _generation_of(made: object) -> Generation | None:
         return "agentchat"
     if "autogen" in packages or type(made).__module__ == "app.adapters.classic_plan":
         return "classic"
+    if "ag2" in packages or isinstance(made, Ag2Plan):
+        return "ag2"
+    if isinstance(made, list | tuple) and made:
+        return _generation_of(made[0])
     return None
 
 
@@ -103,7 +129,7 @@ def _found(spec: TeamSpec) -> Callable[..., Any]:
         for part in function_name.split("."):
             factory = getattr(factory, part)
     except Exception as error:  # a user's module may raise anything
-        raise TeamFailed(f"the team {spec.name} cannot be loaded: {type(error).__name__}: {error}"[:500]) from error
+        raise TeamFailed(f"the team {spec.name} cannot be loaded: {_why(error)}"[:500]) from error
     if not callable(factory):
         raise TeamFailed(f"the team {spec.name} cannot be loaded: {spec.factory} is no function")
     found: Callable[..., Any] = factory
@@ -149,4 +175,12 @@ async def _called(
     except TeamFailed:
         raise
     except Exception as error:  # a user's code may raise anything
-        raise TeamFailed(f"the team {spec.name} cannot be built: {type(error).__name__}: {error}"[:500]) from error
+        raise TeamFailed(f"the team {spec.name} cannot be built: {_why(error)}"[:500]) from error
+
+
+def _why(error: Exception) -> str:
+    """What is wrong, and what installs a framework that is missing."""
+    missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing in INSTALLED_BY:
+        return f"{missing} is not installed: {INSTALLED_BY[missing]}"
+    return f"{type(error).__name__}: {error}"

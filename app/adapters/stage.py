@@ -221,6 +221,34 @@ class Stage:
         await self.step(agent)
         await self._writer.end(OpenMessage(name, "thought"), text, at_once=True)
 
+    async def beside(self, agent: str, key: str, text: str) -> None:
+        """A model's whole reply that ends no turn, for it calls tools: its words, if any, are a message."""
+        text = whole_characters(text)
+        call, message = self._said(agent, key, text)
+        if call is not None:
+            await self.advance(call)
+            await self.thought_over(call)
+        if message is not None:
+            self._forget(message)
+        if text.strip():
+            await self.step(agent, model=call.model if call else None)
+            await self._writer.end(
+                message or OpenMessage(self._cast.name(agent)),
+                text,
+                usage=call.usage if call else None,
+                model=call.model if call else None,
+                truncated=call.condensed if call else False,
+            )
+        elif message is not None:
+            await self._writer.reset(message, "the agent has said nothing")
+
+    async def silent(self, agent: str, key: str) -> None:
+        """The agent's turn ends without a message."""
+        await self.beside(agent, key, "")
+        self._stepping.pop(agent, None)
+        self.turns += 1
+        await self.progress()
+
     async def finish(
         self,
         agent: str,

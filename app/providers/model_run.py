@@ -38,6 +38,12 @@ class ModelRun:
         """The provider that answers now."""
         return self.providers[min(self.current, len(self.providers) - 1)]
 
+    def prefer(self, provider: str | None) -> None:
+        """Go on with the provider that the conversation had come to, where it is still there."""
+        names = [spec.name for spec in self.providers]
+        if provider in names:
+            self.current = names.index(provider)
+
     @property
     def aborted(self) -> bool:
         return self._aborted

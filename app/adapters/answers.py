@@ -1,0 +1,17 @@
+"""What an agent hears of a person's answer, or of there being none."""
+
+from __future__ import annotations
+
+from app.runner.wire import Answer
+
+_NO_ANSWER = {
+    "timeout": "No answer: nobody has answered in time. Go on without it.",
+    "granted": "Yes.",
+    "denied": "No.",
+    "cancelled": "No answer: the question was withdrawn. Go on without it.",
+}
+
+
+def words_of(answer: Answer) -> str:
+    """The answer to a question; in words, why there is none."""
+    return answer.content or _NO_ANSWER.get(answer.resolution, answer.content)
