@@ -186,6 +186,10 @@ class Settings(BaseSettings):
         description="where the finance tools' prices come from: `module:function`, called without arguments, returns an"
         " `app.tools.market.MarketData`; empty: the packaged figures of five shares, 2000 to 2010",
     )
+    coingecko_url: str = Field(
+        "https://api.coingecko.com/api/v3",
+        description="where the prices of cryptocurrencies come from: CoinGecko, or an API like it",
+    )
     max_log_entries: int = Field(20_000, ge=10, description="entries that one conversation's log keeps for replay")
     max_log_bytes: int = Field(4_194_304, ge=10_000, description="bytes that one conversation's log keeps for replay")
 
@@ -317,7 +321,14 @@ class Settings(BaseSettings):
                 raise ValueError("a key has ASCII characters only")
         return value or None
 
-    @field_validator("openai_base_url", "azure_openai_endpoint", "colloquy_url", "jwt_jwks_url", "azure_key_vault_url")
+    @field_validator(
+        "openai_base_url",
+        "azure_openai_endpoint",
+        "colloquy_url",
+        "jwt_jwks_url",
+        "azure_key_vault_url",
+        "coingecko_url",
+    )
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None:

@@ -34,6 +34,7 @@ from app.providers.gate import RunAborted
 
 CANCEL_TIMEOUT_S = 0.5
 ANNOUNCEMENT_TIMEOUT_S = 1.0
+MANAGER_DELAY_S = 0.05
 CODE_TOOL = "code_executor"
 
 
@@ -66,6 +67,7 @@ class TeamPass:
         self._stage = stage
         self._loaded = loaded
         self._tree = loaded.tree
+        self._managers = loaded.tree.selectors | loaded.tree.orchestrators
         self._inputs = inputs
         self._tools = tools
         self._mailbox: asyncio.Queue[Item] = asyncio.Queue()
@@ -149,6 +151,13 @@ class TeamPass:
             call.watch()
             if phase is not orchestrator.LEDGER:
                 call.bind()
+        if call.agent in self._managers and not (call.began or call.ended or call in self._noted):
+            # What was said before is still on its way through AutoGen's queues; a manager asks without such a detour.
+            asyncio.get_running_loop().call_later(MANAGER_DELAY_S, self._post, call)
+        else:
+            self._post(call)
+
+    def _post(self, call: Call) -> None:
         if call not in self._noted:
             self._noted.add(call)
             self._mailbox.put_nowait(call)

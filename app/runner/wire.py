@@ -87,6 +87,7 @@ class Limits(Payload):
     max_artifact_bytes: int = 4_194_304
     max_artifacts: int = 200
     market_data: Annotated[str, Field(description="`module:function`; empty: the packaged figures")] = ""
+    coingecko_url: str = "https://api.coingecko.com/api/v3"
 
 
 class StartRun(Payload):

@@ -33,7 +33,19 @@ CHAT = TeamSpec(
     factory="app.teams.chat:team",
     agents=(AgentCard(name="Assistant", description="Answers questions.", emoji="💬"),),
 )
-BUNDLED = (DEBATE, CHAT)
+MAGENTIC = TeamSpec(
+    name="magentic",
+    title="Magentic One",
+    description="An orchestrator plans your task, has an analyst of crypto markets look things up, and sums up.",
+    factory="app.teams.magentic:team",
+    agents=(
+        AgentCard(
+            name="MagenticOneOrchestrator", description="Plans, keeps the ledgers, gives the answer.", emoji="🧭"
+        ),
+        AgentCard(name="CryptoMarketAnalyst", description="Looks up the prices of cryptocurrencies.", emoji="🪙"),
+    ),
+)
+BUNDLED = (DEBATE, CHAT, MAGENTIC)
 
 
 def find_teams(entries: Sequence[str] = ()) -> dict[str, TeamSpec]:

@@ -11,7 +11,7 @@ from app.protocol.common import Payload
 from app.providers.network import Network
 from app.runner.run import Run
 from app.runner.wire import Answer, Checkpoint, Ended, Limits, RunEvent, StartRun, TeamSpec
-from tests.adapters.test_agentchat import Room
+from tests.adapters.room import Room
 from tests.conftest import TIMEOUT_SCALE
 from tests.runner.harness import provider
 from tests.support.model_server import ModelServer
@@ -38,7 +38,9 @@ class Generation:
 
 
 _AG2 = "tests.adapters.ag2_teams"
+_OWN = "tests.adapters.own_teams"
 GENERATIONS = {
+    "agentchat": Generation("agentchat", f"{_OWN}:single", f"{_OWN}:three", ("a", "b", "c"), f"{_OWN}:asked"),
     "ag2": Generation("ag2", f"{_AG2}:solo", f"{_AG2}:three", ("a", "b", "c"), f"{_AG2}:tools", calls="ask_back"),
 }
 

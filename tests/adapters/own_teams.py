@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
+from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, SocietyOfMindAgent, UserProxyAgent
 from autogen_agentchat.base import Response
-from autogen_agentchat.conditions import MaxMessageTermination
+from autogen_agentchat.conditions import HandoffTermination, MaxMessageTermination, TextMentionTermination
 from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent, TextMessage
-from autogen_agentchat.teams import DiGraphBuilder, GraphFlow, RoundRobinGroupChat, SelectorGroupChat
+from autogen_agentchat.teams import (
+    DiGraphBuilder,
+    GraphFlow,
+    MagenticOneGroupChat,
+    RoundRobinGroupChat,
+    SelectorGroupChat,
+    Swarm,
+)
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
@@ -83,6 +90,114 @@ def swallowing(model_client: ChatCompletionClient) -> Any:
 def revising(model_client: ChatCompletionClient) -> Any:
     """An agent that streams one text and says another."""
     return RoundRobinGroupChat([Odd("odd", model_client, "revise")], max_turns=1)
+
+
+def talking(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """Two agents, four turns."""
+    agents = [AssistantAgent(name, model_client, model_client_stream=True) for name in ("a", "b")]
+    return RoundRobinGroupChat(list(agents), max_turns=4)
+
+
+def three(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """Three agents, one turn each."""
+    agents = [AssistantAgent(name, model_client, model_client_stream=True) for name in ("a", "b", "c")]
+    return RoundRobinGroupChat(list(agents), max_turns=3)
+
+
+def asked(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """A person, then an agent."""
+    agent = AssistantAgent("a", model_client, model_client_stream=True)
+    return RoundRobinGroupChat([UserProxyAgent("person"), agent], max_turns=2)
+
+
+def looping(model_client: ChatCompletionClient) -> GraphFlow:
+    """A graph that goes round twice before it ends."""
+    writer, critic, editor = (
+        AssistantAgent(name, model_client, model_client_stream=True) for name in ("writer", "critic", "editor")
+    )
+    graph = DiGraphBuilder().add_node(writer).add_node(critic).add_node(editor)
+    graph.add_edge(writer, critic)
+    graph.add_edge(critic, writer, condition="AGAIN", activation_group="again")
+    graph.add_edge(critic, editor, condition="DONE")
+    graph.set_entry_point(writer)
+    return GraphFlow([writer, critic, editor], graph.build(), termination_condition=MaxMessageTermination(20))
+
+
+def society(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """An agent that is a team, then a plain one."""
+    inner = [AssistantAgent(name, model_client, model_client_stream=True) for name in ("left", "right")]
+    mind = SocietyOfMindAgent("mind", RoundRobinGroupChat(list(inner), max_turns=2), model_client)
+    plain = AssistantAgent("plain", model_client, model_client_stream=True)
+    return RoundRobinGroupChat([mind, plain], max_turns=2)
+
+
+def nested(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """A team among its participants."""
+    inner = [AssistantAgent(name, model_client, model_client_stream=True) for name in ("left", "right")]
+    duo = RoundRobinGroupChat(list(inner), max_turns=2, name="duo")
+    plain = AssistantAgent("plain", model_client, model_client_stream=True)
+    return RoundRobinGroupChat([duo, plain], max_turns=2)
+
+
+def swarm(model_client: ChatCompletionClient) -> Swarm:
+    """Its first agent hands over to the second, which may hand over to the user."""
+    first = AssistantAgent("first", model_client, handoffs=["second"], model_client_stream=True)
+    second = AssistantAgent("second", model_client, handoffs=["first", "user"], model_client_stream=True)
+    ending = HandoffTermination("user") | TextMentionTermination("GOODBYE")
+    return Swarm([first, second], termination_condition=ending, max_turns=8)
+
+
+def magentic(model_client: ChatCompletionClient) -> MagenticOneGroupChat:
+    """An orchestrator and two agents, one of which has tools."""
+    lookup = AssistantAgent(
+        "lookup",
+        model_client,
+        tools=[quote, broken, encyclopedia],
+        reflect_on_tool_use=True,
+        model_client_stream=True,
+    )
+    other = AssistantAgent("other", model_client, model_client_stream=True)
+    return MagenticOneGroupChat([lookup, other], model_client, max_turns=15)
+
+
+def asking(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """An agent, then a person, then the agent again."""
+    agent = AssistantAgent("agent", model_client, model_client_stream=True)
+    return RoundRobinGroupChat([agent, UserProxyAgent("person")], max_turns=3)
+
+
+def asking_by_input(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """As the framework's documentation shows it: a person at the terminal, and nobody else before."""
+    return RoundRobinGroupChat([UserProxyAgent("person", input_func=input)], max_turns=1)
+
+
+def toolbox(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """An agent with three tools, which talks about what they have answered."""
+    agent = AssistantAgent(
+        "helper", model_client, tools=[quote, broken, encyclopedia], reflect_on_tool_use=True, model_client_stream=True
+    )
+    return RoundRobinGroupChat([agent], max_turns=1)
+
+
+def talking_toolbox(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """Two agents with the same tool."""
+    agents = [AssistantAgent(name, model_client, tools=[quote], model_client_stream=True) for name in ("a", "b")]
+    return RoundRobinGroupChat(list(agents), max_turns=2)
+
+
+async def quote(symbol: str = "ACME") -> str:
+    """The price of a symbol."""
+    return f"{symbol} costs 1"
+
+
+async def broken() -> str:
+    """It never works."""
+    raise ValueError("the tool is broken")
+
+
+async def encyclopedia() -> str:
+    """More than fits into a preview."""
+    return "wisdom " * 1000
 
 
 class Odd(BaseChatAgent):

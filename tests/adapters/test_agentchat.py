@@ -2,79 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
-
 import pytest
 
-from app.protocol.common import Payload
 from app.providers.network import Network
-from app.runner.run import Run
-from app.runner.wire import Checkpoint, Ended, Limits, RunEvent, StartRun, TeamSpec, TranscriptMessage
+from app.runner.wire import Checkpoint, Ended, TranscriptMessage
+from tests.adapters.room import MODEL, play
 from tests.runner.harness import provider
 from tests.support.model_server import ModelServer
-
-MODEL = "scripted?tokens=12&token_delay_ms=1"
-
-
-class Room:
-    """A link that keeps what it is given, and grants at once what was sent."""
-
-    def __init__(self) -> None:
-        self.heard: list[Payload] = []
-        self.texts: dict[str, str] = {}
-        self.tokens = 0
-
-    def send(self, message: Payload, session: str | None = None) -> None:
-        self.heard.append(message)
-        if isinstance(message, RunEvent):
-            self.tokens += message.tokens
-            if message.name == "message_reset":
-                self.texts.pop(message.payload["message_id"])
-
-    def send_delta(self, session: str, message_id: str, agent: str, text: str, tokens: int, *, demo: bool) -> None:
-        self.texts[message_id] = self.texts.get(message_id, "") + text
-        self.tokens += tokens
-
-    def payloads(self, name: str) -> list[dict[str, Any]]:
-        return [m.payload for m in self.heard if isinstance(m, RunEvent) and m.name == name]
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def network() -> AsyncIterator[Network]:
-    network = Network()
-    yield network
-    await network.aclose()
-
-
-async def play(network: Network, model: ModelServer, factory: str, allowed: int = 10_000, **fields: Any) -> Room:
-    """Run a team of ``own_teams`` to its end, with a reader that takes everything."""
-    values: dict[str, Any] = {
-        "content": "A question.",
-        "content_type": "text",
-        "providers": (provider(model.url, fields.pop("model_name", MODEL)),),
-        "limits": Limits(word_delay_ms=0),
-        **fields,
-    }
-    team = TeamSpec(name="mine", factory=f"tests.adapters.own_teams:{factory}")
-    room = Room()
-    run = Run(StartRun(session="s", conversation="c", team=team, allowed=allowed, **values), room, network)  # type: ignore[arg-type]
-    living = asyncio.create_task(run.live())
-    async with asyncio.timeout(20):
-        while not living.done():
-            run.gate.grant(room.tokens + allowed)
-            await asyncio.wait([living], timeout=0.01)
-    for message in room.payloads("agent_message"):
-        assert room.texts.get(message["message_id"], "") == message["content"]
-    assert run.gate.credit + room.tokens >= allowed  # nothing is left reserved
-    return room
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from app.runner.wire import (
     TranscriptMessage,
 )
 from tests.adapters import classic_teams
-from tests.adapters.test_agentchat import Room
+from tests.adapters.room import Room
 from tests.conftest import TIMEOUT_SCALE
 from tests.runner.harness import provider
 from tests.support.model_server import ModelServer

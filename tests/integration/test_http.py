@@ -95,7 +95,7 @@ def test_lists(watcher: Watcher, server: ColloquyServer) -> None:
     assert (row["conversation_id"], row["title"]) == (ack["conversation_id"], "A title of its own")
     assert (row["status"], row["messages"], row["demo"]) == ("completed", 2, False)
     _, teams, _ = ask(server, "GET", "/api/teams")
-    assert [team["name"] for team in teams["teams"]][:2] == ["debate", "chat"]
+    assert [team["name"] for team in teams["teams"]][:3] == ["debate", "chat", "magentic"]
     assert len(teams["teams"][0]["agents"]) == 3
     assert ask(server, "GET", "/api/conversations?limit=x")[0] == 400
 

@@ -7,6 +7,7 @@ the name itself, as in ``scripted?tokens=100&markers=1``.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_type_hints
 from urllib.parse import parse_qsl
@@ -37,6 +38,10 @@ class Behaviour:
         ""  #: tools that it calls before it says anything, by commas, where they are offered and none has answered
     )
     call_arguments: str = "{}"  #: JSON, for each of them
+
+    thought: str = ""  #: what it thinks before it answers (``reasoning_content``), word by word
+    json: str = ""  #: the answer to a request that is bound to a JSON schema, instead of the simplest that fits
+    rules: str = ""  #: JSON: a list of {"when": …, "seen": …, fields that hold for it}; see ``by_rules``
 
     status: int = 200  #: an error status instead of a reply: 401, 403, 404, 429, 500, 503 …
     refusal: Refusal = ""  #: a 400 of this kind instead of a reply
@@ -136,6 +141,19 @@ class Script:
         if self._failed[model] <= behaviour.failures:
             return behaviour
         return replace(behaviour, status=200, refusal="", die_after_tokens=-1, silent=False, silent_after_tokens=-1)
+
+
+def by_rules(behaviour: Behaviour, asked: str, seen: str) -> Behaviour:
+    """The behaviour that the first fitting rule makes of it; the same where none fits.
+
+    :param asked: the text of the request's last message, in which a rule's ``when`` must stand.
+    :param seen: the text of all of them, in which its ``seen`` must.
+    """
+    for rule in json.loads(behaviour.rules or "[]"):
+        given = dict(rule)
+        if given.pop("when", "") in asked and given.pop("seen", "") in seen:
+            return replace(behaviour, **parse_options(given))
+    return behaviour
 
 
 def _convert(kind: Any, value: Any) -> Any:

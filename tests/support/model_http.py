@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.support import model_payloads as payloads
-from tests.support.model_behaviour import BehaviourError, Script
+from tests.support.model_behaviour import BehaviourError, Script, by_rules
 from tests.support.model_record import Ledger, bytes_unread, bytes_unsent
 from tests.support.model_reply import Reply, response
 
@@ -169,7 +169,9 @@ class Connection(asyncio.Protocol):
             raise ValueError("the body is no object")
         if "/deployments/" in path:  # Azure names the model in the path
             body.setdefault("model", unquote(path.split("/deployments/")[1].split("/")[0]))
+        asked = payloads.text_of_messages({"messages": (body.get("messages") or [])[-1:]})
         behaviour = self._model.script.next_behaviour(str(body.get("model", "")))
+        behaviour = by_rules(behaviour, asked, payloads.text_of_messages(body))
         record = self._model.ledger.open_record(
             body,
             started_s=time.monotonic(),

@@ -148,6 +148,8 @@ def schema_of(body: dict[str, Any]) -> dict[str, Any] | None:
 
 def structured_text(schema: dict[str, Any], behaviour: Behaviour) -> str:
     """A JSON text that fits the schema, or plain words where the model does not obey one."""
+    if behaviour.json:
+        return behaviour.json
     if not behaviour.structured:
         return "I would rather write prose."
     known = {"consensus": behaviour.consensus, "summary": behaviour.summary}

@@ -136,6 +136,9 @@ class Reply:
         role = [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]
         self._write(STREAM_HEAD)
         self._chunk(payloads.sse(payloads.chunk_body(self._id, self.record.model, role)))
+        for word in re.findall(r"\S+\s*", self._behaviour.thought):
+            thought = [{"index": 0, "delta": {"reasoning_content": word}, "finish_reason": None}]
+            self._chunk(payloads.sse(payloads.chunk_body(self._id, self.record.model, thought)))
         self._resume()
 
     def _resume(self) -> None:

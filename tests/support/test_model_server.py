@@ -207,6 +207,30 @@ def test_silence_ends_when_control_says_so(model: ModelServer) -> None:
         assert client.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+def test_rules_answer_by_what_is_asked(model: ModelServer) -> None:
+    """The first rule that fits the last message, and all that was said before, decides; else all is as it was."""
+    rules = [{"when": "two", "seen": "one", "text": "three"}, {"when": "one", "text": "two"}]
+    model.control(rules=json.dumps(rules), text="what?")
+
+    def reply(*said: str) -> str:
+        answer = ask(model, messages=[{"role": "user", "content": text} for text in said])
+        return str(answer["choices"][0]["message"]["content"])
+
+    assert [reply("one"), reply("one", "two"), reply("two")] == ["two", "three", "what?"]
+
+
+def test_a_thought_comes_before_the_answer(model: ModelServer) -> None:
+    """Word by word, as reasoning models stream theirs."""
+    model.control(thought="Well, well.", text="Yes.")
+    with raw_request(model, "scripted") as client:
+        received = b""
+        while b"[DONE]" not in received:
+            received += client.recv(65_536)
+    deltas = re.findall(rb'"(reasoning_content|content)":"([^"]*)"', received)
+    assert [text for name, text in deltas if name == b"reasoning_content"] == [b"Well, ", b"well."]
+    assert deltas[-1] == (b"content", b"Yes.")
+
+
 def test_an_unreachable_backend_does_not_list_its_models(model: ModelServer) -> None:
     """`models_silent` leaves the probe without an answer; else the list is the API's."""
     assert {"id", "object"} <= set(http_json("GET", f"{model.url}/models")["data"][0])

@@ -78,7 +78,10 @@ class TaskDoor(Door):
         if known is not None:
             authorise(self.principal, Action.STEER, known)
         session = manager.start(
-            team=command.team or (known.fold.team if known is not None else "") or self.parts.teams.default,
+            team=command.team
+            or (known.fold.team if known is not None else "")
+            or self.query.get("team")
+            or self.parts.teams.default,
             content=command.message,
             content_type=command.content_type,
             owner=self.principal.id,
