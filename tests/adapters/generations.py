@@ -26,6 +26,7 @@ class Generation:
     :param solo: one agent, which speaks once.
     :param team: several that speak in turns: ``agents``, once each.
     :param asking: one agent with a tool or a stand-in that asks a person; the answer is in the model's next request.
+    :param prompt: what it asks.
     :param calls: the tool that the scripted model has to call for that; empty where the team asks by itself.
     """
 
@@ -35,12 +36,20 @@ class Generation:
     agents: tuple[str, ...]
     asking: str
     calls: str = ""
+    prompt: str = "Which colour?"
 
 
 _AG2 = "tests.adapters.ag2_teams"
 _OWN = "tests.adapters.own_teams"
 GENERATIONS = {
-    "agentchat": Generation("agentchat", f"{_OWN}:single", f"{_OWN}:three", ("a", "b", "c"), f"{_OWN}:asked"),
+    "agentchat": Generation(
+        "agentchat",
+        f"{_OWN}:single",
+        f"{_OWN}:three",
+        ("a", "b", "c"),
+        f"{_OWN}:asked",
+        prompt="Enter your response:",
+    ),
     "ag2": Generation("ag2", f"{_AG2}:solo", f"{_AG2}:three", ("a", "b", "c"), f"{_AG2}:tools", calls="ask_back"),
 }
 

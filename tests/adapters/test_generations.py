@@ -123,7 +123,7 @@ async def test_a_person_is_asked(
         model.control(model="scripted", calls=generation.calls, call_arguments=arguments, tokens=4)
     async with Play(network, model, generation.asking, "scripted") as play:
         [asked] = await play.until(lambda: play.payloads("input_request"))
-        assert (asked["kind"], asked["prompt"]) == ("text", "Which colour?")
+        assert (asked["kind"], asked["prompt"]) == ("text", generation.prompt)
         play.answer(**{"content": "blue", **fields})
         assert (await play.ended()).outcome == "completed"
         play.check()
