@@ -11,7 +11,7 @@ from app.protocol.common import Payload
 from app.providers.network import Network
 from app.runner.run import Run
 from app.runner.wire import Answer, Checkpoint, Ended, Limits, RunEvent, StartRun, TeamSpec
-from tests.adapters.room import Room
+from tests.adapters.test_agentchat import Room
 from tests.conftest import TIMEOUT_SCALE
 from tests.runner.harness import provider
 from tests.support.model_server import ModelServer
@@ -26,8 +26,9 @@ class Generation:
     :param solo: one agent, which speaks once.
     :param team: several that speak in turns: ``agents``, once each.
     :param asking: one agent with a tool or a stand-in that asks a person; the answer is in the model's next request.
-    :param prompt: what it asks.
     :param calls: the tool that the scripted model has to call for that; empty where the team asks by itself.
+    :param prompt: what it asks.
+    :param silence: what it hears of a person who does not answer; empty where that ends it.
     """
 
     name: str
@@ -36,21 +37,21 @@ class Generation:
     agents: tuple[str, ...]
     asking: str
     calls: str = ""
-    prompt: str = "Which colour?"
+    prompt: str = ""
+    silence: str = "nobody has answered in time"
 
 
-_AG2 = "tests.adapters.ag2_teams"
-_OWN = "tests.adapters.own_teams"
+_ABC = ("a", "b", "c")
+_AGENTCHAT, _CLASSIC, _AG2 = (f"tests.adapters.{name}" for name in ("own_teams", "classic_teams", "ag2_teams"))
 GENERATIONS = {
-    "agentchat": Generation(
-        "agentchat",
-        f"{_OWN}:single",
-        f"{_OWN}:three",
-        ("a", "b", "c"),
-        f"{_OWN}:asked",
-        prompt="Enter your response:",
-    ),
-    "ag2": Generation("ag2", f"{_AG2}:solo", f"{_AG2}:three", ("a", "b", "c"), f"{_AG2}:tools", calls="ask_back"),
+    each.name: each
+    for each in (
+        Generation("agentchat", f"{_AGENTCHAT}:single", f"{_AGENTCHAT}:three", _ABC, f"{_AGENTCHAT}:asked"),
+        Generation("classic", f"{_CLASSIC}:single", f"{_CLASSIC}:group", _ABC, f"{_CLASSIC}:always", silence=""),
+        Generation(
+            "ag2", f"{_AG2}:solo", f"{_AG2}:three", _ABC, f"{_AG2}:tools", calls="ask_back", prompt="Which colour?"
+        ),
+    )
 }
 
 
@@ -104,11 +105,18 @@ class Play:
         await self.run.stop()
         await self.run.put_down()
 
-    def answer(self, content: str, **fields: Any) -> None:
-        """Answer the open question."""
-        [asked] = self.room.payloads("input_request")
-        values = {"resolution": "answered", "content": content, **fields}
-        self.run.answer(Answer(session="s", request_id=asked["request_id"], **values))
+    async def answered(self, content: str, **fields: Any) -> Ended:
+        """Its end, when the first question was answered with this; whatever else is asked is answered with `exit`."""
+        living, known = asyncio.create_task(self.ended()), 0
+        while not living.done():
+            for asked in self.payloads("input_request")[known:]:
+                values = {"resolution": "answered", "content": content, **fields}
+                if known:
+                    values = {"resolution": "answered", "content": "exit"}
+                self.run.answer(Answer(session="s", request_id=asked["request_id"], **values))
+                known += 1
+            await asyncio.wait([living], timeout=0.005)
+        return living.result()
 
     def payloads(self, name: str) -> list[dict[str, Any]]:
         return self.room.payloads(name)
@@ -124,7 +132,8 @@ class Play:
 
     @property
     def checkpoints(self) -> list[dict[str, Any]]:
-        return [message.state for message in self.heard if isinstance(message, Checkpoint)]
+        """The states after turns."""
+        return [each.state for each in self.heard if isinstance(each, Checkpoint) and each.state["turns"]]
 
     @property
     def said(self) -> list[str]:

@@ -40,7 +40,11 @@ async def network() -> AsyncIterator[Network]:
     await network.aclose()
 
 
-@pytest.fixture(params=GENERATIONS)
+# The other generations have modules of their own; with all of them this would take `make test` too long.
+IN_MATRIX = [pytest.param(name, marks=pytest.mark.matrix) for name in GENERATIONS if name != "ag2"]
+
+
+@pytest.fixture(params=["ag2", *IN_MATRIX])
 def generation(request: pytest.FixtureRequest) -> Generation:
     return GENERATIONS[request.param]
 
@@ -109,12 +113,10 @@ async def test_little_credit_is_enough(generation: Generation, network: Network,
 
 
 @pytest.mark.parametrize(
-    ("fields", "heard"),
-    [({}, "blue"), ({"resolution": "timeout", "content": ""}, "nobody has answered in time")],
-    ids=["answered", "timeout"],
+    "fields", [{"content": "blue"}, {"resolution": "timeout", "content": ""}], ids=["answered", "timeout"]
 )
 async def test_a_person_is_asked(
-    fields: dict[str, str], heard: str, generation: Generation, network: Network, model: ModelServer
+    fields: dict[str, str], generation: Generation, network: Network, model: ModelServer
 ) -> None:
     """The team waits for the answer, or hears that there is none, and goes on."""
     since = model.stats()["total"]
@@ -123,10 +125,11 @@ async def test_a_person_is_asked(
         model.control(model="scripted", calls=generation.calls, call_arguments=arguments, tokens=4)
     async with Play(network, model, generation.asking, "scripted") as play:
         [asked] = await play.until(lambda: play.payloads("input_request"))
-        assert (asked["kind"], asked["prompt"]) == ("text", generation.prompt)
-        play.answer(**{"content": "blue", **fields})
-        assert (await play.ended()).outcome == "completed"
+        assert asked["kind"] == "text"
+        assert generation.prompt in asked["prompt"]
+        assert (await play.answered(**fields)).outcome == "completed"
         play.check()
+    heard = fields["content"] or generation.silence
     assert heard in str(model.stats(since=since)["requests"][-1]["messages"])
 
 
