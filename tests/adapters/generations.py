@@ -11,7 +11,7 @@ from app.protocol.common import Payload
 from app.providers.network import Network
 from app.runner.run import Run
 from app.runner.wire import Answer, Checkpoint, Ended, Limits, RunEvent, StartRun, TeamSpec
-from tests.adapters.test_agentchat import Room
+from tests.adapters.room import Room
 from tests.conftest import TIMEOUT_SCALE
 from tests.runner.harness import provider
 from tests.support.model_server import ModelServer
