@@ -29,6 +29,7 @@ ColloquyError
     ├── SessionTimeout       session_timeout
     ├── Interrupted          interrupted
     ├── MessageTooLong       message_too_long
+    ├── BudgetExhausted      budget_exhausted    (what was said until then is kept)
     ├── TeamFailed           team_failed
     │   └── FetchFailed      fetch_failed
     └── BackendUnavailable   backend_unavailable
@@ -237,6 +238,13 @@ class MessageTooLong(RunError):
     """A message grew beyond MAX_MESSAGE_CHARS. What came until then is kept as a partial message."""
 
     code = "message_too_long"
+    retryable = False
+
+
+class BudgetExhausted(RunError):
+    """The run has spent all tokens that it may spend: of its conversation, or of its owner's day."""
+
+    code = "budget_exhausted"
     retryable = False
 
 

@@ -7,6 +7,7 @@ field's name in capitals. An unknown name in ``.env``, or one that starts with `
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.providers.addresses import ANTHROPIC_BASE_URL, ollama_url
 from app.runner.wire import Limits, OnAbandoned, ProviderSpec
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+MODEL_ORDER = ("openai", "azure", "anthropic", "ollama")
+"""The providers that the environment may configure, in the order in which they are asked."""
 
 
 class SettingsError(ValueError):
@@ -125,7 +129,13 @@ class Settings(BaseSettings):
     )
     max_running_per_user: int = Field(20, ge=0, description="runs of one person at once; 0: unlimited")
     max_tokens_per_day: int = Field(
-        0, ge=0, description="tokens that one person's runs may spend on a day (UTC); 0: unlimited"
+        0, ge=0, description="tokens that one person's runs may spend on a day (UTC); then they end; 0: unlimited"
+    )
+    max_tokens_per_conversation: int = Field(
+        0,
+        ge=0,
+        description="tokens that one conversation may spend in all, prompts included, whosesoever it is; beyond, its "
+        "run ends with `budget_exhausted`; 0: unlimited",
     )
     max_requests_per_minute: int = Field(
         1200, ge=0, description="HTTP requests of one person, or one address, in a minute; 0: unlimited"
@@ -280,6 +290,31 @@ class Settings(BaseSettings):
     azure_openai_endpoint: str | None = Field(None, description="its address, https://NAME.openai.azure.com")
     azure_openai_deployment: str | None = Field(None, description="name of the deployment")
     azure_openai_api_version: str = Field("2024-10-21", description="its API version")
+    anthropic_api_key: SecretStr | None = Field(None, description="key of Anthropic's API")
+    anthropic_base_url: str | None = Field(None, description="its address; default: Anthropic's own")
+    anthropic_model: str = Field("claude-haiku-4-5", description="its model")
+    ollama_model: str | None = Field(None, description="model of an Ollama server; without it, none is asked")
+    ollama_host: str | None = Field(
+        None, description="where that server is, as Ollama itself takes it; default: http://127.0.0.1:11434"
+    )
+    model_order: Annotated[tuple[str, ...], NoDecode] = Field(
+        MODEL_ORDER, description="which of these is asked first, and who goes on when it fails; the unnamed come last"
+    )
+    model_prices: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="US dollars for a million tokens read and written, where the price list is wrong or knows nothing: "
+        "`openai=0.15/0.60`, separated by commas",
+    )
+    max_reply_tokens: int = Field(
+        0, ge=0, description="longest reply of a configured model, in tokens; 0: the provider's own limit"
+    )
+    circuit_failures: int = Field(
+        5, ge=0, description="failures in a row after which a provider is passed over for a while; 0: never"
+    )
+    circuit_window_s: float = Field(60.0, gt=0, description="the time in which they have to happen, in seconds")
+    circuit_open_s: float = Field(
+        30.0, gt=0, description="how long it is passed over, in seconds; then one request tries it again"
+    )
     model_context_tokens: int = Field(
         32_768, ge=512, description="context of the configured model, in tokens; longer histories are condensed"
     )
@@ -306,13 +341,15 @@ class Settings(BaseSettings):
         "admin_users",
         "jwt_audience",
         "jwt_authorized_parties",
+        "model_order",
+        "model_prices",
         mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("openai_api_key", "azure_openai_api_key", mode="before")
+    @field_validator("openai_api_key", "azure_openai_api_key", "anthropic_api_key", mode="before")
     @classmethod
     def _key(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -324,6 +361,7 @@ class Settings(BaseSettings):
     @field_validator(
         "openai_base_url",
         "azure_openai_endpoint",
+        "anthropic_base_url",
         "colloquy_url",
         "jwt_jwks_url",
         "azure_key_vault_url",
@@ -339,6 +377,30 @@ class Settings(BaseSettings):
                 good = False
             if not good:
                 raise ValueError("an address that begins with http:// or https:// is needed")
+        return value
+
+    @field_validator("ollama_host")
+    @classmethod
+    def _ollama_host(cls, value: str | None) -> str | None:
+        try:
+            ollama_url(value)
+        except ValueError:
+            raise ValueError("a host, a port or an address is needed, as in http://127.0.0.1:11434") from None
+        return value
+
+    @field_validator("model_order")
+    @classmethod
+    def _known_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in MODEL_ORDER:
+                raise ValueError(f"{name!r} is none of {', '.join(MODEL_ORDER)}")
+        return tuple(dict.fromkeys((*value, *MODEL_ORDER)))
+
+    @field_validator("model_prices")
+    @classmethod
+    def _price_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            parse_price(entry)
         return value
 
     @field_validator("teams")
@@ -413,38 +475,54 @@ class Settings(BaseSettings):
 
     def configured_providers(self) -> tuple[ProviderSpec, ...]:
         """The providers that the operator configured, in order of preference; empty when there is none."""
+        found = {"openai": self._openai(), "azure": self._azure(), "anthropic": self._anthropic()}
+        found["ollama"] = self._ollama()
+        prices = {name: (prompt, reply) for name, prompt, reply in map(parse_price, self.model_prices)}
         shared: dict[str, Any] = {
             "context_tokens": self.model_context_tokens,
+            "max_reply_tokens": self.max_reply_tokens or None,
             "stream": self.model_stream,
             "structured_output": self.model_structured_output,
         }
-        found: list[ProviderSpec] = []
-        if self.openai_api_key or self.openai_base_url:
-            found.append(
-                ProviderSpec(
-                    name="openai",
-                    kind="openai",
-                    model=self.openai_model,
-                    base_url=self.openai_base_url,
-                    api_key=self.openai_api_key.get_secret_value() if self.openai_api_key else None,
-                    label=self.openai_model,
-                    **shared,
-                )
-            )
-        if self.azure_openai_endpoint and self.azure_openai_deployment and self.azure_openai_api_key:
-            found.append(
-                ProviderSpec(
-                    name="azure",
-                    kind="azure",
-                    model=self.azure_openai_deployment,
-                    base_url=self.azure_openai_endpoint,
-                    api_key=self.azure_openai_api_key.get_secret_value(),
-                    api_version=self.azure_openai_api_version,
-                    label=f"{self.azure_openai_deployment} (Azure)",
-                    **shared,
-                )
-            )
-        return tuple(found)
+        specs = []
+        for name in self.model_order:
+            own = found[name]
+            if own is not None:
+                prompt, reply = prices.get(name, (None, None))
+                own = {"label": own["model"], "prompt_price_usd": prompt, "reply_price_usd": reply, **own}
+                specs.append(ProviderSpec(name=name, **shared, **own))
+        return tuple(specs)
+
+    def _openai(self) -> dict[str, Any] | None:
+        if not (self.openai_api_key or self.openai_base_url):
+            return None
+        key = self.openai_api_key.get_secret_value() if self.openai_api_key else None
+        return {"kind": "openai", "model": self.openai_model, "base_url": self.openai_base_url, "api_key": key}
+
+    def _azure(self) -> dict[str, Any] | None:
+        if not (self.azure_openai_endpoint and self.azure_openai_deployment and self.azure_openai_api_key):
+            return None
+        return {
+            "kind": "azure",
+            "model": self.azure_openai_deployment,
+            "base_url": self.azure_openai_endpoint,
+            "api_key": self.azure_openai_api_key.get_secret_value(),
+            "api_version": self.azure_openai_api_version,
+            "label": f"{self.azure_openai_deployment} (Azure)",
+        }
+
+    def _anthropic(self) -> dict[str, Any] | None:
+        if not self.anthropic_api_key:
+            return None
+        address, key = self.anthropic_base_url or ANTHROPIC_BASE_URL, self.anthropic_api_key.get_secret_value()
+        return {"kind": "anthropic", "model": self.anthropic_model, "base_url": address, "api_key": key}
+
+    def _ollama(self) -> dict[str, Any] | None:
+        if not self.ollama_model:
+            return None
+        address = ollama_url(self.ollama_host)
+        label = f"{self.ollama_model} (Ollama)"
+        return {"kind": "ollama", "model": self.ollama_model, "base_url": address, "label": label}
 
     def abandoned_rules(self) -> dict[str, OnAbandoned]:
         """What happens to unwatched runs, by team; ``*`` for every other one."""
@@ -453,6 +531,22 @@ class Settings(BaseSettings):
     def run_limits(self) -> Limits:
         """The part of the settings that a run in a runner obeys."""
         return Limits(**{name: getattr(self, name) for name in Limits.model_fields if hasattr(self, name)})
+
+
+def parse_price(entry: str) -> tuple[str, float, float]:
+    """``openai=0.15/0.60`` as (provider, of a million tokens read, written), in US dollars.
+
+    :raises ValueError: when it has another form.
+    """
+    name, _, prices = entry.partition("=")
+    prompt, _, reply = prices.partition("/")
+    try:
+        parsed = name.strip(), float(prompt), float(reply)
+        if parsed[0] not in MODEL_ORDER or not all(0 <= price < math.inf for price in parsed[1:]):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{entry!r} is not of the form openai=0.15/0.60") from None
+    return parsed
 
 
 def parse_on_abandoned(entry: str) -> tuple[str, OnAbandoned]:

@@ -12,6 +12,7 @@ LIMITS: Mapping[str, int] = MappingProxyType(
         "max_running_sessions": 1,
         "max_running_per_user": 0,
         "max_tokens_per_day": 0,
+        "max_tokens_per_conversation": 0,
         "max_connections_per_user": 0,
         "max_connections_per_address": 0,
         "max_requests_per_minute": 0,

@@ -31,7 +31,12 @@ _OF_ENVIRONMENT = "environment:"
 _BUNDLED = "bundled:"
 
 Number = int | float
-Kind = Literal["openai", "azure"]
+Kind = Literal["openai", "azure", "anthropic", "ollama"]
+
+
+_Price = Annotated[
+    float | None, Field(description="of a million tokens, in US dollars; null: as the price list says, where it knows")
+]
 
 
 class FieldsError(Payload):
@@ -83,15 +88,17 @@ class ProviderShown(Payload):
         Literal["stored", "environment", "bundled"], Field(description="only stored ones can be changed here")
     ]
     name: str
-    kind: Literal["openai", "azure", "local"]
+    kind: Literal["openai", "azure", "anthropic", "ollama", "local"]
     model: str
-    base_url: Annotated[str | None, Field(description="null: OpenAI's own")]
+    base_url: Annotated[str | None, Field(description="null: the provider's own")]
     api_version: str | None
     context_tokens: int
     max_reply_tokens: int | None
     stream: bool
     structured_output: bool
     function_calling: bool
+    prompt_price_usd: _Price
+    reply_price_usd: _Price
     enabled: bool
     key: Annotated[
         KeyState,
@@ -123,7 +130,7 @@ _OptionalText = Annotated[str | None, Field(max_length=2000)]
 class _ProviderFields(Payload):
     """What may be entered about a provider; each field has a value that is meant where none is given."""
 
-    kind: Annotated[Kind, Field(description="`openai`: whatever speaks as OpenAI does, Ollama for example")] = "openai"
+    kind: Annotated[Kind, Field(description="`openai`: whatever speaks as OpenAI does")] = "openai"
     base_url: _OptionalText = None
     api_version: _OptionalText = None
     api_key: _Key = None
@@ -132,6 +139,8 @@ class _ProviderFields(Payload):
     stream: bool = True
     structured_output: bool = True
     function_calling: bool = True
+    prompt_price_usd: _Price = None
+    reply_price_usd: _Price = None
     enabled: bool = True
 
 

@@ -11,13 +11,18 @@ from pydantic import ValidationError
 
 from app.operation.fields import InvalidFields
 from app.operation.key_vault import PREFIX, secret_name
+from app.providers.addresses import base_url_of
 from app.runner.wire import ProviderSpec
+from app.settings import MODEL_ORDER
 
-KINDS = ("openai", "azure")
+KINDS = ("openai", "azure", "anthropic", "ollama")
 """What administrators may add; the bundled model comes by itself."""
-RESERVED = frozenset({"openai", "azure", "local"})
+RESERVED = frozenset({*MODEL_ORDER, "local"})
 """Names of the providers that the environment and the bundled model bring."""
-OPTIONS = ("context_tokens", "max_reply_tokens", "stream", "structured_output", "function_calling")
+OPTIONS = (
+    "context_tokens", "max_reply_tokens", "stream", "structured_output", "function_calling", "prompt_price_usd",
+    "reply_price_usd",
+)  # fmt: skip
 """Fields of ProviderSpec that are kept together."""
 DEFAULT_API_VERSION = "2024-10-21"
 _VERSION = re.compile(r"[0-9A-Za-z.-]{1,32}")
@@ -26,6 +31,7 @@ _MAX_MODEL_CHARS = 200
 _MAX_ADDRESS_CHARS = 500
 _MAX_KEY_CHARS = 2000
 _MAX_CONTEXT_TOKENS = 100_000_000
+_MAX_PRICE_USD = 1_000_000
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,9 +89,10 @@ def checked_key(entered: str) -> tuple[str | None, str | None]:
     return key or None, None
 
 
-def same_place(one: str | None, other: str | None) -> bool:
-    """Whether two addresses lead to the same server: a key is only ever sent where it was entered for."""
-    return _origin(one) == _origin(other)
+def same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two providers, by ``kind`` and ``base_url``, are the same server: a key is only sent where it belongs."""
+    first, second = (_origin(base_url_of(each["kind"], each["base_url"])) for each in (one, other))
+    return first == second
 
 
 def _origin(address: str | None) -> tuple[str, str | None, int | None] | None:
@@ -120,6 +127,9 @@ def _wrong_options(options: Mapping[str, Any]) -> dict[str, str]:
     except ValidationError as error:
         for each in error.errors(include_url=False, include_input=False):
             wrong[str(each["loc"][0])] = str(each["msg"])
+    for name in ("prompt_price_usd", "reply_price_usd"):
+        if name not in wrong and not options.get(name, 0) <= _MAX_PRICE_USD:
+            wrong[name] = f"between 0 and {_MAX_PRICE_USD:,} US dollars for a million tokens"
     for name in ("context_tokens", "max_reply_tokens"):
         if name not in wrong and not 1 <= options.get(name, 1) <= _MAX_CONTEXT_TOKENS:
             wrong[name] = f"between 1 and {_MAX_CONTEXT_TOKENS}"

@@ -14,6 +14,7 @@ from app.operation.fields import InvalidFields
 from app.operation.key_vault import Ask, KeyUnavailable, KeyVault
 from app.operation.keys import KeyBox, KeyUnreadable, hint_of
 from app.operation.rows import ProviderRow, ProviderRows
+from app.providers.addresses import base_url_of
 from app.runner.models import ModelDirectory
 from app.runner.wire import ProviderSpec
 
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 KeyState = Literal["none", "kept", "reference", "unreadable", "unavailable"]
 
+Kind = Literal["openai", "azure", "anthropic", "ollama"]
+_LABELS = {"azure": " (Azure)", "ollama": " (Ollama)"}
 UNREADABLE = "its key cannot be read, because SECRET_KEY has changed: enter the key again"
 
 
@@ -129,7 +132,7 @@ class StoredProviders:
         }
         has_key = row.key_cipher is not None or row.key_reference is not None
         values = _all_checked({**before, **entered}, api_key, has_key=has_key)
-        if api_key is None and has_key and not same_place(values["base_url"], row.base_url):
+        if api_key is None and has_key and not same_place(values, before):
             raise InvalidFields({"api_key": "the key was entered for another address: enter it again"})
         self._rows.change(provider_id, self._stored(provider_id, values), by)
         return self._changed(provider_id)
@@ -188,12 +191,12 @@ class StoredProviders:
     def _spec(self, row: ProviderRow, key: str | None) -> ProviderSpec:
         return ProviderSpec(
             name=row.name,
-            kind=cast(Literal["openai", "azure"], row.kind),
+            kind=cast(Kind, row.kind),
             model=row.model,
-            base_url=row.base_url,
+            base_url=row.base_url if row.kind == "openai" else base_url_of(row.kind, row.base_url),
             api_key=key,
             api_version=row.api_version,
-            label=f"{row.model} (Azure)" if row.kind == "azure" else row.model,
+            label=f"{row.model}{_LABELS.get(row.kind, '')}",
             **{"context_tokens": self._context_tokens, **row.options},
         )
 
@@ -212,9 +215,10 @@ def _all_checked(entered: Mapping[str, Any], api_key: str | None, *, has_key: bo
             values["api_key"] = checked_key(api_key)
         except InvalidFields as error:
             wrong |= error.fields
-    if not has_key and entered.get("kind") == "azure":
-        wrong["api_key"] = "Azure needs a key"
-    elif not has_key and not (entered.get("base_url") or "").strip():
+    kind = entered.get("kind")
+    if not has_key and kind in ("azure", "anthropic"):
+        wrong["api_key"] = f"{kind.title()} needs a key"
+    elif kind == "openai" and not has_key and not (entered.get("base_url") or "").strip():
         wrong["api_key"] = "OpenAI needs a key; a server without one has an address of its own"
     if wrong:
         raise InvalidFields(wrong)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from app.errors import BackendUnavailable, ModelError, ModelRejected, ModelUnavailable
+from app.errors import BackendUnavailable, BudgetExhausted, ModelError, ModelRejected, ModelUnavailable
 from app.providers.calls import Call
 from app.providers.gate import RunAborted
 from app.providers.model_run import ModelRun
@@ -28,10 +28,11 @@ async def answered(run: ModelRun, call: Call, request: Request[Item]) -> AsyncGe
 
     :raises ModelRejected: the request itself is at fault.
     :raises BackendUnavailable: no provider is left.
+    :raises BudgetExhausted: there are no tokens left to spend.
     :raises asyncio.CancelledError: the run was stopped.
     """
     while True:
-        spec = run.spec
+        spec = run.choose(call)
         try:
             async for item in _attempt(spec, request):
                 yield item
@@ -41,7 +42,7 @@ async def answered(run: ModelRun, call: Call, request: Request[Item]) -> AsyncGe
             raise asyncio.CancelledError from None
         except ModelUnavailable as error:
             _next_provider(run, spec, call, error)
-        except ModelError as error:
+        except (ModelError, BudgetExhausted) as error:
             run.failure = error
             raise
 
@@ -55,7 +56,7 @@ async def closed_after(run: ModelRun, transport: RunTransport) -> AsyncGenerator
     """
     try:
         yield
-    except (RunAborted, ModelError, asyncio.CancelledError, GeneratorExit):
+    except (RunAborted, ModelError, BudgetExhausted, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception as error:
         raise_failure(run, transport, error)

@@ -17,7 +17,7 @@ from app.providers.exchange import Exchange
 from app.providers.gate import RunAborted
 from app.providers.model_run import ModelRun
 from app.providers.network import ReadGuard
-from app.providers.sse import Kind, SseEvent, SseSplitter, join_events
+from app.providers.sse import Kind, Splitter, SseEvent, join_events
 
 MAX_CARRIED_DELTAS = 1024
 TRAILER_TIMEOUT_S = 0.1
@@ -39,13 +39,16 @@ class MergedBody(httpx2.AsyncByteStream):
         guard: ReadGuard,
         inner: httpx2.AsyncByteStream,
         watcher: asyncio.Task[None],
+        splitter: Splitter,
     ) -> None:
+        """:param splitter: understands what ``inner`` brings; what it makes of it is a chat completion's stream."""
         self._run = run
         self._call = call
         self._exchange = exchange
         self._guard = guard
         self._inner = inner
         self._watcher = watcher
+        self._splitter = splitter
         self._events: deque[SseEvent] = deque()
         self._pending = 0
         self._ended = False
@@ -124,7 +127,7 @@ class MergedBody(httpx2.AsyncByteStream):
 
     async def _read(self) -> None:
         exchange = self._exchange
-        splitter = SseSplitter()
+        splitter = self._splitter
         try:
             with self._guard:
                 async for part in self._inner:
@@ -158,7 +161,7 @@ class MergedBody(httpx2.AsyncByteStream):
                 break
             if event.kind in (Kind.CONTENT, Kind.THOUGHT):
                 self._pending += 1
-                exchange.progressed(1)
+                exchange.progressed(1, len(event.text))
             elif event.kind is Kind.DONE:
                 exchange.done = True
             elif event.kind is Kind.ERROR:
@@ -169,6 +172,7 @@ class MergedBody(httpx2.AsyncByteStream):
             self._events.append(event)
         if events:
             self._wake.set()
+            self._run.count()
 
     def _understand(self, event: SseEvent) -> None:
         exchange = self._exchange

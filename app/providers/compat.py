@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx2
 
-from app.errors import BackendUnavailable, ModelError
+from app.errors import BackendUnavailable, BudgetExhausted, ModelError
 from app.providers import attempts, openai_clients, small_model
 from app.providers.calls import Call
 from app.providers.condense import condense, prompt_budget
@@ -109,8 +109,8 @@ async def answer(run: ModelRun, path: str, body: bytes, caller: Caller) -> Compa
     try:
         async for reply in attempts.answered(run, call, lambda spec, share: _request(run, spec, share, call, wishes)):
             events = reply
-    except (ModelError, BackendUnavailable) as error:
-        return _refusal(400 if isinstance(error, ModelError) else 503, error.error_code, error.message)
+    except (ModelError, BackendUnavailable, BudgetExhausted) as error:
+        return _refusal(503 if isinstance(error, BackendUnavailable) else 400, error.error_code, error.message)
     if wishes.get("stream"):
         return CompatReply(200, _EVENT_STREAM, _joined(events))
     return CompatReply(200, _JSON, json.dumps(whole_of_events(events)).encode())

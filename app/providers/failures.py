@@ -21,6 +21,7 @@ _CONTEXT = (
     "too many tokens",
     "prompt is too long",
     "reduce the length",
+    "exceed context limit",
 )
 _POLICY = (
     "content_filter",
@@ -30,6 +31,20 @@ _POLICY = (
     "responsibleai",
     "safety system",
 )
+_UNPAID = ("credit balance is too low", "insufficient_quota", "billing_error")
+_ANTHROPIC_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""The status that an error within Anthropic's stream would have had before it."""
 
 
 def from_exception(error: Exception, spec: ProviderSpec, *, began: bool) -> ModelUnavailable:
@@ -52,6 +67,8 @@ def from_status(status: int, body: bytes, spec: ProviderSpec) -> ModelError:
     detail = _detail(body)
     text = json.dumps(detail).lower() if detail else body[:4000].decode("utf-8", "replace").lower()
     name = spec.name
+    if status == 402 or any(word in text for word in _UNPAID):
+        return ModelUnavailable(f"{name} wants to be paid: its credit is used up ({status})", code="model_rate_limited")
     if status in (401, 403):
         return ModelUnavailable(f"{name} does not accept the key ({status})", code="model_unauthorized")
     if status == 404:
@@ -76,6 +93,8 @@ def from_stream_error(document: dict[str, Any], spec: ProviderSpec) -> ModelErro
     """An error object within a stream whose status was 200."""
     error = document.get("error")
     status = error.get("code") if isinstance(error, dict) else None
+    if spec.kind == "anthropic" and isinstance(error, dict):
+        status = _ANTHROPIC_STATUS.get(str(error.get("type")))
     text = json.dumps(document)
     if isinstance(status, int) and 400 <= status < 600:
         return from_status(status, text.encode(), spec)

@@ -11,9 +11,9 @@ from typing import Any
 import httpx2
 
 from app.errors import ModelError
-from app.providers import failures
+from app.providers import anthropic, failures
+from app.providers.addresses import OPENAI_BASE_URL
 from app.providers.network import Network
-from app.providers.openai_clients import OPENAI_BASE_URL
 from app.runner.wire import ProviderSpec
 
 _MAX_LIST_BYTES = 8_000_000  # the longest lists of models known have half a megabyte
@@ -35,11 +35,12 @@ async def _ask(network: Network, spec: ProviderSpec, timeout_s: float, look: boo
     began = time.monotonic()
     failure, body = await _failure(network, spec, timeout_s, _MAX_LIST_BYTES if look else 0)
     latency_ms = round((time.monotonic() - began) * 1000, 1)
-    answer = {
+    answer: dict[str, Any] = {
         "ok": failure is None,
         "code": failure.error_code if failure else None,
         "latency_ms": latency_ms,
         "model": spec.label or spec.model,
+        "circuit": network.circuits.of(spec).state,
     }
     if look:
         answer |= {"why": failure.message if failure else None, "listed": listed(spec, body)}
@@ -49,15 +50,7 @@ async def _ask(network: Network, spec: ProviderSpec, timeout_s: float, look: boo
 async def _failure(
     network: Network, spec: ProviderSpec, timeout_s: float, max_bytes: int
 ) -> tuple[ModelError | None, bytes]:
-    base = (spec.base_url or OPENAI_BASE_URL).rstrip("/")
-    headers = httpx2.Headers({"user-agent": "Colloquy"})
-    if spec.kind == "azure":
-        url = f"{base}/openai/models?api-version={spec.api_version}"
-        headers["api-key"] = spec.api_key or ""
-    else:
-        url = f"{base}/models"
-        if spec.api_key:
-            headers["authorization"] = f"Bearer {spec.api_key}"
+    url, headers = _list_of_models(spec)
     try:
         answer = await network.fetch(httpx2.URL(url), headers, timeout_s, max_bytes=max_bytes)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -69,6 +62,21 @@ async def _failure(
     if status in (401, 403, 429) or status >= 500:
         return failures.from_status(status, b"", spec), b""
     return None, body if status == 200 else b""
+
+
+def _list_of_models(spec: ProviderSpec) -> tuple[str, httpx2.Headers]:
+    """Where the provider's list of models is, and what it wants to be told."""
+    base = (spec.base_url or OPENAI_BASE_URL).rstrip("/")
+    headers = httpx2.Headers({"user-agent": "Colloquy"})
+    if spec.kind == "anthropic":
+        headers.update(anthropic.headers(spec))
+        return f"{str(anthropic.messages_url(spec)).removesuffix('/messages')}/models?limit=1000", headers
+    if spec.kind == "azure":
+        headers["api-key"] = spec.api_key or ""
+        return f"{base}/openai/models?api-version={spec.api_version}", headers
+    if spec.api_key:
+        headers["authorization"] = f"Bearer {spec.api_key}"
+    return f"{base}/models", headers
 
 
 def listed(spec: ProviderSpec, body: bytes) -> bool | None:
@@ -83,4 +91,7 @@ def listed(spec: ProviderSpec, body: bytes) -> bool | None:
     if not isinstance(entries, list):
         return None
     names = {str(each["id"]) for each in entries if isinstance(each, dict) and "id" in each}
+    if spec.kind == "anthropic":  # it lists dated names, and takes short ones, too
+        short = spec.model.removesuffix("-latest")
+        return any(name == short or name.startswith(f"{short}-") for name in names)
     return not names.isdisjoint((spec.model, f"{spec.model}:latest", f"models/{spec.model}"))  # Ollama, Gemini

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from app.errors import ColloquyError
+from app.errors import BudgetExhausted, ColloquyError, ModelUnavailable
 from app.protocol.common import Usage
+from app.providers import circuits
 from app.providers.calls import Call
 from app.providers.exchange import Exchange
 from app.providers.gate import Gate, RunAborted
 from app.providers.network import Network
+from app.providers.purse import Purse
 from app.runner.wire import Limits, ProviderSpec
 
 
@@ -18,13 +20,22 @@ class ModelRun:
     """The models' side of one run.
 
     :param providers: in order of preference; a switch lasts for the rest of the run.
+    :param purse: what it may spend; None: as much as it likes.
     """
 
-    def __init__(self, network: Network, gate: Gate, limits: Limits, providers: Sequence[ProviderSpec]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        gate: Gate,
+        limits: Limits,
+        providers: Sequence[ProviderSpec],
+        purse: Purse | None = None,
+    ) -> None:
         self.network = network
         self.gate = gate
         self.limits = limits
         self.providers = tuple(providers)
+        self.purse = purse or Purse()
         self.current = 0
         self.failure: ColloquyError | None = None
         self.on_change: Callable[[Call], None] = lambda call: None
@@ -48,9 +59,43 @@ class ModelRun:
     def aborted(self) -> bool:
         return self._aborted
 
+    def choose(self, call: Call) -> ProviderSpec:
+        """The provider that is asked now. One that has failed too often is passed over, where another may answer."""
+        known = self.network.circuits
+        places = range(self.current, len(self.providers))
+        place = next((each for each in places if known.of(self.providers[each]).admits), self.current)
+        if place != self.current:
+            passed_over = self.spec
+            self.current = place
+            call.switch(passed_over, self.spec, circuits.OPEN)
+        known.of(self.spec).enter()
+        return self.spec
+
     def usage(self) -> Usage:
         """Tokens spent so far, those of open requests included."""
         return sum((exchange.usage() for exchange in self._open), self._spent)
+
+    def tokens(self) -> int:
+        """The same, prompts and replies together."""
+        opened = sum(sum(exchange.tokens()) for exchange in self._open)
+        return self._spent.prompt_tokens + self._spent.completion_tokens + opened
+
+    def count(self) -> None:
+        """Something was spent: look whether there was so much to spend, and end the open requests if there was not."""
+        if self.purse.bounded and (error := self.purse.note(self.tokens())) is not None:
+            self._exhaust(error)
+
+    def allow(self, allowed: int, wanted: int) -> None:
+        """The web process's word on what it was told of this run's spending; see :meth:`Purse.allow`."""
+        if (error := self.purse.allow(allowed, wanted, self.tokens())) is not None:
+            self._exhaust(error)
+
+    def _exhaust(self, error: BudgetExhausted) -> None:
+        """End the open requests with this error."""
+        self.failure = error
+        for exchange in tuple(self._open):
+            if not exchange.complete:
+                exchange.kill(error)
 
     def open_call(self, agent: str, *, streams: bool, asked: str = "") -> Call:
         """Begin a call; the adapter hears of it and of each change through ``on_change``.
@@ -101,6 +146,8 @@ class ModelRun:
             if exchange in self._open:
                 self._open.discard(exchange)
                 self._spent += exchange.usage()
+                self._judge(exchange)
+                self.count()
         finally:
             exchange.closed.set()
 
@@ -111,6 +158,7 @@ class ModelRun:
         """
         self._aborted = True
         self.gate.abort()
+        self.purse.abort()
         await self.close_open()
 
     async def close_open(self) -> None:
@@ -119,3 +167,13 @@ class ModelRun:
         for exchange in exchanges:
             exchange.abort()
         await asyncio.gather(*(exchange.closed.wait() for exchange in exchanges))
+
+    def _judge(self, exchange: Exchange) -> None:
+        """What the request's end says about its provider."""
+        circuit = self.network.circuits.of(exchange.spec)
+        if isinstance(exchange.error, ModelUnavailable):
+            circuit.failed(self.limits)
+        elif exchange.complete or (exchange.status is not None and exchange.error is not None):
+            circuit.succeeded()  # also when it has refused this request for what is in it
+        else:
+            circuit.undecided()

@@ -21,12 +21,14 @@ import anyio
 import httpcore2
 import httpx2
 
+from app.providers.circuits import Circuits
 from app.providers.gate import Gate
 
 MAX_READ_INTERVAL_S = 0.05
 READ_INTERVAL_PER_STREAM_S = 0.0008
 MAX_CONNECTIONS = 4096
 KEEPALIVE_S = 15.0
+_PROBE_HEADERS = ("authorization", "api-key", "x-api-key", "anthropic-version", "user-agent")
 
 _GUARD: ContextVar[ReadGuard | None] = ContextVar("_GUARD", default=None)
 
@@ -225,6 +227,7 @@ class Network:
         self._given = transport is not None
         self.transport = transport or PooledTransport(self._context())
         self.active_streams = 0
+        self.circuits = Circuits()
 
     @property
     def read_interval_s(self) -> float:
@@ -254,7 +257,7 @@ class Network:
         :param max_bytes: what is longer is cut off; 0: the body is not read.
         :raises httpx2.HTTPError: no connection.
         """
-        kept = {key: headers[key] for key in ("authorization", "api-key", "user-agent") if key in headers}
+        kept = {key: headers[key] for key in _PROBE_HEADERS if key in headers}
         probe = httpx2.Request("GET", url, headers={**kept, "connection": "close"})
         transport = self.transport if self._given else PooledTransport(self._context())
         token = _GUARD.set(None)
@@ -289,10 +292,11 @@ class Network:
 
 
 def models_url(url: httpx2.URL) -> httpx2.URL:
-    """The list of models beside a completion's address."""
+    """The list of models beside the address that replies come from."""
     path = url.path.rstrip("/")
-    if path.endswith("/chat/completions"):
-        path = path.removesuffix("/chat/completions") + "/models"
+    for call in ("/chat/completions", "/messages"):
+        if path.endswith(call):
+            path = path.removesuffix(call) + "/models"
     return url.copy_with(path=path)
 
 

@@ -9,9 +9,9 @@ from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
+from app.providers.addresses import OPENAI_BASE_URL
 from app.runner.wire import ProviderSpec
 
-OPENAI_BASE_URL = "https://api.openai.com/v1"
 AZURE_API_VERSION = "2024-10-21"
 NO_KEY = "none"
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import from_json
 
@@ -58,38 +58,76 @@ class SseEvent:
         return isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role")
 
 
-class SseSplitter:
-    """Cuts a byte stream into events. ``feed`` takes whatever a read brought; a cut event waits for its rest."""
+class SseCutter:
+    """Cuts a byte stream into events' bytes. ``feed`` takes whatever a read brought; a cut event waits for its rest."""
 
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[SseEvent]:
-        """The events completed by ``data``.
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events completed by ``data``, each with its blank line.
 
         :raises ValueError: one event is longer than ``MAX_EVENT_BYTES``.
         """
         buffer = self._rest + data
-        events: list[SseEvent] = []
+        events: list[bytes] = []
         start = 0
         for match in _BLANK_LINE.finditer(buffer):
-            events.append(parse_event(buffer[start : match.end()]))
+            events.append(buffer[start : match.end()])
             start = match.end()
         self._rest = buffer[start:]
         if len(self._rest) > MAX_EVENT_BYTES:
             raise ValueError("an event of the model's stream is too long")
         return events
 
-    def finish(self) -> list[SseEvent]:
+    def finish(self) -> list[bytes]:
         """What is left at the end of the stream: some servers omit the last blank line."""
         rest, self._rest = self._rest, b""
-        return [parse_event(rest + b"\n\n")] if rest.strip() else []
+        return [rest + b"\n\n"] if rest.strip() else []
+
+
+class Splitter(Protocol):
+    """From the bytes of a stream, as reads bring them, to the events of a chat completion."""
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """The events completed by ``data``. :raises ValueError: one of them is too long."""
+
+    def finish(self) -> list[SseEvent]:
+        """What is left at the end of the stream."""
+
+
+class SseSplitter:
+    """The :class:`Splitter` of a stream that is a chat completion's already."""
+
+    def __init__(self) -> None:
+        self._cutter = SseCutter()
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        return [parse_event(raw) for raw in self._cutter.feed(data)]
+
+    def finish(self) -> list[SseEvent]:
+        return [parse_event(raw) for raw in self._cutter.finish()]
+
+
+def document_of(raw: bytes) -> dict[str, Any]:
+    """The JSON object of an event in another dialect; empty where there is none."""
+    payload = _payload(raw.strip().splitlines())
+    try:
+        document = from_json(payload)
+    except ValueError:
+        mended = _mended(payload)
+        return {} if mended is None else document_of(mended)
+    return document if isinstance(document, dict) else {}
+
+
+def _payload(lines: list[bytes]) -> bytes:
+    return b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
 
 
 def parse_event(raw: bytes) -> SseEvent:
     """Understand one event. What is no JSON object is ``OTHER`` and passes as it is."""
     lines = raw.strip().splitlines()
-    payload = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+    payload = _payload(lines)
     if not payload:
         return SseEvent(raw, Kind.OTHER)
     if payload == b"[DONE]":

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from app.errors import ModelError, ModelUnavailable
-from app.providers import failures
+from app.errors import BudgetExhausted, ModelError, ModelUnavailable
+from app.providers import anthropic, failures
+from app.providers.anthropic_stream import MessagesStream
 from app.providers.body import MergedBody
 from app.providers.calls import Call
 from app.providers.exchange import CHARS_PER_PROMPT_TOKEN, Exchange
@@ -19,7 +20,7 @@ from app.providers.gate import RunAborted
 from app.providers.model_run import ModelRun
 from app.providers.network import ReadGuard
 from app.providers.silence import watch
-from app.providers.sse import events_of_whole, usage_of
+from app.providers.sse import Splitter, SseSplitter, events_of_whole, usage_of
 from app.runner.wire import ProviderSpec
 
 MAX_WHOLE_REPLY_BYTES = 32 * 1024 * 1024
@@ -35,7 +36,8 @@ class RequestFailed(httpx2.TransportError):
 class RunTransport(httpx2.AsyncBaseTransport):
     """Given to the openai client of one call through ``http_client``; wraps the process-wide transport.
 
-    ``exchange`` is the last request's record: after an exception, its ``error`` says what happened.
+    ``exchange`` is the last request's record: after an exception, its ``error`` says what happened. To a provider that
+    speaks another dialect the request goes translated, and its reply comes back as a chat completion.
     """
 
     def __init__(self, run: ModelRun, spec: ProviderSpec, call: Call) -> None:
@@ -51,15 +53,18 @@ class RunTransport(httpx2.AsyncBaseTransport):
         :raises RunAborted: the run was stopped before it began.
         """
         body = await request.aread()
+        asked = _asked(body)
+        if self.spec.kind == "anthropic":
+            request = anthropic.request_of(asked, self.spec)
         retried = False
         while True:
             await self._run.gate.opened()
-            exchange = Exchange(self.spec, prompt_chars=_prompt_chars(body), whole=b'"stream":true' not in body)
+            exchange = Exchange(self.spec, prompt_chars=_prompt_chars(asked), whole=not asked.get("stream"))
             self.exchange = exchange
-            self._run.begin(exchange)
+            await self._begin(exchange)
             guard = ReadGuard(self._run.gate, self._run.network)
             try:
-                response = await self._attempt(exchange, guard, request)
+                response = await self._attempt(exchange, guard, request, asked)
             except RequestFailed:
                 stale = guard.reused_connection and exchange.error and exchange.error.error_code == "model_broken"
                 if retried or exchange.aborted or exchange.deltas or not stale:
@@ -72,7 +77,24 @@ class RunTransport(httpx2.AsyncBaseTransport):
                 await asyncio.sleep(pause_s)
             retried = True
 
-    async def _attempt(self, exchange: Exchange, guard: ReadGuard, request: httpx2.Request) -> httpx2.Response:
+    async def _begin(self, exchange: Exchange) -> None:
+        """Register the request.
+
+        :raises RequestFailed: there are no tokens left for it.
+        """
+        run = self._run
+        if run.purse.bounded:
+            try:
+                await run.purse.admit(run.tokens, exchange.estimated_prompt)
+            except BudgetExhausted as error:
+                exchange.fail(error)
+                run.end(exchange)
+                raise RequestFailed("the budget is spent") from error
+        run.begin(exchange)
+
+    async def _attempt(
+        self, exchange: Exchange, guard: ReadGuard, request: httpx2.Request, asked: dict[str, Any]
+    ) -> httpx2.Response:
         """One request and its response head, and the whole body unless it is an event stream."""
         watcher = asyncio.create_task(watch(self._run, exchange, request))
         streaming = False
@@ -83,10 +105,14 @@ class RunTransport(httpx2.AsyncBaseTransport):
             if response.status_code == 200:
                 self._call.begin(self.spec)
             if response.status_code == 200 and "text/event-stream" in response.headers.get("content-type", ""):
-                response.stream = MergedBody(self._run, self._call, exchange, guard, _stream(response), watcher)
+                splitter = _splitter(exchange, asked)
+                body = _stream(response)
+                response.stream = MergedBody(self._run, self._call, exchange, guard, body, watcher, splitter)
                 streaming = True
                 return response
             content = await self._supervised(exchange, _whole(response, guard, exchange))
+            if self.spec.kind == "anthropic":
+                content = anthropic.translated_whole(content)
             self._account(exchange, content)
             if exchange.error is not None and exchange.status == 200:
                 raise RequestFailed("the reply is no completion") from exchange.error
@@ -160,6 +186,13 @@ async def _whole(response: httpx2.Response, guard: ReadGuard, exchange: Exchange
     return b"".join(parts)
 
 
+def _splitter(exchange: Exchange, asked: dict[str, Any]) -> Splitter:
+    if exchange.spec.kind != "anthropic":
+        return SseSplitter()
+    include_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+    return MessagesStream(include_usage=include_usage, told_prompt=exchange.hear_prompt)
+
+
 def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     return response.stream
@@ -193,13 +226,18 @@ def _whole_text(document: dict[str, Any]) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _prompt_chars(body: bytes) -> int:
-    """Characters of all message texts of a request."""
+def _asked(body: bytes) -> dict[str, Any]:
+    """The chat completion that is asked for; empty where it is none."""
     try:
-        messages = json.loads(body).get("messages", [])
-    except (ValueError, AttributeError):
-        return len(body)
-    return sum(len(str(message.get("content") or "")) for message in messages)
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _prompt_chars(asked: dict[str, Any]) -> int:
+    """Characters of all message texts of a request."""
+    return sum(len(str(message.get("content") or "")) for message in asked.get("messages") or ())
 
 
 def _retry_after_s(response: httpx2.Response) -> float | None:

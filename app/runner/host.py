@@ -16,7 +16,7 @@ from app.providers.health import ask_providers
 from app.providers.network import Network
 from app.runner.link import Link
 from app.runner.run import Run
-from app.runner.wire import DOWN, Answer, Control, Describe, Ended, Grant, Hello, Probe, Reply, StartRun
+from app.runner.wire import DOWN, Answer, Budget, Control, Describe, Ended, Grant, Hello, Probe, Reply, StartRun
 
 log = logging.getLogger(__name__)
 SHUTDOWN_TIMEOUT_S = 0.6
@@ -74,6 +74,10 @@ class Host:
                 run.gate.grant(order.allowed)
         elif isinstance(order, Control):
             self._control(order)
+        elif isinstance(order, Budget):
+            run = self._runs.get(order.session)
+            if run is not None:
+                run.model.allow(order.allowed, order.wanted)
         elif isinstance(order, Answer):
             run = self._runs.get(order.session)
             if run is not None:

@@ -14,14 +14,15 @@ from app.adapters.base import Adapter, InputKind
 from app.adapters.build import build_adapter
 from app.adapters.demo import KIND as DEMO_KIND
 from app.adapters.demo import DemoAdapter
-from app.errors import BackendUnavailable, ColloquyError, TeamFailed
+from app.errors import BackendUnavailable, BudgetExhausted, ColloquyError, TeamFailed
 from app.protocol.common import Usage
 from app.protocol.events import ConversationError, Event, FallbackMode, InputRequest
 from app.providers.gate import Gate, RunAborted
 from app.providers.model_run import ModelRun
 from app.providers.network import Network
+from app.providers.purse import Purse
 from app.runner.link import Link
-from app.runner.wire import Answer, Artifact, Checkpoint, Ended, Limits, RunEvent, StartRun
+from app.runner.wire import Answer, Artifact, Checkpoint, Ended, Limits, RunEvent, Spent, StartRun
 from app.tools.context import RUN
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ class Run:
         self._start = start
         self._link = link
         self._gate = Gate(start.allowed)
-        self._model = ModelRun(network, self._gate, start.limits, start.providers)
+        purse = Purse(start.max_tokens, self._report_spending if start.metered else None)
+        self._model = ModelRun(network, self._gate, start.limits, start.providers, purse)
         self._demo = False
         self.stopping = False
         self._silenced = False
@@ -115,6 +117,10 @@ class Run:
             kept = Checkpoint(session=session, state={})
         self._link.send(kept, session)
 
+    def _report_spending(self, tokens: int, wanted: int) -> None:
+        session = self._start.session
+        self._link.send(Spent(session=session, tokens=tokens, wanted=wanted), session)
+
     def _send(self, event: Event) -> None:
         session = self._start.session
         message = RunEvent(session=session, name=event.name, payload=event.to_wire(), demo=self._demo)
@@ -159,6 +165,8 @@ class Run:
         except (RunAborted, asyncio.CancelledError):
             return None
         except ColloquyError as error:
+            if isinstance(error, BudgetExhausted) and self._adapter is not None:
+                self._adapter.flush()  # it was paid for
             outcome = await self._failed(error)
         except Exception as error:  # noqa: BLE001  # the run must end in a typed event, whatever has happened
             where = "".join(traceback.format_tb(error.__traceback__))  # not its message: it may quote contents

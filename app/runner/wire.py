@@ -1,9 +1,9 @@
 """What the web process and a runner say to each other: one JSON object per line over a socket pair.
 
-Down (web process → runner): :class:`StartRun`, :class:`Grant`, :class:`Control`, :class:`Answer`, :class:`Describe`,
-:class:`Probe`.
+Down (web process → runner): :class:`StartRun`, :class:`Grant`, :class:`Control`, :class:`Budget`, :class:`Answer`,
+:class:`Describe`, :class:`Probe`.
 Up (runner → web process): :class:`Hello`, :class:`RunEvent` (a protocol event, as it will be logged),
-:class:`Artifact`, :class:`Checkpoint`, :class:`Reply`, :class:`Ended`.
+:class:`Spent`, :class:`Artifact`, :class:`Checkpoint`, :class:`Reply`, :class:`Ended`.
 
 **Flow control.** A run may send ``allowed`` tokens in all (:class:`Grant` raises the figure); a model delta is one
 token, every other event counts one. When they are used up the run's gate closes: nothing more is read from the model.
@@ -37,6 +37,10 @@ class ProviderSpec(Payload):
     stream: Annotated[bool, Field(description="false: the model answers whole; its replies come word by word")] = True
     structured_output: Annotated[bool, Field(description="whether it obeys a JSON schema")] = True
     function_calling: bool = True
+    prompt_price_usd: Annotated[
+        float | None, Field(ge=0, description="of a million tokens read, in US dollars; None: as the price list says")
+    ] = None
+    reply_price_usd: Annotated[float | None, Field(ge=0, description="the same for tokens written")] = None
     label: Annotated[str, Field(description="what people read: `SmolLM2-135M (bundled small model)`")] = ""
 
 
@@ -80,6 +84,9 @@ class Limits(Payload):
     probe_timeout_s: float = 0.7
     first_token_timeout_s: float = 60.0
     stall_timeout_s: float = 30.0
+    circuit_failures: int = 5
+    circuit_window_s: float = 60.0
+    circuit_open_s: float = 30.0
     word_delay_ms: float = 20.0
     demo_tokens_per_s: float = 25.0
     max_turns: int = 3
@@ -102,6 +109,12 @@ class StartRun(Payload):
     options: RunOptions = RunOptions()
     limits: Limits = Limits()
     allowed: Annotated[int, Field(description="tokens that may be sent before the first grant", ge=1)] = 800
+    max_tokens: Annotated[
+        int | None, Field(description="tokens that the run may spend, prompts and replies; None: unlimited")
+    ] = None
+    metered: Annotated[
+        bool, Field(description="true: others spend from the same budget; ask before each request (`spent`)")
+    ] = False
     checkpoint: Annotated[
         dict[str, Any] | None, Field(description="state to resume from, as the adapter last sent it")
     ] = None
@@ -129,6 +142,15 @@ class Control(Payload):
     op: Literal["pause", "resume", "stop"]
     session: str
     seq: int
+
+
+class Budget(Payload):
+    """The answer to :class:`Spent` of a metered run: so many tokens may it spend in all."""
+
+    op: Literal["budget"] = "budget"
+    session: str
+    allowed: int
+    wanted: Annotated[int, Field(description="of the question that this answers")] = 0
 
 
 class Answer(Payload):
@@ -159,8 +181,8 @@ class Probe(Payload):
     look: Annotated[bool, Field(description="also say whether each one lists its model; reads what it answers")] = False
 
 
-Down = Annotated[StartRun | Grant | Control | Answer | Describe | Probe, Field(discriminator="op")]
-DOWN: TypeAdapter[StartRun | Grant | Control | Answer | Describe | Probe] = TypeAdapter(Down)
+Down = Annotated[StartRun | Grant | Control | Budget | Answer | Describe | Probe, Field(discriminator="op")]
+DOWN: TypeAdapter[StartRun | Grant | Control | Budget | Answer | Describe | Probe] = TypeAdapter(Down)
 
 
 class Hello(Payload):
@@ -179,6 +201,17 @@ class RunEvent(Payload):
     payload: dict[str, Any]
     tokens: int = 1
     demo: bool = False
+
+
+class Spent(Payload):
+    """What a metered run has spent; sent every few tokens, and before each request."""
+
+    op: Literal["spent"] = "spent"
+    session: str
+    tokens: Annotated[int, Field(description="so far, prompts and replies, those of open requests included")]
+    wanted: Annotated[
+        int, Field(description="tokens of a prompt that waits to be allowed by :class:`Budget`; 0: nothing waits")
+    ] = 0
 
 
 class Artifact(Payload):
@@ -218,5 +251,5 @@ class Ended(Payload):
     usage: Usage = Usage()
 
 
-Up = Annotated[Hello | RunEvent | Artifact | Checkpoint | Reply | Ended, Field(discriminator="op")]
-UP: TypeAdapter[Hello | RunEvent | Artifact | Checkpoint | Reply | Ended] = TypeAdapter(Up)
+Up = Annotated[Hello | RunEvent | Spent | Artifact | Checkpoint | Reply | Ended, Field(discriminator="op")]
+UP: TypeAdapter[Hello | RunEvent | Spent | Artifact | Checkpoint | Reply | Ended] = TypeAdapter(Up)

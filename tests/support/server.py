@@ -11,7 +11,10 @@ from tests.support.http import http_json
 from tests.support.processes import ROOT, ServerProcess
 
 # What a developer's own shell might set, and what would change which model answers.
-UNSET = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "PORT")
+UNSET = (
+    "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "PORT",
+    "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL", "OLLAMA_MODEL", "OLLAMA_HOST",
+)  # fmt: skip
 
 
 class ColloquyServer(ServerProcess):
