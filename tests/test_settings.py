@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from pathlib import Path
 from typing import Any
@@ -291,3 +292,43 @@ def test_pings_must_fit_into_the_time_of_slow_clients() -> None:
     """Else a silent client would outlive it."""
     with pytest.raises(SettingsError, match="PING_INTERVAL_S"):
         load_settings(None, ping_interval_s=25.0)
+
+
+def test_providers_of_the_environment_in_the_order_that_is_wished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with its address, its price and the limits of all."""
+    settings = load_settings(
+        None, openai_api_key="sk-o", azure_openai_api_key="az", azure_openai_endpoint="https://n.openai.azure.com",
+        azure_openai_deployment="d", anthropic_api_key="sk-ant", ollama_model="llama3.2", ollama_host="box",
+        model_order="ollama,anthropic", model_prices="azure=2.5/10, ollama=0/1", max_reply_tokens=500,
+    )  # fmt: skip
+    found = settings.configured_providers()
+    assert [each.name for each in found] == ["ollama", "anthropic", "openai", "azure"]
+    assert [each.kind for each in found] == ["ollama", "anthropic", "openai", "azure"]
+    addresses = [each.base_url for each in found]
+    assert addresses == ["http://box:11434/v1", "https://api.anthropic.com", None, "https://n.openai.azure.com"]
+    assert [(each.prompt_price_usd, each.reply_price_usd) for each in found] == [
+        (0, 1),
+        (None, None),
+        (None, None),
+        (2.5, 10),
+    ]
+    assert {each.max_reply_tokens for each in found} == {500}
+    assert found[1].label == "claude-haiku-4-5"
+    assert "sk-ant" not in repr(settings) + repr(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model_order": "openai,claude"}, "MODEL_ORDER: 'claude' is none of openai, azure, anthropic, ollama"),
+        ({"model_prices": "openai=1"}, "MODEL_PRICES: 'openai=1' is not of the form openai=0.15/0.60"),
+        ({"model_prices": "openai=-1/1"}, "is not of the form"),
+        ({"model_prices": "openai=nan/1"}, "is not of the form"),
+        ({"ollama_host": "http://box:port"}, "OLLAMA_HOST: a host, a port or an address is needed"),
+        ({"anthropic_api_key": "schlüssel"}, "ANTHROPIC_API_KEY: a key has ASCII characters only"),
+    ],
+)
+def test_what_is_wrong_with_a_providers_setting_is_told(given: dict[str, str], told: str) -> None:
+    """In a sentence."""
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        load_settings(None, **given)

@@ -174,6 +174,8 @@ ERROR_MEANINGS = {
     "runner_lost": "the process that ran the agents died",
     "session_timeout": "nothing happened for too long (`SESSION_TIMEOUT_S`)",
     "interrupted": "the run died under the conversation, for example by a restart; it can be continued",
+    "budget_exhausted": "the run has spent all tokens of its conversation, of its caller's `max_tokens` or of its "
+    "owner's day; what was said until then is kept as a partial message",
     "message_too_long": "a message grew beyond `MAX_MESSAGE_CHARS`; what came is kept as a partial message",
     "team_failed": "the team's own code raised an error",
     "fetch_failed": "the page at the address that was given could not be read, or may not be",

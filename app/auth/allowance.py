@@ -36,16 +36,23 @@ class PersonsAllowance:
     def most_running_of(self, owner: str) -> int:
         return 0 if owner == GUEST_ID else self._limits.value("max_running_per_user")
 
-    def check_tokens(self, owner: Person, received: int, ended: Iterable[str]) -> None:
+    def most_tokens_of_conversation(self) -> int:
+        return self._limits.value("max_tokens_per_conversation")
+
+    def tokens_left(self, owner: Person, ended: Iterable[str]) -> int | None:
         most = self._limits.value("max_tokens_per_day")
         if not most or owner == GUEST.person:
-            return
+            return None
         for conversation_id in ended:
             self._settle(conversation_id)
-        now = self._now()
-        usage = self._spent(owner, now.date().isoformat())
-        if usage.prompt_tokens + usage.completion_tokens + received < most:
+        usage = self._spent(owner, self._now().date().isoformat())
+        return most - usage.prompt_tokens - usage.completion_tokens
+
+    def check_tokens(self, owner: Person, received: int, ended: Iterable[str]) -> None:
+        left = self.tokens_left(owner, ended)
+        if left is None or received < left:
             return
+        now, most = self._now(), self._limits.value("max_tokens_per_day")
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         raise LimitExceeded(
             f"the {most} tokens of this day (UTC) are spent", retry_after_s=(midnight - now).total_seconds()

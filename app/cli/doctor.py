@@ -242,7 +242,7 @@ def _sockets(url: str) -> Check:
 # --- what the server would use ----------------------------------------------------------------------------------------
 
 _MEND_MODEL = (
-    "set OPENAI_API_KEY, or OPENAI_BASE_URL and OPENAI_MODEL (docs/operations.md); or make run, for the small one"
+    "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OLLAMA_MODEL (docs/operations.md); or make run, for the small one"
 )
 
 

@@ -216,7 +216,8 @@ def _stop(stream: ConversationStream, screen: Screen | JsonLines) -> None:
         screen.say(str(error), warning=True)  # it has ended by itself
     else:
         about = "about " if tokens.estimated else ""
-        screen.say(f"stopped; tokens spent: {about}{tokens.prompt_tokens} + {tokens.completion_tokens}")
+        spent = f"{about}{tokens.prompt_tokens} + {tokens.completion_tokens}{tokens.cost_words()}"
+        screen.say(f"stopped; tokens spent: {spent}")
 
 
 @contextmanager

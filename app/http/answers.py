@@ -233,6 +233,10 @@ class ModelCheck(Payload):
     code: Annotated[str | None, Field(description="why not: a stable code")]
     latency_ms: float
     model: str
+    circuit: Annotated[
+        Literal["closed", "open", "half_open"],
+        Field(description="`open`: it has failed so often that runs pass it over; `half_open`: one request may try it"),
+    ]
 
 
 class Checks(Payload):

@@ -136,7 +136,7 @@ def _facts(found: Exported) -> str:
         f"- Begun: {record.created_at}",
         f"- Last changed: {record.updated_at}",
         f"- Status: {record.status}",
-        f"- Tokens: {about}{spent.prompt_tokens} read, {spent.completion_tokens} written",
+        f"- Tokens: {about}{spent.prompt_tokens} read, {spent.completion_tokens} written{spent.cost_words()}",
         f"- Exported: {found.at}",
     ]
     if record.demo:

@@ -74,7 +74,7 @@ def page_begin(record: ConversationRecord, at: str) -> str:
         ("Begun", escape(record.created_at)),
         ("Last changed", escape(record.updated_at)),
         ("Status", escape(record.status)),
-        ("Tokens", f"{about}{spent.prompt_tokens} read, {spent.completion_tokens} written"),
+        ("Tokens", f"{about}{spent.prompt_tokens} read, {spent.completion_tokens} written{spent.cost_words()}"),
         ("Exported", escape(at)),
     ]
     if record.demo:

@@ -39,6 +39,11 @@ class RunOptions(Payload):
         Field(ge=1, le=100, description="agent turns, where the team allows it"),
         ANumber,
     ] = None
+    max_tokens: Annotated[
+        int | None,
+        Field(ge=1, le=1_000_000_000, description="tokens that this run may spend with models, prompts included"),
+        ANumber,
+    ] = None
     word_delay_ms: Annotated[
         float | None,
         Field(ge=0, le=5_000, description="delay between the words of a reply that came whole, in ms"),

@@ -120,6 +120,13 @@ class Usage(Payload):
             cost_usd=sum(costs) if costs else None,
         )
 
+    def cost_words(self) -> str:
+        """What it costs, to be read behind the tokens: ``, $0.0021``; nothing where that is not known."""
+        if self.cost_usd is None:
+            return ""
+        small = 0 < self.cost_usd < 1
+        return f", ${self.cost_usd:.6f}".rstrip("0") if small else f", ${self.cost_usd:,.2f}"
+
 
 class AgentCard(Payload):
     """How an agent presents itself before it has spoken."""

@@ -228,8 +228,8 @@ class ModelDirectory:
             return None
         if self.local is None:
             return (
-                "LOCAL_MODEL is off, and neither OPENAI_API_KEY, OPENAI_BASE_URL nor AZURE_OPENAI_ENDPOINT is set, nor"
-                " a provider in the settings (/settings)"
+                "LOCAL_MODEL is off, and neither OPENAI_API_KEY, OPENAI_BASE_URL, AZURE_OPENAI_ENDPOINT,"
+                " ANTHROPIC_API_KEY nor OLLAMA_MODEL is set, nor a provider in the settings (/settings)"
             )
         return f"the bundled model cannot run: {self.local.problem}"
 

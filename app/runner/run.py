@@ -118,8 +118,7 @@ class Run:
         self._link.send(kept, session)
 
     def _report_spending(self, tokens: int, wanted: int) -> None:
-        session = self._start.session
-        self._link.send(Spent(session=session, tokens=tokens, wanted=wanted), session)
+        self._link.send(Spent(session=self._start.session, tokens=tokens, wanted=wanted))
 
     def _send(self, event: Event) -> None:
         session = self._start.session

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from app.errors import RunnerLost
 from app.protocol.common import Usage
 from app.runner.environment import child_environment
-from app.runner.wire import MAX_LINE_BYTES, Answer, Control, Grant, Probe, ProviderSpec, StartRun
+from app.runner.wire import MAX_LINE_BYTES, Answer, Budget, Control, Grant, Probe, ProviderSpec, StartRun
 from app.streaming.ports import Concurrency, RunSink
 
 logger = logging.getLogger(__name__)
@@ -203,6 +203,10 @@ class RunnerProcess:
             sink = self._sinks.get(message["session"])
             if sink is not None:
                 sink.on_event(message["name"], message["payload"], message["tokens"], message["demo"])
+        elif op == "spent":
+            sink = self._sinks.get(message["session"])
+            if sink is not None:
+                sink.on_spent(message["tokens"], message["wanted"])
         elif op == "artifact":
             sink = self._sinks.get(message["session"])
             if sink is not None:
@@ -279,6 +283,9 @@ class RunnerRun:
 
     def answer(self, answer: Answer) -> None:
         self._runner.send(answer)
+
+    def allow(self, allowed: int, wanted: int) -> None:
+        self._runner.send(Budget(session=self._session, allowed=allowed, wanted=wanted))
 
     def _control(self, op: Literal["pause", "resume", "stop"]) -> dict[str, Any]:
         if self._runner.usage_of_ended(self._session) is not None:

@@ -95,6 +95,8 @@ class Hearer(Protocol):
 
     def hand_over(self, artifact_id: str, media_type: str, data: bytes) -> None: ...
 
+    def count_spending(self, tokens: int, wanted: int) -> None: ...
+
     def keep(self, checkpoint: dict[str, Any]) -> None: ...
 
     def ran_out(self, ending: Ending) -> None: ...
@@ -119,6 +121,10 @@ class SessionSink:
     def on_artifact(self, artifact_id: str, media_type: str, data: bytes) -> None:
         if self._session is not None:
             self._session.hand_over(artifact_id, media_type, data)
+
+    def on_spent(self, tokens: int, wanted: int) -> None:
+        if self._session is not None:
+            self._session.count_spending(tokens, wanted)
 
     def on_checkpoint(self, state: dict[str, Any]) -> None:
         if self._session is not None:

@@ -82,6 +82,9 @@ class RunSink(Protocol):
 
     def on_artifact(self, artifact_id: str, media_type: str, data: bytes) -> None: ...
 
+    def on_spent(self, tokens: int, wanted: int) -> None:
+        """Of a metered run: tokens spent so far, and those of a prompt that waits to be allowed."""
+
     def on_checkpoint(self, state: dict[str, Any]) -> None: ...
 
     def on_ended(self, outcome: str, code: str | None, message: str | None, retryable: bool, usage: Usage) -> None: ...
@@ -107,6 +110,9 @@ class RunHandle(Protocol):
 
     def answer(self, answer: Answer) -> None:
         """Hand on what a person has answered, or why nobody has. Does not block; nothing happens if it is gone."""
+
+    def allow(self, allowed: int, wanted: int) -> None:
+        """Answer a metered run: so many tokens may it spend in all. Does not block."""
 
 
 class Runners(Protocol):
@@ -146,6 +152,12 @@ class Allowance(Protocol):
 
     def most_running_of(self, owner: str) -> int:
         """Of one person; 0: unlimited. Does not wait."""
+
+    def most_tokens_of_conversation(self) -> int:
+        """That all its runs may spend together; 0: unlimited. Does not wait."""
+
+    def tokens_left(self, owner: tuple[str | None, str], ended: Iterable[str]) -> int | None:
+        """Of this day, for this person; None: unlimited. What runs at present is not subtracted. Else as below."""
 
     def check_tokens(self, owner: tuple[str | None, str], received: int, ended: Iterable[str]) -> None:
         """May wait for the store.

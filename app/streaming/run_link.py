@@ -83,6 +83,11 @@ class RunLink:
         except RunnerLost:
             return None
 
+    def allow(self, allowed: int, wanted: int) -> None:
+        """Answer what a metered run has told of its spending."""
+        if self._handle is not None:
+            self._handle.allow(allowed, wanted)
+
     # --- credit -------------------------------------------------------------------------------------------------------
 
     def count(self, tokens: int) -> None:
@@ -106,4 +111,7 @@ class RunLink:
 
     def request_next(self) -> None:
         """Make the order for another runner, from the last checkpoint or the transcript so far."""
-        self.request = self.history.resume(self.request, self._allowed)
+        left = self.request.max_tokens
+        if left is not None:
+            left = max(0, left - self.spent_before.prompt_tokens - self.spent_before.completion_tokens)
+        self.request = self.history.resume(self.request, self._allowed).model_copy(update={"max_tokens": left})

@@ -21,6 +21,7 @@ from app.protocol.events import (
     MessageReset,
 )
 from app.runner.wire import Answer, OnAbandoned, StartRun
+from app.streaming.budgets import Spending, total
 from app.streaming.buffer import BufferClosed, BufferFull
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
@@ -91,7 +92,7 @@ class StreamingSession:
         self.inputs = Inputs(conversation, session_id, concurrency, clock, input_timeout_s, self._tell_run)
         self._concurrency = concurrency
         self._commands = Serial(concurrency.condition)
-        self._changed = concurrency.condition()  # guards _result
+        self._changed = concurrency.condition()  # guards _result and _spending
         self.started_at = clock.monotonic()
         self.paused_for_absence = False
         self._opened = False
@@ -101,6 +102,8 @@ class StreamingSession:
         self._completed = False  # … unless the room has heard `conversation_complete`
         self._finishing = False
         self._result: Ending | None = None
+        self._spending: Spending | None = None
+        self._counted = self._counted_before = 0  # tokens of a metered run; of those whose runner died
         self._said_at = clock.monotonic()
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -145,12 +148,20 @@ class StreamingSession:
         self._concurrency.spawn(self._consume)
         return True
 
-    def launch(self, run: StartRun | None = None) -> None:
-        """Start the run in a runner, unless the session has ended or is paused meanwhile (then resume starts it)."""
+    def launch(self, run: StartRun | None = None, spending: Spending | None = None) -> None:
+        """Start the run in a runner, unless the session has ended or is paused meanwhile (then resume starts it).
+
+        :param spending: the account that a metered run spends from.
+        """
 
         def begin() -> None:
             if run is not None:
                 self._link.order(run)
+            with self._changed:
+                self._spending = spending
+                over = self._result is not None
+            if over and spending is not None:
+                spending.end(0)
             self._start_run()
 
         self._commands.run(begin)
@@ -318,6 +329,13 @@ class StreamingSession:
         if self._save_artifact is not None:
             self._save_artifact(self.conversation.id, artifact_id, media_type, data)
 
+    def count_spending(self, tokens: int, wanted: int) -> None:
+        """What a metered run has spent, and wants to: say how much it may. Does not block."""
+        self.touch()
+        if self._spending is not None:
+            self._counted = self._counted_before + tokens
+            self._link.allow(self._spending.note(self._counted, wanted) - self._counted_before, wanted)
+
     def keep(self, checkpoint: dict[str, Any]) -> None:
         """Keep the run's state at the end of a turn, to resume from.
 
@@ -350,6 +368,7 @@ class StreamingSession:
             self._end(Ending(Status.COMPLETED, history.outcome + self._link.spent_before))
             return
         self._link.spent_before = self._estimate()
+        self._counted_before = self._counted
         if self.metrics.runner_restarts >= self._max_restarts:
             lost = RunnerLost("the agent process died, and again after it was replaced")
             self._end(Ending(Status.ERROR, self._link.spent_before, lost))
@@ -465,7 +484,10 @@ class StreamingSession:
     def _settle(self, ending: Ending) -> None:
         with self._changed:
             self._result = ending
+            spending = self._spending
             self._changed.notify_all()
+        if spending is not None:
+            spending.end(max(self._counted, total(ending.usage)))
         self._outlet.over()
         if self._when_ended is not None:
             self._when_ended(self)

@@ -16,6 +16,7 @@ from app.errors import (
     InvalidState,
     LimitExceeded,
     RunError,
+    StoreUnavailable,
 )
 from app.protocol.commands import RunOptions, SendMessageAck
 from app.protocol.common import ContentType, Status
@@ -24,6 +25,7 @@ from app.protocol.snapshot import QueuedView
 from app.runner.wire import Limits, StartRun, TeamSpec, TranscriptMessage
 from app.streaming.access import Access
 from app.streaming.bounds import Bounds
+from app.streaming.budgets import Budgets
 from app.streaming.checkpoints import Checkpoints
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
@@ -86,6 +88,7 @@ class Starting:
         self._library = library
         self._checkpoints = checkpoints
         self._archive = archive
+        self._budgets = Budgets(allowance)
         self.queue = MessageQueue(library, concurrency, clock, bounds.max_queued_messages, self._say_next)
         self._taken: TakenRequests[StreamingSession] = TakenRequests(bounds.max_conversations)
         self._waiting: TakenRequests[_Waiting] = TakenRequests(bounds.max_conversations)
@@ -318,9 +321,15 @@ class Starting:
     def _check_tokens(self, owner: Owner) -> None:
         if self._allowance is None:
             return
-        theirs = [session for session in self._library.sessions() if _owner_of(session.conversation) == owner]
-        received = sum(session.metrics.tokens_received for session in theirs if not session.ended)
-        self._allowance.check_tokens(owner, received, [session.conversation.id for session in theirs if session.ended])
+        running = [session for session in self._sessions_of(owner) if not session.ended]
+        spent = sum(max(each.metrics.tokens_received, self._budgets.spent_by(owner, each.id)) for each in running)
+        self._allowance.check_tokens(owner, spent, self._just_ended(owner))
+
+    def _sessions_of(self, owner: Owner) -> list[StreamingSession]:
+        return [session for session in self._library.sessions() if _owner_of(session.conversation) == owner]
+
+    def _just_ended(self, owner: Owner) -> list[str]:
+        return [session.conversation.id for session in self._sessions_of(owner) if session.ended]
 
     def _check_running(self, owner: Owner, latest: StreamingSession | None) -> None:
         """The library's lock is held."""
@@ -378,8 +387,18 @@ class Starting:
         """Start the run of a session whose room is open. Waits for models and store."""
         try:
             providers = self._models.providers()
-            known = {"providers": providers, "demo": not providers, **self._past(session)}
-            session.launch(session.run_request.model_copy(update=known))
+            owner, wish = _owner_of(session.conversation), session.run_request.options.max_tokens
+            known = {
+                "providers": providers,
+                "demo": not providers,
+                "max_tokens": self._budgets.of_conversation(session.conversation.fold.usage, wish),
+                **self._past(session),
+            }
+            spending = self._budgets.meter(owner, session.id, self._just_ended(owner)) if providers else None
+            known["metered"] = spending is not None
+            session.launch(session.run_request.model_copy(update=known), spending)
+        except StoreUnavailable as error:
+            session.abort(error)
         except Exception:
             logger.exception("session %s did not start", session.id)
             session.abort(RunError("the run could not be started; the server's log says why"))

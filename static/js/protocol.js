@@ -340,6 +340,21 @@ export const COMMAND_SCHEMAS = Object.freeze({
             "description": "agent turns, where the team allows it",
             "title": "Max Turns"
           },
+          "max_tokens": {
+            "anyOf": [
+              {
+                "maximum": 1000000000,
+                "minimum": 1,
+                "type": "integer"
+              },
+              {
+                "type": "null"
+              }
+            ],
+            "default": null,
+            "description": "tokens that this run may spend with models, prompts included",
+            "title": "Max Tokens"
+          },
           "word_delay_ms": {
             "anyOf": [
               {
@@ -425,6 +440,7 @@ export const COMMAND_SCHEMAS = Object.freeze({
         "default": {
           "tokens_per_s": null,
           "max_turns": null,
+          "max_tokens": null,
           "word_delay_ms": null
         }
       }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_type_hints
 from urllib.parse import parse_qsl
 
-Death = Literal["reset", "eof", "close"]
+Death = Literal["reset", "eof", "close", "error"]
 Refusal = Literal["", "context_overflow", "content_policy"]
 
 
@@ -49,7 +49,8 @@ class Behaviour:
     failures: int = -1  #: how many requests fail (status, refusal, death, silence) before it answers; -1: all
 
     die_after_tokens: int = -1  #: break off after so many deltas
-    death: Death = "reset"  #: reset: RST · eof: a clean end without [DONE] · close: FIN inside the chunked body
+    #: reset: RST · eof: a clean end without [DONE] · close: FIN inside the chunked body · error: an error event
+    death: Death = "reset"
     silent: bool = False  #: accept the request and never answer
     silent_after_tokens: int = -1  #: fall silent in mid-stream, the connection stays open
     models_silent: bool = False  #: ``GET /v1/models`` is never answered (with ``silent``: an unreachable backend)
@@ -68,6 +69,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "flood": {"tokens": 12_500, "token_delay_ms": 0.0, "piece_bytes": 4_000, "markers": True},
     "die-reset": {"die_after_tokens": 5, "death": "reset"},
     "die-eof": {"die_after_tokens": 5, "death": "eof"},
+    "die-error": {"die_after_tokens": 5, "death": "error"},
     "die-close": {"die_after_tokens": 5, "death": "close"},
     "no-usage": {"usage": False},
     "no-stream": {"stream": False},
@@ -79,6 +81,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "status-429": {"status": 429, "retry_after_s": 20.0},
     "status-500": {"status": 500},
     "status-503": {"status": 503},
+    "status-529": {"status": 529},
 }
 
 

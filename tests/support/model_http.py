@@ -8,8 +8,10 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.support import model_messages as messages
 from tests.support import model_payloads as payloads
 from tests.support.model_behaviour import BehaviourError, Script, by_rules
+from tests.support.model_messages import MessagesReply
 from tests.support.model_record import Ledger, bytes_unread, bytes_unsent
 from tests.support.model_reply import Reply, response
 
@@ -128,13 +130,15 @@ class Connection(asyncio.Protocol):
             body = bytes(self._buffer[head_end + 4 : body_end])
             del self._buffer[:body_end]
             method, target, _ = lines[0].split(" ", 2)
-            self._serve(method, target, body)
+            self._serve(method, target, headers, body)
 
-    def _serve(self, method: str, target: str, body: bytes) -> None:
+    def _serve(self, method: str, target: str, head: dict[str, str], body: bytes) -> None:
         url = urlsplit(target)
         try:
             if method == "POST" and url.path.endswith("/chat/completions"):
                 self._complete(url.path, json.loads(body))
+            elif method == "POST" and url.path.endswith("/v1/messages"):
+                self._message(head, json.loads(body))
             elif method == "GET" and url.path.endswith("/models"):
                 self._list_models()
             elif method == "POST" and url.path == "/control":
@@ -169,6 +173,16 @@ class Connection(asyncio.Protocol):
             raise ValueError("the body is no object")
         if "/deployments/" in path:  # Azure names the model in the path
             body.setdefault("model", unquote(path.split("/deployments/")[1].split("/")[0]))
+        self._answer(body, Reply)
+
+    def _message(self, head: dict[str, str], body: dict[str, Any]) -> None:
+        wrong = messages.problem(head, body)
+        if wrong is not None:
+            self.transport.write(response(wrong[0], messages.error_body(*wrong)))
+        else:
+            self._answer(body, MessagesReply)
+
+    def _answer(self, body: dict[str, Any], kind: type[Reply]) -> None:
         asked = payloads.text_of_messages({"messages": (body.get("messages") or [])[-1:]})
         behaviour = self._model.script.next_behaviour(str(body.get("model", "")))
         behaviour = by_rules(behaviour, asked, payloads.text_of_messages(body))
@@ -178,7 +192,7 @@ class Connection(asyncio.Protocol):
             prompt_chars=len(payloads.text_of_messages(body)),
             structured=payloads.schema_of(body) is not None,
         )
-        self.reply = Reply(self.transport, record, behaviour, self._reply_over)
+        self.reply = kind(self.transport, record, behaviour, self._reply_over)
         self.reply.begin()
 
     def _reply_over(self) -> None:

@@ -59,11 +59,17 @@ def usage_body(prompt_chars: int, completion_tokens: int) -> dict[str, int]:
     }
 
 
+def _answers_a_tool(message: dict[str, Any]) -> bool:
+    content = message.get("content")
+    blocks = content if isinstance(content, list) else ()
+    return message.get("role") == "tool" or any(block.get("type") == "tool_result" for block in blocks)
+
+
 def calls_of(body: dict[str, Any], behaviour: Behaviour) -> list[dict[str, Any]]:
     """The tool calls that the reply is made of; none once a tool has answered."""
-    offered = {tool.get("function", {}).get("name") for tool in body.get("tools") or ()}
+    offered = {tool.get("function", tool).get("name") for tool in body.get("tools") or ()}
     wanted = [name for name in behaviour.calls.split(",") if name in offered]
-    if not wanted or any(message.get("role") == "tool" for message in body.get("messages") or ()):
+    if not wanted or any(_answers_a_tool(message) for message in body.get("messages") or ()):
         return []
     return [
         {
@@ -140,6 +146,9 @@ def text_of_messages(body: dict[str, Any]) -> str:
 def schema_of(body: dict[str, Any]) -> dict[str, Any] | None:
     """The JSON schema that a request binds its reply to; an empty one for ``json_object``; None where there is none."""
     wanted = body.get("response_format")
+    anthropic = (body.get("output_config") or {}).get("format")
+    if isinstance(anthropic, dict):
+        return anthropic.get("schema") or {}
     if not isinstance(wanted, dict) or wanted.get("type") not in ("json_schema", "json_object"):
         return None
     schema = (wanted.get("json_schema") or {}).get("schema") or {}

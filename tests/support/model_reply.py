@@ -44,7 +44,7 @@ class Reply:
         self._timer: asyncio.Handle | None = None
         self._blocked = False
         self._id = f"chatcmpl-{record.id}"
-        self._before, self._after = payloads.delta_frame(self._id, record.model)
+        self._before, self._after = self._delta_frame()
         self._schema = payloads.schema_of(record.body)
         self._marker = 0
         self._handed_bytes = 0
@@ -60,7 +60,7 @@ class Reply:
         if b.status != 200 or b.refusal:
             status = 400 if b.refusal else b.status
             headers = () if b.retry_after_s < 0 else (f"Retry-After: {b.retry_after_s:g}",)
-            self._write(response(status, payloads.error_body(status, b.refusal), *headers))
+            self._write(response(status, self._error_body(status), *headers))
             self._end(f"error:{status}")
             return
         streams = self.record.streamed and b.stream
@@ -133,12 +133,8 @@ class Reply:
     def _first(self) -> None:
         self._timer = None
         self.record.first_token_s = time.monotonic()
-        role = [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]
         self._write(STREAM_HEAD)
-        self._chunk(payloads.sse(payloads.chunk_body(self._id, self.record.model, role)))
-        for word in re.findall(r"\S+\s*", self._behaviour.thought):
-            thought = [{"index": 0, "delta": {"reasoning_content": word}, "finish_reason": None}]
-            self._chunk(payloads.sse(payloads.chunk_body(self._id, self.record.model, thought)))
+        self._chunk(self._opening())
         self._resume()
 
     def _resume(self) -> None:
@@ -184,15 +180,7 @@ class Reply:
         return payloads.usage_body(self.record.prompt_chars, self.record.tokens_sent)
 
     def _finish_stream(self) -> None:
-        model, body = self.record.model, self.record.body
-        deltas: list[dict[str, Any]] = [{"tool_calls": [call]} for call in self._calls]
-        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
-        choices.append({"index": 0, "delta": {}, "finish_reason": self._reason})
-        tail = b"".join(payloads.sse(payloads.chunk_body(self._id, model, [choice])) for choice in choices)
-        usage = self._usage() if (body.get("stream_options") or {}).get("include_usage") else None
-        if usage is not None:
-            tail += payloads.sse(payloads.chunk_body(self._id, model, [], usage=usage))
-        self._chunk(tail + b"data: [DONE]\n\n")
+        self._chunk(self._closing())
         self._write(b"0\r\n\r\n")
         self._end("done")
 
@@ -204,14 +192,14 @@ class Reply:
         else:
             text = "".join(f"word{number + 1} " for number in range(self._length))
         self.record.tokens_sent = self._length
-        model, usage = self.record.model, self._usage()
-        body = payloads.completion_body(self._id, model, text, self._reason, usage, self._calls)
-        self._write(response(200, body))
+        self._write(response(200, self._whole_body(text)))
         self._end("done")
 
     def _die(self) -> None:
         death = self._behaviour.death
-        if death == "eof":
+        if death == "error":
+            self._chunk(self._broken())
+        if death in ("eof", "error"):
             self._write(b"0\r\n\r\n")
         self._end(f"died:{death}")
         if death == "reset":
@@ -229,6 +217,42 @@ class Reply:
         self.record.ended = how
         self.record.bytes_sent = self.bytes_accepted
         self._on_end()
+
+    # --- the dialect
+
+    def _delta_frame(self) -> tuple[bytes, bytes]:
+        """What stands before and after the escaped text of each delta."""
+        return payloads.delta_frame(self._id, self.record.model)
+
+    def _error_body(self, status: int) -> dict[str, Any]:
+        return payloads.error_body(status, self._behaviour.refusal)
+
+    def _opening(self) -> bytes:
+        role = [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]
+        opening = payloads.sse(payloads.chunk_body(self._id, self.record.model, role))
+        for word in re.findall(r"\S+\s*", self._behaviour.thought):
+            thought = [{"index": 0, "delta": {"reasoning_content": word}, "finish_reason": None}]
+            opening += payloads.sse(payloads.chunk_body(self._id, self.record.model, thought))
+        return opening
+
+    def _closing(self) -> bytes:
+        model, body = self.record.model, self.record.body
+        deltas: list[dict[str, Any]] = [{"tool_calls": [call]} for call in self._calls]
+        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+        choices.append({"index": 0, "delta": {}, "finish_reason": self._reason})
+        tail = b"".join(payloads.sse(payloads.chunk_body(self._id, model, [choice])) for choice in choices)
+        usage = self._usage() if (body.get("stream_options") or {}).get("include_usage") else None
+        if usage is not None:
+            tail += payloads.sse(payloads.chunk_body(self._id, model, [], usage=usage))
+        return tail + b"data: [DONE]\n\n"
+
+    def _whole_body(self, text: str) -> dict[str, Any]:
+        model, usage = self.record.model, self._usage()
+        return payloads.completion_body(self._id, model, text, self._reason, usage, self._calls)
+
+    def _broken(self) -> bytes:
+        """An error within the stream."""
+        return payloads.sse(payloads.error_body(500))
 
     # --- writing
 

@@ -11,7 +11,8 @@ real HTTP to this process. How it behaves: :mod:`tests.support.model_behaviour`.
         …  # OPENAI_BASE_URL=model.url, OPENAI_MODEL=scripted, or a preset such as status-429 or `scripted?tokens=5`
         assert model.stats()["open"] == 0
 
-Routes: ``POST …/chat/completions``, ``GET …/models``, ``POST /control``, ``GET /stats?since=&messages=1&queues=0``.
+Routes: ``POST …/chat/completions``, ``POST …/v1/messages`` (Anthropic's), ``GET …/models``, ``POST /control``,
+``GET /stats?since=&messages=1&queues=0``.
 """
 
 from __future__ import annotations

@@ -8,7 +8,15 @@ import { busy, mark, say } from "./fields.js";
 
 const TEXTS = ["name", "kind", "base_url", "model", "api_version"];
 const NUMBERS = ["context_tokens", "max_reply_tokens"];
+const PRICES = ["prompt_price_usd", "reply_price_usd"];
 const CHECKS = ["stream", "structured_output", "function_calling"];
+
+const ADDRESSES = {
+  openai: "Empty: OpenAI's own.",
+  azure: "https://NAME.openai.azure.com",
+  anthropic: "Empty: Anthropic's own.",
+  ollama: "Empty: http://127.0.0.1:11434",
+};
 
 let editing = /** @type {any} */ (null); // the provider that is changed; null: a new one
 let onSaved = /** @type {(id: string) => any} */ (() => {});
@@ -43,7 +51,7 @@ function fill(provider) {
   form().reset();
   complain({});
   byId("provider-form-title").textContent = provider ? `Change ${provider.name}` : "A new provider";
-  for (const name of [...TEXTS, ...NUMBERS]) if (provider) field(name).value = provider[name] ?? "";
+  for (const name of [...TEXTS, ...NUMBERS, ...PRICES]) if (provider) field(name).value = provider[name] ?? "";
   for (const name of CHECKS) if (provider) field(name).checked = provider[name];
   if (provider?.key_reference) field("api_key").value = `keyvault:${provider.key_reference}`;
   const kept = provider && provider.key !== "none" && !provider.key_reference;
@@ -57,7 +65,7 @@ function fill(provider) {
 function showKind() {
   const azure = field("kind").value === "azure";
   for (const each of form().querySelectorAll("[data-only=azure]")) each.hidden = !azure;
-  byId("provider-base_url-help").textContent = azure ? "https://NAME.openai.azure.com" : "Empty: OpenAI's own. Ollama: http://127.0.0.1:11434/v1";
+  byId("provider-base_url-help").textContent = ADDRESSES[field("kind").value];
   byId("provider-model-help").textContent = azure ? "The name of the deployment." : "As the provider names it.";
 }
 
@@ -77,6 +85,11 @@ function entered() {
     const text = field(name).value.trim();
     body[name] = text === "" ? null : Number(text);
     if (text !== "" && !/^\d{1,12}$/.test(text)) wrong[name] = "a whole number is needed";
+  }
+  for (const name of PRICES) {
+    const text = field(name).value.trim();
+    body[name] = text === "" ? null : Number(text);
+    if (text !== "" && !/^\d{1,7}(\.\d{1,9})?$/.test(text)) wrong[name] = "a number of US dollars is needed, such as 0.15";
   }
   for (const name of CHECKS) body[name] = field(name).checked;
   const key = field("api_key").value.trim();
@@ -100,7 +113,7 @@ async function submit() {
 
 /** Show what is wrong, beside its fields; the first one gets the focus. */
 function complain(fields, message = "") {
-  const known = [...TEXTS, ...NUMBERS, "api_key"];
+  const known = [...TEXTS, ...NUMBERS, ...PRICES, "api_key"];
   for (const name of known) mark(field(name), byId(`provider-${name}-error`), fields[name]);
   const first = known.find((name) => fields[name]);
   say("provider-error", first ? "" : message);

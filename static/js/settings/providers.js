@@ -8,7 +8,8 @@ import { announce, busy, sentence } from "./fields.js";
 import { open } from "./provider_form.js";
 
 const KEYS = { none: "no key", kept: "key stored", reference: "key from the Key Vault", unreadable: "key unreadable", unavailable: "key not available" };
-const KINDS = { openai: "OpenAI-compatible", azure: "Azure OpenAI", local: "Bundled" };
+const KINDS = { openai: "OpenAI-compatible", azure: "Azure OpenAI", anthropic: "Anthropic", ollama: "Ollama", local: "Bundled" };
+const HOMES = { openai: "api.openai.com", anthropic: "api.anthropic.com", ollama: "127.0.0.1:11434" };
 const SOURCES = { environment: "from the environment", bundled: "comes with Colloquy" };
 
 let shown = /** @type {any[]} */ ([]);
@@ -41,7 +42,7 @@ function row(provider, stored) {
   const own = provider.source === "stored";
   const place = stored.indexOf(provider);
   const key = provider.key_reference ? `${KEYS[provider.key]} (${provider.key_reference})` : `${KEYS[provider.key]}${provider.key_hint ? ` …${provider.key_hint}` : ""}`;
-  const where = provider.base_url ?? "api.openai.com";
+  const where = provider.base_url ?? HOMES[provider.kind];
   const last = verdicts.get(provider.provider_id);
   const element = h(
     "li",
