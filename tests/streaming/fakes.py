@@ -35,6 +35,7 @@ class FakeRun:
         self._link = Serial(runners.simulation.condition)  # its reader takes one line after the other
         self.allowed = request.allowed
         self.grants: list[int] = []
+        self.allowed_to_spend: list[tuple[int, int]] = []
         self.sent = 0
         self.calls: list[str] = []
         self.answers: list[Answer] = []
@@ -68,6 +69,9 @@ class FakeRun:
     def answer(self, answer: Answer) -> None:
         if not self.silent or self.paused:
             self.answers.append(answer)
+
+    def allow(self, allowed: int, wanted: int) -> None:
+        self.allowed_to_spend.append((allowed, wanted))
 
     def _called(self, name: str) -> None:
         self.calls.append(name)

@@ -487,6 +487,8 @@ class Allowing:
 
     def __init__(self, theirs: int = 0, tokens: int = 0) -> None:
         self.theirs, self.tokens = theirs, tokens
+        self.of_conversation = 0
+        self.left: int | None = None
         self.ended: list[str] = []
 
     def most_running(self) -> int:
@@ -495,10 +497,53 @@ class Allowing:
     def most_running_of(self, owner: str) -> int:
         return self.theirs if owner == "ada" else 0
 
+    def most_tokens_of_conversation(self) -> int:
+        return self.of_conversation
+
+    def tokens_left(self, owner: tuple[str | None, str], ended: Iterable[str]) -> int | None:
+        return self.left
+
     def check_tokens(self, owner: tuple[str | None, str], received: int, ended: Iterable[str]) -> None:
         self.ended = list(ended)
         if self.tokens and owner == (None, "ada") and received >= self.tokens:
             raise LimitExceeded("spent")
+
+
+def test_a_run_is_told_what_it_may_spend() -> None:
+    """What its conversation has left, or less where the caller wants less; and whether others spend with it."""
+    allowing = Allowing()
+    house = House(allowance=allowing)
+    allowing.of_conversation = 100
+    first = house.run()
+    assert (first.run_request.max_tokens, first.run_request.metered) == (100, False)
+    house.complete(first)  # seven and five
+    allowing.left = 1000
+    second = house.run(conversation_id=first.conversation.id, options=RunOptions(max_tokens=500))
+    assert (second.run_request.max_tokens, second.run_request.metered) == (88, True)
+    third = house.run(options=RunOptions(max_tokens=50))
+    assert (third.run_request.max_tokens, third.run_request.metered) == (50, True)
+
+
+def test_parallel_runs_of_one_person_spend_from_one_day() -> None:
+    """What one of them waits to spend is not there for the others; a run that goes on elsewhere has spent before."""
+    allowing = Allowing()
+    allowing.left = 100
+    house = House(allowance=allowing)
+    house.run()
+    house.run()
+    one, other = house.runners.runs
+    one.sink.on_spent(0, 60)
+    other.sink.on_spent(0, 60)
+    assert one.allowed_to_spend == [(100, 60)]
+    assert other.allowed_to_spend == [(40, 60)]
+    one.sink.on_spent(50, 0)
+    one.lose()
+    house.simulation.settle()
+    again = house.runners.runs[-1]
+    again.sink.on_spent(0, 10)
+    assert again.allowed_to_spend == [(50, 10)]
+    other.sink.on_spent(0, 0)
+    assert other.allowed_to_spend[-1] == (40, 0)
 
 
 def test_one_person_runs_so_many_and_all_together_so_many() -> None:
