@@ -101,6 +101,7 @@ class Feed:
         self.refusal: ClientError | None = None
         self.answer: Answer | None = None
         self.awaited_session: str | None = None
+        self._awaiting_next = False
 
     @property
     def position(self) -> Position | None:
@@ -110,12 +111,17 @@ class Feed:
     @property
     def ended(self) -> bool:
         """Whether the last run has ended, and no other one is to come as far as is known."""
-        return self.fold.status in TERMINAL and self.awaited_session is None
+        waiting = self.fold.status is Status.COMPLETED and bool(self.fold.queued())
+        return self.fold.status in TERMINAL and self.awaited_session is None and not waiting and not self._awaiting_next
 
     def await_session(self, session_id: str) -> None:
         """A run was asked for by us: until its first event, the one before is not the last."""
         if session_id not in self._sessions:
             self.awaited_session = session_id
+
+    def await_next(self) -> None:
+        """A further run is about to begin: until its first event, the one before is not the last."""
+        self._awaiting_next = True
 
     # --- joining ------------------------------------------------------------------------------------------------------
 
@@ -251,6 +257,7 @@ class Feed:
         self.close()
         self.failure = error
         self.awaited_session = None
+        self._awaiting_next = False
         self.meter.errors += 1
         if error.code == ConversationUnknown.code and self.fold.status in RUNNING:
             self._interrupt()
@@ -417,5 +424,6 @@ class Feed:
         session_id = self.fold.session_id
         if session_id is not None and (not self._sessions or self._sessions[-1] != session_id):
             self._sessions.append(session_id)
+            self._awaiting_next = False
             if session_id == self.awaited_session:
                 self.awaited_session = None

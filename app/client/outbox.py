@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from app.client.core import Answer, Core
 from app.client.errors import NOT_JOINED, QUEUE_FULL, ClientError
-from app.client.feed import RUNNING, Feed, Phase
+from app.client.feed import TERMINAL, Feed, Phase
 from app.client.happenings import ClientEvent, Happening
 from app.client.worker import Later
 from app.errors import InvalidState
 from app.protocol.commands import SendMessage, SendMessageAck
-from app.protocol.common import ContentType
+from app.protocol.common import ContentType, Status
 
 _RETRY_S = 1.0
 
@@ -36,8 +36,8 @@ class Queued:
 class Outbox:
     """The messages of one conversation. Guarded by the client's lock.
 
-    The next one is sent when the connection stands, the conversation is followed and its last run has ended. One whose
-    answer was lost is sent again under its own id, and the server takes it once.
+    The next one is sent when the connection stands and the conversation is followed; while agents talk the server keeps
+    it, for all to see. One whose answer was lost is sent again under its own id, and the server takes it once.
     """
 
     def __init__(self, core: Core, feed: Feed) -> None:
@@ -74,8 +74,7 @@ class Outbox:
         while self._waiting and self._waiting[0].taken.cancelled():
             self._waiting.popleft()
         feed = self._feed
-        busy = feed.fold.status in RUNNING or feed.awaited_session is not None
-        if self._sending or not self._waiting or busy or feed.phase is not Phase.FOLLOWING or not self._core.open:
+        if self._sending or not self._waiting or feed.phase is not Phase.FOLLOWING or not self._core.open:
             return
         message = self._waiting[0]
         if not message.taken.running() and not message.taken.set_running_or_notify_cancel():
@@ -87,10 +86,15 @@ class Outbox:
             "content_type": message.content_type.value,
             "client_id": message.client_id,
         }
-        answer = self._core.ask(
-            SendMessage.name, payload, on_ack=lambda ack: feed.await_session(str(ack["session_id"]))
-        )
+        answer = self._core.ask(SendMessage.name, payload, on_ack=self._taken)
         answer.add_done_callback(lambda future: self._answered(message, future))
+
+    def _taken(self, ack: Answer) -> None:
+        feed = self._feed
+        if not ack.get("queued"):
+            feed.await_session(str(ack["session_id"]))
+        elif feed.fold.status in TERMINAL and feed.fold.status is not Status.COMPLETED:
+            feed.await_next()  # what waited before it is set going by it
 
     def refuse(self, error: ClientError) -> None:
         """Nothing that waits can be sent any more."""

@@ -28,12 +28,16 @@ from app.protocol.commands import (
     JoinAck,
     Leave,
     PauseStream,
+    ProvideInput,
+    ProvideInputAck,
     ResumeStream,
     RunOptions,
     SendMessageAck,
     StartAck,
     StopAck,
     StopStream,
+    UnqueueMessage,
+    UnqueueMessageAck,
 )
 from app.protocol.common import ContentType, Filter, Position, Status
 from app.protocol.snapshot import Snapshot
@@ -145,8 +149,8 @@ class ConversationStream:
         that lets 10,000 events wait gets the conversation as it stands in their place.
 
         :param timeout_s: how long nothing may come; None: for ever.
-        :param until_end: stop when the conversation's run has ended, and no message waits to be sent; else go on with
-            the next run, until the stream is closed.
+        :param until_end: stop when the conversation's run has ended, and no message waits to be sent or said; else go
+            on with the next run, until the stream is closed.
         :raises ClientError: ``timeout``; or why the conversation cannot be followed any more.
         """
         return Events(self._subscribe(), self._unsubscribe, timeout_s, until_end=until_end)
@@ -290,11 +294,38 @@ class ConversationStream:
         """Say what you think of a message; None takes it back. All who watch get ``message_updated``."""
         return _parsed(FeedbackAck, self._control(GiveFeedback.name, timeout_s, message_id=message_id, value=value))
 
+    def provide_input(
+        self,
+        request_id: str,
+        content: str | None = None,
+        *,
+        granted: bool | None = None,
+        client_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> ProvideInputAck:
+        """Answer an agent that waits: one of ``state.pending_inputs``. The first answer wins.
+
+        :param content: the answer to a text, which may be empty.
+        :param granted: the answer to a permission.
+        :param client_id: that of an answer which is given again, because its ack was lost; default: a random one.
+        :raises ClientError: ``input_resolved`` when somebody else was quicker or it is too late; ``input_unknown``.
+        """
+        given = {"content": content, "granted": granted, "client_id": client_id or secrets.token_urlsafe(12)}
+        return _parsed(ProvideInputAck, self._control(ProvideInput.name, timeout_s, request_id=request_id, **given))
+
+    def unqueue(self, message_id: str, *, timeout_s: float | None = None) -> UnqueueMessageAck:
+        """Take back a message that the server keeps until the agents have finished: one of ``state.queued``.
+
+        :raises ClientError: ``message_unknown`` when it was said already; ``not_permitted`` when it is somebody else's.
+        """
+        return _parsed(UnqueueMessageAck, self._control(UnqueueMessage.name, timeout_s, message_id=message_id))
+
     def send(self, content: str, *, content_type: ContentType = ContentType.TEXT) -> Future[SendMessageAck]:
-        """The next user turn. Returns at once: it waits, also offline, until the run has ended, and is sent once.
+        """The next user turn. Returns at once: without a connection it waits here, and is sent once; while agents talk
+        the server keeps it until they have finished (``queued`` in its answer, and ``state.queued``).
 
         Several are sent in their order. The future has the server's answer, or the :class:`ClientError` with which it
-        was refused; ``cancel()`` takes back a message that was not sent yet.
+        was refused; ``cancel()`` takes back a message that was not sent yet, :meth:`unqueue` one that the server keeps.
 
         :raises ClientError: ``queue_full``; ``not_joined``; why the conversation cannot be followed any more.
         """
