@@ -1,0 +1,186 @@
+"""Agents that ask, and messages that wait: a real AutoGen team whose second agent stands for a person."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.client import Client
+from tests.conftest import TIMEOUT_SCALE
+from tests.integration.conftest import MODES
+from tests.support.model_server import ModelServer
+from tests.support.server import ColloquyServer
+from tests.support.watcher import Watcher, check_chain
+
+TEAM = """
+from autogen_agentchat.agents import AssistantAgent, UserProxyAgent
+from autogen_agentchat.teams import RoundRobinGroupChat
+
+def team(model_client):
+    writer = AssistantAgent("Writer", model_client, model_client_stream=True)
+    return RoundRobinGroupChat([writer, UserProxyAgent("Person")], max_turns=2)
+"""
+TIMEOUT_S = 20 * TIMEOUT_SCALE
+
+
+class House:
+    """Servers that share a data directory and know the team `asking`."""
+
+    def __init__(self, model: ModelServer, folder: Path, mode: str) -> None:
+        (folder / "asking_team.py").write_text(TEAM)
+        self._model = model
+        self._env = {
+            "ASYNC_MODE": mode,
+            "STREAM_TOKENS_PER_S": "0",
+            "TEAMS": "asking=asking_team:team",
+            "PYTHONPATH": str(folder),
+            "DATA_DIR": str(folder / "data"),
+        }
+
+    def server(self, **env: str) -> ColloquyServer:
+        return ColloquyServer(model_url=self._model.url, env=self._env | env)
+
+
+@pytest.fixture(
+    params=[MODES[0], *(pytest.param(mode, marks=pytest.mark.matrix) for mode in MODES[1:])], scope="module"
+)
+def house(request: pytest.FixtureRequest, model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> House:
+    return House(model, tmp_path_factory.mktemp("asking"), request.param)
+
+
+@pytest.fixture(scope="module")
+def asking(house: House) -> Iterator[ColloquyServer]:
+    with house.server() as running:
+        yield running
+
+
+def begun(watcher: Watcher, **more: Any) -> tuple[str, dict[str, Any]]:
+    """A conversation whose agent has asked: its id and the question."""
+    talk = watcher.must("start_stream", {"content": "Write", "team": "asking", **more})["conversation_id"]
+    return talk, watcher.wait_for_event("input_request")
+
+
+def said(server: ColloquyServer, talk: str) -> list[tuple[str, str]]:
+    snapshot = server.get(f"/api/conversations/{talk}")
+    return [(each["agent"], each["content"]) for each in snapshot["messages"]]
+
+
+def test_two_answer_at_once_and_one_of_them_wins(asking: ColloquyServer) -> None:
+    """The other one is told so; both see who it was, and the team says the answer once."""
+    with Watcher(asking.url, timeout_s=TIMEOUT_S) as one, Watcher(asking.url, timeout_s=TIMEOUT_S) as other:
+        talk, question = begun(one)
+        assert question["deadline"]
+        assert question["agent"] == "Person"
+        joined = other.must("join", {"conversation_id": talk})
+        assert [each["request_id"] for each in joined["snapshot"]["pending_inputs"]] == [question["request_id"]]
+        acks: dict[str, dict[str, Any]] = {}
+
+        def answer(who: Watcher, content: str) -> None:
+            given = {"conversation_id": talk, "request_id": question["request_id"], "content": content}
+            acks[content] = who.command("provide_input", given)
+
+        both = [threading.Thread(target=answer, args=each) for each in ((one, "red"), (other, "blue"))]
+        for each in both:
+            each.start()
+        for each in both:
+            each.join(TIMEOUT_S)
+        good = [content for content, ack in acks.items() if ack["ok"]]
+        assert len(good) == 1
+        assert [ack["error"]["code"] for ack in acks.values() if not ack["ok"]] == ["input_resolved"]
+        for watcher in (one, other):
+            resolved = watcher.wait_for_event("input_resolved")
+            assert (resolved["resolution"], resolved["content"], resolved["by"]) == ("answered", good[0], "local")
+            assert watcher.wait_for_end() == "completed"
+        check_chain(one.events(), 0)
+        check_chain(other.events(), joined["offset"])
+        assert [text for agent, text in said(asking, talk) if agent == "Person"] == good
+        late = httpx.post(
+            f"{asking.url}/api/conversations/{talk}/inputs/{question['request_id']}", json={"content": "green"}
+        )
+        assert (late.status_code, late.json()["error"]["code"]) == (409, "input_resolved")
+
+
+def test_a_question_outlives_every_connection(asking: ColloquyServer) -> None:
+    """Nobody is there; who comes back is asked, and may answer over HTTP."""
+    with Watcher(asking.url, timeout_s=TIMEOUT_S) as watcher:
+        talk, question = begun(watcher)
+    with Watcher(asking.url, timeout_s=TIMEOUT_S) as watcher:
+        (pending,) = watcher.must("join", {"conversation_id": talk})["snapshot"]["pending_inputs"]
+        assert pending["request_id"] == question["request_id"]
+        path = f"{asking.url}/api/conversations/{talk}/inputs/{pending['request_id']}"
+        assert httpx.post(path, json={"granted": True}).status_code == 400
+        given = httpx.post(path, json={"content": "over HTTP", "client_id": "mine"})
+        assert (given.status_code, given.json()["resolution"]) == (200, "answered")
+        assert httpx.post(path, json={"content": "over HTTP", "client_id": "mine"}).status_code == 200
+        assert watcher.wait_for_end() == "completed"
+    assert said(asking, talk)[-1] == ("Person", "over HTTP")
+
+
+def test_a_stop_and_a_pause_while_an_agent_waits(asking: ColloquyServer) -> None:
+    """A pause stops the clock and no answer; a stop ends the question."""
+    with Watcher(asking.url, timeout_s=TIMEOUT_S) as watcher:
+        talk, question = begun(watcher)
+        watcher.must("pause_stream", {"conversation_id": talk})
+        watcher.must("resume_stream", {"conversation_id": talk})
+        again = watcher.events("input_request")[-1][1]
+        assert again["request_id"] == question["request_id"]
+        assert again["deadline"] > question["deadline"]
+        watcher.must("stop_stream", {"conversation_id": talk})
+        assert watcher.wait_for_event("input_resolved")["resolution"] == "cancelled"
+        assert watcher.wait_for_end() == "stopped"
+
+
+def test_the_python_client_answers_and_lets_messages_wait(asking: ColloquyServer) -> None:
+    """What is sent while an agent waits is kept by the server, can be taken back, and is said in its order."""
+    with Client(asking.url) as client:
+        stream = client.start("Write", team="asking")
+        events = stream.events(TIMEOUT_S)
+        next(each for each in events if each.name == "input_request")
+        acks = [stream.send(content).result(TIMEOUT_S) for content in ("one", "two", "three")]
+        assert [(ack.queued, ack.place) for ack in acks] == [(True, 1), (True, 2), (True, 3)]
+        assert client.queued == ()
+        assert acks[1].message_id is not None
+        stream.unqueue(acks[1].message_id)
+        asked: list[str] = []
+        while pending := [each.request_id for each in stream.state.pending_inputs if each.request_id not in asked]:
+            asked += pending
+            stream.provide_input(pending[0], f"answer {len(asked)}")
+            next((each for each in events if each.name == "input_request"), None)
+        people = [each.content for each in stream.state.messages if each.role == "user"]
+        assert people == ["Write", "one", "three"]
+        assert [each.content for each in stream.state.messages if each.agent == "Person"] == [
+            f"answer {number}" for number in (1, 2, 3)
+        ]
+        assert (stream.status.value, stream.state.queued) == ("completed", ())
+
+
+def test_a_restart_asks_anew_and_nobody_answers(house: House, asking: ColloquyServer) -> None:
+    """The old question is cancelled; the new one runs into its deadline, and the team goes on without."""
+    with Watcher(asking.url, timeout_s=TIMEOUT_S) as watcher:
+        talk, question = begun(watcher)
+        watcher.must("send_message", {"conversation_id": talk, "content": "And then?"})
+        assert asking.get(f"/api/conversations/{talk}/messages")["total"] == 2  # all of it is written
+    asking.signal(signal.SIGKILL)
+    assert asking.wait(TIMEOUT_S) is not None
+    with house.server(INPUT_TIMEOUT_S="1") as again, Watcher(again.url, timeout_s=TIMEOUT_S) as watcher:
+        joined = watcher.must("join", {"conversation_id": talk, "since": question["timestamp"]})
+        snapshot = joined["snapshot"] or again.get(f"/api/conversations/{talk}")
+        assert question["request_id"] not in [each["request_id"] for each in snapshot["pending_inputs"]]
+        watcher.wait_for(
+            lambda events: (
+                [1 for name, each in events if name == "conversation_status" and each["status"] == "completed"]
+                == [1, 1]
+            ),
+            "the end of both runs",
+        )
+        outcomes = [each["resolution"] for _, each in watcher.events("input_resolved")]
+        assert outcomes[-2:] == ["timeout", "timeout"]
+        people = [text for agent, text in said(again, talk) if agent == "user"]
+        assert people == ["Write", "And then?"]
+        assert again.get(f"/api/conversations/{talk}")["queued"] == []
