@@ -25,7 +25,8 @@ class Stage:
         self._writer = MessageWriter(port, start.limits.word_delay_ms if delay_ms is None else delay_ms)
         self._cast = Cast(start.team.agents)
         self._active = False
-        self._stepping: dict[str, int] = {}
+        self._stepping: dict[str, bool] = {}  # whether it counts as a turn
+        self._doing: str | None = None
         self._messages: dict[Call | str, OpenMessage] = {}
         self._thoughts: dict[Call, OpenMessage] = {}
         self._told: list[tuple[str, str]] = []
@@ -59,25 +60,33 @@ class Stage:
                 )
             )
 
-    async def step(self, agent: str, *, model: str | None = None) -> None:
-        """The agent's turn begins, unless it has begun."""
+    async def step(self, agent: str, *, model: str | None = None, turn: bool = True) -> None:
+        """The agent's turn begins, unless it has begun.
+
+        :param turn: it counts as one of the team's; an orchestrator's does not.
+        """
         await self.activate(model)
         if agent not in self._stepping:
-            turn = self._stepping[agent] = self.turns + len(self._stepping) + 1
+            number = self.turns + sum(self._stepping.values()) + 1
+            self._stepping[agent] = turn
             await self._port.emit(
                 AgentStep(
                     agent=self._cast.name(agent),
                     emoji=self._cast.emoji(agent),
-                    turn=turn if self.max_turns is None else min(turn, self.max_turns),
+                    turn=number if self.max_turns is None else min(number, self.max_turns),
                     max_turns=self.max_turns,
                 )
             )
+            if turn and self._doing is not None:  # what was going on before is over
+                await self.progress(f"{self._cast.name(agent)} is at work")
+                self._doing = None
 
     async def progress(self, message: str | None = None) -> None:
         """How far the run has come.
 
         :param message: what goes on, where nobody speaks.
         """
+        self._doing = message
         turn = self.turns if self.max_turns is None else min(self.turns, self.max_turns)
         await self._port.emit(
             Progress(current_turn=turn, max_turns=self.max_turns, percentage=self.percentage(), message=message)
@@ -267,7 +276,7 @@ class Stage:
         """
         text = whole_characters(text)
         call, message = self._said(agent, key, text)
-        await self.step(agent, model=call.model if call else None)
+        await self.step(agent, model=call.model if call else None, turn=turn)
         if call is not None:
             await self.advance(call)
             await self.thought_over(call)

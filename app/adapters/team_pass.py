@@ -34,7 +34,7 @@ from app.providers.gate import RunAborted
 
 CANCEL_TIMEOUT_S = 0.5
 ANNOUNCEMENT_TIMEOUT_S = 1.0
-MANAGER_DELAY_S = 0.05
+DETOUR_S = 0.05
 CODE_TOOL = "code_executor"
 
 
@@ -67,7 +67,6 @@ class TeamPass:
         self._stage = stage
         self._loaded = loaded
         self._tree = loaded.tree
-        self._managers = loaded.tree.selectors | loaded.tree.orchestrators
         self._inputs = inputs
         self._tools = tools
         self._mailbox: asyncio.Queue[Item] = asyncio.Queue()
@@ -151,9 +150,9 @@ class TeamPass:
             call.watch()
             if phase is not orchestrator.LEDGER:
                 call.bind()
-        if call.agent in self._managers and not (call.began or call.ended or call in self._noted):
-            # What was said before is still on its way through AutoGen's queues; a manager asks without such a detour.
-            asyncio.get_running_loop().call_later(MANAGER_DELAY_S, self._post, call)
+        if not (call.began or call.ended):
+            # What was said before may still be on its way through AutoGen's queues; a call takes no such detour.
+            asyncio.get_running_loop().call_later(DETOUR_S, self._post, call)
         else:
             self._post(call)
 
@@ -187,7 +186,7 @@ class TeamPass:
             return
         if call not in self._shown:
             self._shown.add(call)
-            await stage.step(call.agent, model=call.model)
+            await stage.step(call.agent, model=call.model, turn=False)
             await stage.progress(phase.doing)
             if phase is not orchestrator.LEDGER:
                 await stage.bind(call, call.agent, kind=phase.kind)

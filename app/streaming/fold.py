@@ -215,6 +215,12 @@ class ConversationFold:
         """A call of the latest session, while it is kept."""
         return self._tool_calls.get(call_id)
 
+    @property
+    def running_tool(self) -> ToolCallView | None:
+        """The latest call, while its tool has not answered."""
+        last = next(reversed(self._tool_calls.values()), None)
+        return last if last is not None and last.success is None else None
+
     def chart(self, chart_id: str) -> ChartView | None:
         """A chart, while it is kept."""
         return self._charts.get(chart_id)

@@ -37,7 +37,7 @@ from app.streaming.states import RUNNING, SESSION_VIEW, TERMINAL
 
 logger = logging.getLogger(__name__)
 
-_SILENCE_S = 2.0  # after this silence, and every so often, the room hears that the team still works
+_SILENCE_S = 1.4  # looked at twice a second, so that the room hears every 2 s that a silent team still works
 
 
 class StreamingSession:
@@ -513,9 +513,7 @@ class StreamingSession:
             return
         self._said_at = now
         silent_s, waiting_for = now - self.last_event_at, self.inputs.waiting_for
-        self.conversation.announce(
-            still_working(self.conversation.id, self.conversation.fold.progress, silent_s, waiting_for)
-        )
+        self.conversation.announce(still_working(self.conversation.id, self.conversation.fold, silent_s, waiting_for))
 
     def _tell_run(self, answer: Answer) -> None:
         self.touch()

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from app.errors import Interrupted, RunnerLost
 from app.protocol.common import Status
 from app.protocol.events import AgentMessage, ConversationError, ConversationStatus, InputResolved, StillWorking
-from app.protocol.snapshot import InputView, MessageView, ProgressView
+from app.protocol.snapshot import InputView, MessageView
 from app.runner.wire import StartRun
 from app.streaming.feed import Ending
+from app.streaming.fold import ConversationFold
 
 
 def status_event(run: StartRun, status: Status, ending: Ending | None = None) -> ConversationStatus:
@@ -80,16 +81,18 @@ def broken_off(message: MessageView, why: str) -> AgentMessage:
 
 
 def still_working(
-    conversation_id: str, progress: ProgressView, silent_s: float, waiting_for: Sequence[str] = ()
+    conversation_id: str, fold: ConversationFold, silent_s: float, waiting_for: Sequence[str] = ()
 ) -> StillWorking:
     """A silent team is not a hung one.
 
     :param waiting_for: the agents that wait for a person.
     """
+    progress, tool = fold.progress, fold.running_tool
     waits = f"{' and '.join(dict.fromkeys(waiting_for))} waits for an answer" if waiting_for else None
+    calls = f"{tool.agent} waits for {tool.tool}" if tool is not None else None
     return StillWorking(
         conversation_id=conversation_id,
         **progress.model_dump(exclude={"message"}),
-        message=waits or progress.message or "still working",
+        message=waits or calls or progress.message or "still working",
         silent_s=round(silent_s, 1),
     )
