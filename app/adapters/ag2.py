@@ -11,6 +11,7 @@ from ag2.events import BaseEvent, ModelMessage, ModelRequest, ModelResponse, Unk
 from ag2.knowledge import EventLogWriter, MemoryKnowledgeStore
 
 from app.adapters.ag2_discussion import USER, Discussion
+from app.adapters.ag2_model import watch
 from app.adapters.ag2_plan import plan_of
 from app.adapters.ag2_room import ROOM, Room, ask_person
 from app.adapters.base import RunPort
@@ -53,6 +54,8 @@ class Ag2Adapter:
     async def run(self) -> None:
         """See :class:`app.adapters.base.Adapter`."""
         try:
+            for agent in self._plan.agents:
+                watch(agent)
             state, content = await self._restore()
             work = self._discuss(state, content) if len(self._plan.agents) > 1 else self._solo(state, content)
             await Room(self._port, self._stage).serve(work)
@@ -100,7 +103,6 @@ class Ag2Adapter:
             await stream.history.replace([_event_of(name, text) for name, text in before])
         room = ROOM.get()
         assert room is not None
-        room.listen(stream, agent.name, ours=False)
         hook = None if agent.has_hitl_hook else ask_person
         async with agent.run(content, stream=stream, hitl_hook=hook) as run:
             await run.result()
@@ -125,7 +127,7 @@ class Ag2Adapter:
             await discussion.close()
 
     async def _turn_over(self, agent: str, text: str) -> None:
-        """Somebody has spoken in the discussion; one whose model is not the run's own is heard of only here."""
+        """Somebody has spoken in the discussion."""
         room = ROOM.get()
         assert room is not None
         self._said.append((agent, text))

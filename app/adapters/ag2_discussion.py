@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
+from ag2.events import BaseEvent, ModelMessage, ModelResponse
 from ag2.knowledge import MemoryKnowledgeStore
 from ag2.network import (
     DISCUSSION_TYPE,
@@ -43,6 +44,17 @@ class TurnsState(DiscussionState):
     taken: int = 0
 
 
+class Transcript(NamedTranscript):
+    """All that was said: what is too long for the model is condensed on the way to it.
+
+    What the agent itself has said is told to its model as a reply: as ag2 1.2 gives it, OpenAI clients leave it out.
+    """
+
+    async def project(self, wal: list[Envelope], **how: Any) -> list[BaseEvent]:
+        events = await super().project(wal, **how)
+        return [ModelResponse(event) if isinstance(event, ModelMessage) else event for event in events]
+
+
 class Turns(DiscussionAdapter):
     """ag2's discussion, in which the user may speak at any time and is waited for after so many turns of agents."""
 
@@ -69,9 +81,8 @@ class Turns(DiscussionAdapter):
         if envelope.sender_id != metadata.creator_id:
             super().validate_send(metadata, envelope, state)
 
-    def default_view_policy(self, metadata: ChannelMetadata, participant_id: str) -> NamedTranscript:
-        """All that was said: what is too long for the model is condensed on the way to it."""
-        return NamedTranscript()
+    def default_view_policy(self, metadata: ChannelMetadata, participant_id: str) -> Transcript:
+        return Transcript()
 
     def build_round_envelope(
         self, metadata: ChannelMetadata, sender_id: str, reply: Any, events: Any, state: Any, hub: Any

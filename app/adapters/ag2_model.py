@@ -22,11 +22,28 @@ class RunModelConfig(OpenAIConfig):
         return NamedClient(super().create())
 
 
-class NamedClient:
-    """ag2's client, which says of each call whose it is, and has the room listen to the conversation it belongs to."""
+class Watched:
+    """A model that a team has brought along: its words are heard as they come, and a pause holds them."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, config: Any) -> None:
+        self._config = config
+
+    def create(self) -> NamedClient:
+        return NamedClient(self._config.create(), ours=False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._config, name)
+
+
+class NamedClient:
+    """ag2's client, which says of each call whose it is, and has the room listen to the conversation it belongs to.
+
+    :param ours: the run's models answer.
+    """
+
+    def __init__(self, client: Any, *, ours: bool = True) -> None:
         self._client = client
+        self._ours = ours
 
     async def __call__(
         self,
@@ -41,7 +58,7 @@ class NamedClient:
         agent = context.dependencies.get(AGENT_CONTEXT_DEPENDENCY_KEY)
         room = ROOM.get()
         if agent is not None and room is not None:
-            room.listen(context.stream, agent.name, ours=True)
+            room.listen(context.stream, ours=self._ours)
         caller = Caller(agent.name) if agent is not None else Caller(speaks=False)
         with calling(caller):
             return await self._client(
@@ -55,3 +72,9 @@ def model_config(run: ModelRun) -> RunModelConfig:
     return RunModelConfig(
         model=MODEL, api_key="none", base_url=BASE_URL, streaming=True, max_retries=0, http_client=http_client
     )
+
+
+def watch(agent: Any) -> None:
+    """Have an agent's own model watched, where it has one."""
+    if agent.config is not None and not isinstance(agent.config, RunModelConfig | Watched):
+        agent.config = Watched(agent.config)

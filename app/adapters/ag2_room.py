@@ -47,7 +47,7 @@ class Room:
         self._stage = stage
         self._mailbox: asyncio.Queue[Call | Callable[[], Awaitable[None]] | None] = asyncio.Queue()
         self._noted: set[Call] = set()
-        self._heard: dict[Any, bool] = {}
+        self._heard: set[Any] = set()
         self._call_ids: dict[str, str] = {}
 
     async def serve(self, work: Coroutine[Any, Any, None]) -> None:
@@ -75,21 +75,22 @@ class Room:
                 task.cancel()
                 await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
 
-    def listen(self, stream: Stream, agent: str, *, ours: bool) -> None:
-        """Tell what happens in a conversation of this agent; nothing is told twice.
+    def listen(self, stream: Stream, *, ours: bool) -> None:
+        """Tell what happens in a conversation; nothing is told twice.
 
         :param ours: the run's models answer in it, and their words come by another way.
         """
-        if stream.id not in self._heard:
+        if stream.id in self._heard:
+            return
+        self._heard.add(stream.id)
 
-            async def heard(event: BaseEvent) -> None:
-                if isinstance(event, _TOLD):
-                    await self.tell(lambda: self._event(event, agent, stream))
+        async def heard(event: BaseEvent, context: Context) -> BaseEvent:
+            agent = context.dependencies.get(AGENT_CONTEXT_DEPENDENCY_KEY)
+            if agent is not None and isinstance(event, _TOLD) and not (ours and isinstance(event, ModelMessageChunk)):
+                await self.tell(lambda: self._event(event, agent.name, str(stream.id)))
+            return event
 
-            stream.subscribe(heard)
-            self._heard[stream.id] = ours
-        elif ours:
-            self._heard[stream.id] = True
+        stream.subscribe(heard, interrupt=True)  # before all others: a tool's subscriber is the tool itself
 
     async def tell(self, what: Callable[[], Awaitable[None]]) -> None:
         """Wait until this was told, behind all that was said before it."""
@@ -128,12 +129,11 @@ class Room:
             await self._stage.bind(call, call.agent)
         await self._stage.advance(call)
 
-    async def _event(self, event: BaseEvent, agent: str, stream: Stream) -> None:
+    async def _event(self, event: BaseEvent, agent: str, key: str) -> None:
         if isinstance(event, ModelMessageChunk):
-            if not self._heard[stream.id]:
-                await self._stage.chunk(agent, str(stream.id), event.content)
+            await self._stage.chunk(agent, key, event.content)
         elif isinstance(event, ModelResponse):
-            await self._answered(event, agent, str(stream.id))
+            await self._answered(event, agent, key)
         elif isinstance(event, ToolCallEvent):
             shown_id = self._call_ids[event.id] = uuid.uuid4().hex  # those that models give come again in later replies
             await tool_called(self._port, shown_id, self._stage.name(agent), event.name, event.arguments)

@@ -6,7 +6,9 @@ from typing import Any
 
 from ag2 import Agent, Context, tool
 from ag2.config import ModelConfig
+from ag2.events import ModelMessage, ModelMessageChunk, ModelResponse, ToolCallEvent, ToolCallsEvent
 from ag2.middleware import approval_required
+from ag2.testing import TestConfig
 
 from app.adapters.ag2_plan import Ag2Plan
 
@@ -45,3 +47,57 @@ def sell() -> str:
 def tools(model_config: ModelConfig) -> Agent[Any]:
     """An agent with tools that the model may call: one that works, one that fails, two that need a person."""
     return Agent("helper", config=model_config, tools=[price, fails, ask_back, sell])
+
+
+def twice(model_config: ModelConfig) -> Ag2Plan:
+    """Two that discuss in two rounds."""
+    return Ag2Plan(tuple(Agent(name, f"You are {name}.", config=model_config) for name in ("a", "b")), rounds=2)
+
+
+def delegating(model_config: ModelConfig) -> Agent[Any]:
+    """An agent that hands work to another one."""
+    worker = Agent("worker", "You work.", config=model_config)
+    return Agent("boss", config=model_config, tools=[worker.as_tool(description="Works.", name="work")])
+
+
+def brought_along(model_config: ModelConfig) -> Ag2Plan:
+    """One that brings a model of its own, which streams, beside one that does not."""
+    own = TestConfig(ModelMessageChunk("words "), ModelMessageChunk("of mine"), "words of mine")
+    return Ag2Plan((Agent("own", config=own), Agent("other", "You are other.", config=model_config)))
+
+
+def silent(model_config: ModelConfig) -> Ag2Plan:
+    """One that says nothing, then one that does."""
+    return Ag2Plan((Agent("mute", config=TestConfig("")), Agent("other", "You are other.", config=model_config)))
+
+
+def talkative(model_config: ModelConfig) -> Agent[Any]:
+    """One that says something while it calls a tool."""
+    call = ToolCallEvent("price", arguments='{"symbol": "A"}')
+    first = ModelResponse(ModelMessage("I look it up."), tool_calls=ToolCallsEvent([call]))
+    return Agent("own", config=TestConfig(ModelMessageChunk("I look it up."), first, "It costs 1."), tools=[price])
+
+
+def broken_prompt() -> str:
+    """Instructions that cannot be made."""
+    raise ZeroDivisionError("a mistake in the user's code")
+
+
+def failing(model_config: ModelConfig) -> Ag2Plan:
+    """One whose own code fails in its turn."""
+    return Ag2Plan((Agent("a", config=model_config), Agent("b", broken_prompt, config=model_config)))
+
+
+def same_names(model_config: ModelConfig) -> list[Agent[Any]]:
+    """Nobody can tell them apart."""
+    return [Agent("a", config=model_config), Agent("a", config=model_config)]
+
+
+def long_answer() -> str:
+    """Much."""
+    return "much " * 1000
+
+
+def listing(model_config: ModelConfig) -> Agent[Any]:
+    """Its tool says more than anybody reads at once."""
+    return Agent("helper", config=model_config, tools=[long_answer])

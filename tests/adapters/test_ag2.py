@@ -1,0 +1,194 @@
+"""What only ag2 1.x does: discussions, delegation, approvals, models of its own. The rest is in the grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from app.adapters.ag2_plan import cards_of, plan_of
+from app.errors import TeamFailed
+from app.providers.network import Network
+from app.runner.wire import TranscriptMessage
+from tests.adapters.room import Room, a_run, play
+from tests.support.model_server import ModelServer
+
+
+@pytest.fixture(scope="module")
+def model_process() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def model(model_process: ModelServer) -> ModelServer:
+    model_process.control(reset=True)
+    return model_process
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    network = Network()
+    yield network
+    await network.aclose()
+
+
+def mine(factory: str) -> str:
+    return f"tests.adapters.ag2_teams:{factory}"
+
+
+def asked(model: ModelServer, number: int) -> list[dict[str, Any]]:
+    """The messages of a request."""
+    messages: list[dict[str, Any]] = model.stats()["requests"][number]["messages"]
+    return messages
+
+
+async def test_who_speaks_again_knows_its_own_words(network: Network, model: ModelServer) -> None:
+    """In the second round the first agent reads what it has said itself, as its own, beside the other's words."""
+    await play(network, model, mine("twice"))
+    third = asked(model, -2)
+    assert [message["role"] for message in third] == ["system", "user", "assistant", "user"]
+    assert third[2]["content"].startswith("word1")
+    assert third[3]["content"].startswith("[b]: word1")
+
+
+async def test_another_number_of_turns(network: Network, model: ModelServer) -> None:
+    """The caller's wish counts."""
+    room = await play(network, model, mine("twice"), options={"max_turns": 3})
+    assert [agent for agent, _ in room.said()] == ["a", "b", "a"]
+    assert room.payloads("progress")[-1]["percentage"] == 100.0
+
+
+async def test_an_interrupted_discussion_is_asked_something_else(network: Network, model: ModelServer) -> None:
+    """The first agent answers the new question, though another one was to speak; the history is there."""
+    room = await play(network, model, mine("three"))
+    state = json.loads(json.dumps(room.checkpoints[0]))
+    again = await play(network, model, mine("three"), content="And now?", checkpoint=state)
+    assert [agent for agent, _ in again.said()] == ["a", "b", "c"]
+    texts = [message["content"] for message in asked(model, -3)]
+    assert texts[1:] == ["[user]: A question.", room.said()[0][1], "[user]: And now?"]
+
+
+async def test_a_transcript_by_display_names(network: Network, model: ModelServer) -> None:
+    """People who are no agents of this team spoke as users; the agents know their own words."""
+    transcript = tuple(
+        TranscriptMessage(agent=agent, role=role, content=text)
+        for agent, role, text in (
+            ("user", "user", "A question."),
+            ("b", "agent", "An answer."),
+            ("somebody", "agent", "A word."),
+        )
+    )
+    room = await play(network, model, mine("three"), transcript=transcript, content="And?")
+    assert len(room.said()) == 3
+    second = [(message["role"], message["content"]) for message in asked(model, -2)]
+    assert second[1:4] == [("user", "[user]: A question."), ("assistant", "An answer."), ("user", "[user]: A word.")]
+
+
+async def test_delegated_work_is_seen(network: Network, model: ModelServer) -> None:
+    """The worker speaks between the call and its answer, under its own name."""
+    model.control(calls="work", call_arguments=json.dumps({"objective": "Do it."}), tokens=3)
+    room = await play(network, model, mine("delegating"))
+    assert [agent for agent, _ in room.said()] == ["worker", "boss"]
+    assert room.names("tool_call", "tool_result", "agent_message") == [
+        "tool_call", "agent_message", "tool_result", "agent_message"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resolution", "heard"), [("granted", "sold"), ("denied", "denied"), ("timeout", "denied")])
+async def test_an_approval(resolution: str, heard: str, network: Network, model: ModelServer) -> None:
+    """A yes or no; no answer is a no."""
+    model.control(calls="sell", tokens=3)
+    async with a_run(network, model, mine("tools")) as room:
+        await room.until(lambda: room.payloads("input_request"))
+        [question] = room.payloads("input_request")
+        assert (question["kind"], question["prompt"], question["agent"]) == ("permission", "May I?", "helper")
+        room.answer(resolution)
+        await room.over()
+    assert heard in room.payloads("tool_result")[0]["preview"]
+
+
+async def test_tools_that_work_and_tools_that_fail(network: Network, model: ModelServer) -> None:
+    """Each answer stands beside its call; a failure is one in the room, and the model is told."""
+    model.control(calls="price,fails", call_arguments='{"symbol": "A"}', tokens=3)
+    room = await play(network, model, mine("tools"))
+    tools = {call["call_id"]: call["tool"] for call in room.payloads("tool_call")}
+    results = {tools[result["call_id"]]: result for result in room.payloads("tool_result")}
+    assert (results["price"]["success"], results["price"]["preview"]) == (True, "A costs 1")
+    assert not results["fails"]["success"]
+    assert "ZeroDivisionError" in results["fails"]["preview"]
+    assert room.ended.outcome == "completed"
+
+
+async def test_a_long_answer_is_kept_beside_the_log(network: Network, model: ModelServer) -> None:
+    """Its beginning is shown."""
+    model.control(calls="long_answer", tokens=3)
+    room = await play(network, model, mine("listing"))
+    [result] = room.payloads("tool_result")
+    assert (result["length"], len(result["preview"])) == (5000, 1000)
+    assert result["artifact_id"] in room.artifacts
+
+
+async def test_a_history_with_tools_is_resumed(network: Network, model: ModelServer) -> None:
+    """The next question is asked with the calls and answers of the last one."""
+    model.control(calls="price,fails", call_arguments='{"symbol": "A"}', tokens=3)
+    room = await play(network, model, mine("tools"))
+    state = json.loads(json.dumps(room.checkpoints[-1]))
+    await play(network, model, mine("tools"), content="And?", checkpoint=state)
+    roles = [message["role"] for message in asked(model, -1)]
+    assert roles == ["system", "user", "assistant", "tool", "tool", "assistant", "user"]
+
+
+async def test_thoughts(network: Network, model: ModelServer) -> None:
+    """What the model thinks is a message of that kind, and no part of the answer."""
+    model.control(thought="Let me see. ", text="It is two. ", token_delay_ms=1)
+    room = await play(network, model, mine("solo"))
+    assert room.said("thought") == [("solo", "Let me see. ")]
+    assert room.said() == [("solo", "It is two. ")]
+
+
+def shown(room: Room) -> list[tuple[str, str]]:
+    assert room.ended.outcome == "completed"
+    return room.said()
+
+
+async def test_models_that_a_team_brings_along(network: Network, model: ModelServer) -> None:
+    """Their words are streamed as well; with words beside a tool call; and who says nothing holds nobody up."""
+    said = shown(await play(network, model, mine("brought_along")))
+    assert [agent for agent, _ in said] == ["own", "other"]
+    assert said[0] == ("own", "words of mine")
+    assert shown(await play(network, model, mine("talkative"))) == [("own", "I look it up."), ("own", "It costs 1.")]
+    assert [agent for agent, _ in shown(await play(network, model, mine("silent")))] == ["other"]
+
+
+async def test_an_agent_that_fails(network: Network, model: ModelServer) -> None:
+    """A typed error that names the mistake, not a discussion that waits for ever."""
+    room = await play(network, model, mine("failing"))
+    assert (room.ended.outcome, room.ended.code) == ("error", "team_failed")
+    assert "ZeroDivisionError" in (room.ended.message or "")
+
+
+async def test_agents_of_one_name(network: Network, model: ModelServer) -> None:
+    """They are refused before anything is asked."""
+    room = await play(network, model, mine("same_names"))
+    assert room.ended.code == "team_failed"
+    assert "names of their own" in (room.ended.message or "")
+
+
+def test_what_is_no_team() -> None:
+    """Neither nothing nor something else."""
+    for made in ((), [object()], None):
+        with pytest.raises(TeamFailed):
+            plan_of(made)
+
+
+def test_the_example_has_cards() -> None:
+    """Its agents by name and description."""
+    from app.adapters.ag2_model import RunModelConfig
+    from examples.ag2_team import team
+
+    cards = cards_of(plan_of(team(RunModelConfig(model="m"))))
+    assert [card.name for card in cards] == ["optimist", "sceptic", "arbiter"]
+    assert cards[0].description.startswith("You see what may go well")
