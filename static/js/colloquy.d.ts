@@ -418,6 +418,8 @@ export class ColloquyClient {
   /** take a message out of the queue; false: it is not there, or just being sent */
   cancel(clientId: string): boolean;
   ping(): Promise<number>;
+  /** a tool's whole answer by its `artifact_id`, or a chart by its `url`, with this connection's credentials */
+  artifact(conversationId: string, artifact: string): Promise<Blob>;
 }
 
 export interface StreamMetrics {

@@ -6,6 +6,7 @@
  * `new ColloquyClient({io})` takes any other. Types: colloquy.d.ts. Guide: docs/clients/javascript.md.
  */
 
+import { artifactPath, fetchArtifact, isArtifact } from "./artifacts.js";
 import { CLIENT_EVENTS, CONNECTION } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { CODE, ColloquyError, isUnanswered, notConnected, wantsCredentials } from "./errors.js";
@@ -161,6 +162,25 @@ export class ColloquyClient {
    */
   tell(name, payload) {
     if (this.connection === CONNECTION.OPEN) this.#link.emit(name, payload);
+  }
+
+  /**
+   * Fetch what is too large for an event, with the credentials of this connection: a tool's whole answer by its
+   * `artifact_id`, or a chart by its `url`.
+   * @param {string} conversationId
+   * @param {string} artifact an id, or a chart's url
+   * @returns {Promise<Blob>} rejects with a ColloquyError, for example `not_found`, `store_unavailable`
+   */
+  async artifact(conversationId, artifact) {
+    const path = isArtifact(artifact) ? artifact : artifactPath(conversationId, artifact);
+    const ask = (credentials) => fetchArtifact(this.url, path, credentials, this.#settings.timeoutMs);
+    try {
+      return await ask(this.#link.credentials);
+    } catch (error) {
+      const token = wantsCredentials(error) && this.#link.canRenew ? await this.#link.freshToken() : null;
+      if (token === null) throw error;
+      return ask({ token });
+    }
   }
 
   /** Measure the way to the server and back. @returns {Promise<number>} ms */

@@ -65,6 +65,11 @@ export class Link {
     return this.#state === CONNECTION.OPEN ? (this.#socket?.io?.engine?.transport?.name ?? null) : null;
   }
 
+  /** What the connection was last opened with. @type {any} */
+  get credentials() {
+    return this.#credentials;
+  }
+
   /** Whether a new token can be had. */
   get canRenew() {
     return typeof this.#settings.auth === "function";

@@ -127,3 +127,36 @@ test("events are heard by name, by * and no more after off; a handler that throw
   assert.deepEqual(heard, ["hello", EVENTS.BROADCAST, EVENTS.BROADCAST]);
   assert.equal(report.mock.callCount(), 2);
 });
+
+test("an artifact is asked for with what the connection was opened with, and again with a fresh token", async () => {
+  const asked = [];
+  const tokens = ["old", "new"];
+  const { client } = await opened({ auth: () => tokens.shift() });
+  const fetched = globalThis.fetch;
+  globalThis.fetch = async (address, { headers }) => {
+    asked.push([String(address), headers.Authorization]);
+    if (asked.length > 1) return new Response("all of it");
+    return Response.json({ error: { code: "token_expired", message: "it ran out" } }, { status: 401 });
+  };
+  try {
+    assert.equal(await (await client.artifact("c 1", "a/1")).text(), "all of it");
+  } finally {
+    globalThis.fetch = fetched;
+  }
+  const address = "http://example.test/api/conversations/c%201/artifacts/a%2F1";
+  assert.deepEqual(asked, [[address, "Bearer old"], [address, "Bearer new"]]);
+});
+
+test("a chart's url is asked for as it is, a share link goes along, and nothing of another server is asked for", async () => {
+  const { client } = await opened({ auth: { link: "secret" } });
+  const fetched = globalThis.fetch;
+  globalThis.fetch = async (address) => Response.json({ error: { code: "not_found", message: String(address) } }, { status: 404 });
+  try {
+    const own = "/api/conversations/c1/artifacts/a1";
+    await assert.rejects(client.artifact("c1", own), { code: "not_found", message: `http://example.test${own}?share=secret` });
+    await assert.rejects(client.artifact("c1", "https://evil.example/x.png"), { message: /^http:\/\/example\.test\/api/ });
+    await assert.rejects(client.artifact("c1", "/api/conversations/../../x/artifacts/y"), { message: /artifacts\/%2Fapi/ });
+  } finally {
+    globalThis.fetch = fetched;
+  }
+});
