@@ -3,8 +3,8 @@
 
 import { CONTENT_TYPES } from "../protocol.js";
 import { byId, h } from "../ui/dom.js";
-import { byteLength, bytes, sentence } from "../ui/format.js";
-import { avatar } from "./message.js";
+import { byteLength, bytes } from "../ui/format.js";
+import { TeamChooser } from "./team_chooser.js";
 
 /** The counter appears when this much of what is allowed is used. */
 const NEAR = 0.8;
@@ -57,7 +57,7 @@ export function bindContent({ area, counter, button, maxBytes, form, isReady = (
 }
 
 export class Composer {
-  #teams = [];
+  #teams;
   #area = byId("content");
   #button = byId("start");
   #available;
@@ -76,9 +76,9 @@ export class Composer {
       form,
       isReady: (text) => this.#available && (this.kind !== CONTENT_TYPES.URL || isAddress(text)),
     });
+    this.#teams = new TeamChooser({ cards: byId("teams"), about: byId("team-chosen"), broken: byId("teams-broken") }, () => this.#showExamples(EXAMPLES[this.team] ?? []));
     form.addEventListener("change", (event) => {
       if (event.target.name === "content_type") this.#kindChanged();
-      if (event.target.id === "team") this.#teamChanged();
     });
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -101,7 +101,7 @@ export class Composer {
   }
 
   get team() {
-    return byId("team").value || "debate";
+    return this.#teams.team;
   }
 
   focus() {
@@ -110,13 +110,7 @@ export class Composer {
 
   /** @param {{teams: any[], broken?: any[], default: string}} answer of /api/teams */
   showTeams(answer) {
-    this.#teams = allTeams(answer);
-    const select = byId("team");
-    select.replaceChildren(
-      ...this.#teams.map((team) => h("option", { value: team.name, disabled: Boolean(team.error) }, team.error ? `${team.title} (cannot be used)` : team.title)),
-    );
-    select.value = answer.default;
-    this.#teamChanged();
+    this.#teams.show(answer);
   }
 
   #kindChanged() {
@@ -124,19 +118,6 @@ export class Composer {
     byId("content-help").textContent = help;
     this.#area.placeholder = placeholder;
     this.look();
-  }
-
-  #teamChanged() {
-    const team = this.#teams.find((each) => each.name === this.team);
-    byId("team-about").textContent = sentence(team?.description ?? "");
-    byId("team-agents").replaceChildren(
-      ...(team?.agents ?? []).map((agent, at) =>
-        h("li", { class: "agent-card", "data-color": at % 8 }, avatar(agent.name, agent.emoji), h("div", {}, h("strong", {}, agent.name), h("span", {}, agent.description))),
-      ),
-    );
-    const broken = this.#teams.filter((each) => each.error);
-    for (const { title, error } of broken) byId("team-about").append(h("span", { class: "team-error" }, `${title} cannot be used: ${sentence(error)}`));
-    this.#showExamples(EXAMPLES[this.team] ?? []);
   }
 
   #showExamples(examples) {
@@ -152,11 +133,6 @@ export class Composer {
     this.#kindChanged();
     this.focus();
   }
-}
-
-/** The teams of an answer of /api/teams, those that cannot be used behind the others, with their `error`. */
-export function allTeams({ teams, broken = [] }) {
-  return [...teams, ...broken.map(({ name, error }) => ({ name, title: name, description: "", agents: [], error }))];
 }
 
 function isAddress(text) {
