@@ -86,7 +86,7 @@ def server(model: ModelServer) -> Iterator[ColloquyServer]:
 
 
 def _is_complaint(said: Any, refusals: bool) -> bool:
-    if refusals and "responded with a status of 4" in said.text:
+    if refusals and "responded with a status of" in said.text:
         return False  # the browser's own words on what was refused on purpose
     return said.type == "error" and "net::ERR_" not in said.text  # a server that was ended, or cut off, on purpose
 

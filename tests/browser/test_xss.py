@@ -48,8 +48,8 @@ root => { // what a reader's hand may do, and what the browser does by itself
 """
 FORBIDDEN = """
 root => {
-  const tags = "script, iframe, frame, object, embed, img:not(.brand > img), image, style, link, meta, base, video,"
-    + "audio, source, math, template, form:not([class])";
+  const tags = "script, iframe, frame, object, embed, img:not(.brand > img, .chart img), image, style, link, meta,"
+    + "base, video, audio, source, math, template, form:not([class])";
   const leads = /^(?:xlink:)?href$|^src$|^action$|^formaction$/;
   const harmless = /^(?:https?:|mailto:|\\/|#i-)/i;
   const bad = ({ name, value }, each) =>
@@ -229,6 +229,9 @@ def test_what_the_store_holds(watched: Callable[[str], Watched], stored: Colloqu
     found = watched(f"{stored.url}/c/hostile-0")
     expect(found.page.get_by_test_id("conversation-status")).to_have_text("Complete")
     expect(found.page.locator("[data-message-id]")).to_have_count(len(VECTORS))
+    expect(found.page.get_by_test_id("tool-call").or_(found.page.get_by_test_id("chart-missing"))).to_have_count(
+        min(len(VECTORS), 100) * 2
+    )
     expect(found.page.locator("a.row").first).to_be_visible()
     found.page.get_by_test_id("more-conversations").evaluate("(button) => button.click()")
     expect(found.page.locator("a.row").nth(60)).to_be_attached()

@@ -4,7 +4,7 @@
 import { CODE } from "../errors.js";
 import { STATUS } from "../protocol.js";
 import { h, icon } from "../ui/dom.js";
-import { sentence, tokens, words } from "../ui/format.js";
+import { cost, sentence, tokens, words } from "../ui/format.js";
 import { markdown } from "../ui/markdown.js";
 
 /**
@@ -79,6 +79,7 @@ function figures(spent, label) {
   const parts = [];
   if (spent) {
     parts.push(h("span", { "data-testid": "usage" }, `${tokens(spent)} spent`));
+    if (cost(spent)) parts.push(h("span", { "data-testid": "cost" }, cost(spent)));
     parts.push(h("span", {}, `${spent.prompt_tokens.toLocaleString("en")} read, ${spent.completion_tokens.toLocaleString("en")} written`));
   }
   if (label) parts.push(h("span", {}, label));

@@ -4,9 +4,10 @@
 import { isRunning } from "../fold.js";
 import { STATUS } from "../protocol.js";
 import { byId, h, setText } from "../ui/dom.js";
-import { CONNECTION_TEXT, STATUS_TEXT, reason, tokens } from "../ui/format.js";
+import { CONNECTION_TEXT, STATUS_TEXT, reason, spent, tokens } from "../ui/format.js";
 import { modelName } from "../ui/model.js";
 import { toast } from "../ui/notices.js";
+import { isAside } from "./aside.js";
 import { avatar } from "./message.js";
 import { MAX_TITLE } from "./row.js";
 
@@ -27,6 +28,7 @@ export class Header {
     byId("controls").hidden = !state;
     this.#badge(state?.status ?? STATUS.IDLE);
     this.#answeredBy(state);
+    this.#spent(state);
     if (state) setText(byId("heading"), headingText(state));
     byId("demo-note").hidden = !state?.demo;
     document.title = state ? `${headingText(state)} · Colloquy` : "Colloquy";
@@ -97,11 +99,18 @@ export class Header {
     setText(element, state.demo ? "Prepared demo, no model" : `Answered by ${modelName(state.model, this.kindOf(state.model))}`);
   }
 
+  #spent(state) {
+    const element = byId("spent");
+    const { usage } = state ?? {};
+    element.hidden = !usage || usage.prompt_tokens + usage.completion_tokens === 0;
+    if (!element.hidden) setText(element, spent(usage));
+  }
+
   #panel(state, step) {
     const agents = state?.agents ?? [];
     byId("panel").hidden = agents.length === 0;
     if (agents.length === 0) return;
-    const spoken = new Set(state.messages.filter((message) => message.state === "complete").map((message) => message.agent));
+    const spoken = new Set(state.messages.filter((message) => message.state === "complete" && !isAside(message)).map((message) => message.agent));
     const standing = ({ name }) => (state.speaking === name && isRunning(state.status) ? "speaks" : spoken.has(name) ? "spoke" : "waits");
     const key = agents.map((agent) => `${agent.name} ${standing(agent)}`).join();
     if (key !== this.#panelKey) {
@@ -125,7 +134,7 @@ export class Header {
     const { current_turn, max_turns, percentage } = progress;
     const running = isRunning(status);
     const asked = messages.findLastIndex((message) => message.role === "user");
-    const turn = step?.turn ?? Math.max(current_turn, messages.length - 1 - asked);
+    const turn = step?.turn ?? Math.max(current_turn, messages.slice(asked + 1).filter((message) => !isAside(message)).length);
     const turns = step?.max_turns ?? max_turns;
     setText(byId("turn"), running && turn ? `Turn ${turn}${turns ? ` of ${turns}` : ""}` : "");
     const done = percentage ?? (turns ? (100 * current_turn) / turns : 0);

@@ -2,8 +2,9 @@
 /** One message of the transcript. */
 
 import { h, icon } from "../ui/dom.js";
-import { briefly, words } from "../ui/format.js";
+import { briefly, spent, words } from "../ui/format.js";
 import { MarkdownView } from "../ui/markdown.js";
+import { Aside, isAside } from "./aside.js";
 import { Editor, MessageActions, editedMark } from "./message_actions.js";
 
 const CONTENT_KINDS = { article: "Article, quoted", url: "Web page" };
@@ -16,6 +17,7 @@ const LONG_TEXT = 1200;
  * @param {import("./message_actions.js").Acts} acts
  */
 export function messageView(message, card, kind, acts) {
+  if (isAside(message)) return new Aside(message, card);
   return message.role === "user" ? new UserMessage(message, kind, acts) : new AgentMessage(message, card, acts);
 }
 
@@ -68,6 +70,7 @@ class AgentMessage extends View {
   #prose;
   #marks;
   #edited;
+  #spent = h("span", { class: "spent", "data-testid": "message-usage" });
   #time;
 
   constructor(message, { color, emoji }, acts) {
@@ -81,7 +84,7 @@ class AgentMessage extends View {
       "article",
       { class: "message", "data-testid": "agent-message", "data-agent": message.agent, "data-color": color, "data-role": message.role, "data-message-id": message.message_id },
       avatar(message.agent, emoji),
-      h("div", { class: "message-body" }, h("header", { class: "byline" }, h("span", { class: "name" }, message.agent), this.#marks, this.#edited, this.#time), this.#prose),
+      h("div", { class: "message-body" }, h("header", { class: "byline" }, h("span", { class: "name" }, message.agent), this.#marks, this.#edited, this.#spent, this.#time), this.#prose),
     );
   }
 
@@ -97,6 +100,7 @@ class AgentMessage extends View {
     this.#time.dateTime = message.timestamp;
     this.#time.textContent = briefly(message.timestamp);
     this.#marks.replaceChildren(...marks(message));
+    this.#spent.textContent = message.usage ? spent(message.usage) : "";
     this.drawBelow(message, this.#prose, this.#edited);
   }
 }

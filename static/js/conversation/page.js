@@ -10,6 +10,7 @@ import { openMenu } from "../ui/menu.js";
 import { banner, dismissToast, removeBanner, toast } from "../ui/notices.js";
 import { Account } from "./account.js";
 import { actionsOf, askToDelete, copyLink, renameTo } from "./actions.js";
+import { isAside } from "./aside.js";
 import { Composer, bindContent } from "./composer.js";
 import { keepDrafts, restoreDrafts } from "./drafts.js";
 import { Controls, Header } from "./header.js";
@@ -22,6 +23,8 @@ import { Surroundings } from "./surroundings.js";
 import { Transcript } from "./transcript.js";
 
 const READ_ALOUD_CHARACTERS = 600;
+/** Teams whose own code is still being asked who is in them are asked for again after so long. */
+const ASK_FOR_TEAMS_AGAIN_MS = 3000;
 
 const settings = {
   conversationId: document.body.dataset.conversationId || null,
@@ -70,6 +73,7 @@ const transcript = new Transcript(byId("transcript"), {
   onContinue: goOn,
   isGone: () => Boolean(stream.failure),
   keepPlace: (change) => scroller.keepPlace(change),
+  fetch: (artifact) => client.artifact(stream.conversationId ?? "", artifact),
   acts: {
     rate: (messageId, value) => refusalTold(() => rate(stream.conversationId, messageId, value)),
     edit: (messageId, content) => editMessage(stream.conversationId, messageId, content),
@@ -329,8 +333,8 @@ stream.onPresence = () => refreshChrome();
 
 stream.onQueue = (queued, refused) => queue.show(queued, refused);
 
-stream.on(EVENTS.AGENT_MESSAGE, ({ role, agent, content }) => {
-  if (role === "agent") announce(`${agent}: ${content.slice(0, READ_ALOUD_CHARACTERS)}`);
+stream.on(EVENTS.AGENT_MESSAGE, ({ role, agent, content, kind }) => {
+  if (role === "agent" && !isAside({ role, kind })) announce(`${agent}: ${content.slice(0, READ_ALOUD_CHARACTERS)}`);
 });
 
 stream.onError = (error) => {
@@ -364,11 +368,12 @@ function announce(text) {
   setText(byId("announcer"), text);
 }
 
-async function askForTeams() {
+async function askForTeams({ again = false } = {}) {
   try {
     const known = await teams();
     composer.showTeams(known);
-    sidebar.showTeams(known.teams);
+    if (!again) sidebar.showTeams(known.teams);
+    if (known.teams.some(({ pending }) => pending)) setTimeout(() => askForTeams({ again: true }), ASK_FOR_TEAMS_AGAIN_MS);
   } catch (error) {
     byId("team-box").hidden = true; // the default team can still be started
   }

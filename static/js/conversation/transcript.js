@@ -6,9 +6,12 @@ import { perFrame } from "../frames.js";
 import { EVENTS, STATUS } from "../protocol.js";
 import { arrange, h } from "../ui/dom.js";
 import { sentence } from "../ui/format.js";
+import { ChartFigure } from "./chart.js";
 import { Earlier } from "./earlier.js";
 import { ending, fallbackText } from "./ending.js";
 import { avatar, messageView, noteView } from "./message.js";
+import { Timeline, precedes } from "./timeline.js";
+import { ToolCallCard } from "./tool_call.js";
 
 /** A frame's drawing may take this long; after a longer one, the next waits for as long as it took, times four. */
 const FRAME_BUDGET_MS = 8;
@@ -16,6 +19,11 @@ const FRAME_BUDGET_MS = 8;
 export class Transcript {
   /** @type {Map<string, any>} message id → its view */
   #views = new Map();
+  /** @type {Map<string, any>} a happening's key → its view */
+  #happenings = new Map();
+  #timeline = new Timeline();
+  /** When the latest run began, as far as it is known. */
+  #begunAt = "";
   /** @type {{after: string | null, element: HTMLElement}[]} notices, each after a message */
   #notes = [];
   #state = null;
@@ -35,15 +43,17 @@ export class Transcript {
    * @param {{
    *   onDrawn: () => void, onRetry: (content: string) => void, onContinue: () => Promise<void>,
    *   isGone: () => boolean, acts: import("./message_actions.js").Acts, keepPlace: (change: () => void) => void,
-   * }} hooks
+   *   fetch: (artifact: string) => Promise<Blob>,
+   * }} hooks fetch: what is too large for an event
    */
-  constructor(element, { onDrawn, onRetry, onContinue, isGone, acts, keepPlace }) {
+  constructor(element, { onDrawn, onRetry, onContinue, isGone, acts, keepPlace, fetch }) {
     this.element = element;
     this.onDrawn = onDrawn;
     this.onRetry = onRetry;
     this.onContinue = onContinue;
     this.isGone = isGone;
     this.acts = acts;
+    this.fetch = fetch;
     this.#earlier = new Earlier(() => keepPlace(() => this.draw()));
   }
 
@@ -59,6 +69,9 @@ export class Transcript {
   /** Begin with another conversation. */
   clear() {
     this.#views.clear();
+    for (const view of this.#happenings.values()) view.dispose?.();
+    this.#happenings.clear();
+    this.#begunAt = "";
     this.#notes = [];
     this.#state = null;
     this.#endingFor = null;
@@ -81,6 +94,8 @@ export class Transcript {
       this.#note(state, "switch", `${sentence(state.error.error)} It goes on from the last finished turn.`);
     }
     if (event?.name === EVENTS.AGENT_STEP && event.payload.emoji) this.#emojis.set(event.payload.agent, event.payload.emoji);
+    if (event?.payload.status === STATUS.INITIALIZING) this.#begunAt = event.payload.timestamp;
+    if (event === null) this.#begunAt = state.messages.findLast(({ message_id }) => message_id === `${state.session_id}-user`)?.timestamp ?? "";
     if (event === null) this.#earlier.begin(state);
     else if (event.name === EVENTS.MESSAGE_UPDATED) this.#earlier.change(event.payload);
     this.#state = state;
@@ -128,6 +143,15 @@ export class Transcript {
       for (const note of notes) if (note.after === after) wanted.push(note.element);
     };
     takeNotes(null);
+    const happenings = this.#timeline.of(state);
+    const drawn = new Set();
+    let next = 0;
+    const takeHappening = () => {
+      const { key } = happenings[next];
+      wanted.push(this.#drawHappening(happenings[next], state, cards).element);
+      drawn.add(key);
+      next += 1;
+    };
     let first = true; // the conversation's content type is that of its first message
     const all = this.#earlier.messages.length > 0 ? [...this.#earlier.messages, ...state.messages] : state.messages;
     for (const message of all) {
@@ -139,21 +163,40 @@ export class Transcript {
       }
       if (message.role === "user") first = false;
       view.draw(message);
+      while (next < happenings.length && precedes(happenings[next], message)) takeHappening();
       kept.add(message.message_id);
       wanted.push(view.element);
       takeNotes(message.message_id);
     }
+    while (next < happenings.length) takeHappening();
     for (const id of [...this.#views.keys()]) if (!kept.has(id)) this.#views.delete(id);
+    for (const [key, view] of [...this.#happenings]) {
+      if (drawn.has(key)) continue;
+      view.dispose?.();
+      this.#happenings.delete(key);
+    }
     for (const note of notes) if (note.after !== null && !kept.has(note.after)) note.after = state.messages.at(-1)?.message_id ?? null;
     wanted.push(this.#waiting);
     if (this.#end) wanted.push(this.#end);
     arrange(this.element, wanted);
   }
 
+  #drawHappening({ key, kind, view: what }, state, cards) {
+    let view = this.#happenings.get(key);
+    if (!view) {
+      const card = cards(what.agent ?? "");
+      view = kind === "call" ? new ToolCallCard(what, card, this.fetch) : new ChartFigure(what, card, this.fetch, this.onDrawn);
+      this.#happenings.set(key, view);
+    }
+    if (kind === "call") view.draw(what, !isRunning(state.status) || what.timestamp < this.#begunAt);
+    return view;
+  }
+
   /** Colour and emoji of an agent: by its place in the team, or by the order of appearance. */
   #cards(state) {
     const order = state.agents.map((agent) => agent.name);
     for (const { agent, role } of state.messages) if (role === "agent" && !order.includes(agent)) order.push(agent);
+    for (const { agent } of state.tool_calls) if (!order.includes(agent)) order.push(agent);
     return (name) => ({
       color: Math.max(0, order.indexOf(name)) % 8,
       emoji: state.agents.find((agent) => agent.name === name)?.emoji || this.#emojis.get(name) || "",

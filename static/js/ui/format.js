@@ -33,6 +33,16 @@ export function tokens(usage) {
   return `${usage.estimated ? "≈ " : ""}${count(total)} ${total === 1 ? "token" : "tokens"}`;
 }
 
+/** "$0.0012", "$1.23"; "" where no price is known @param {{cost_usd?: number | null, estimated?: boolean}} usage */
+export function cost({ cost_usd, estimated }) {
+  if (cost_usd === null || cost_usd === undefined) return "";
+  const digits = cost_usd > 0 && cost_usd < 0.1 ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  return `${estimated ? "≈ " : ""}$${cost_usd.toLocaleString("en", digits)}`;
+}
+
+/** "≈ 1,234 tokens · ≈ $0.0012" @param {any} usage */
+export const spent = (usage) => [tokens(usage), cost(usage)].filter(Boolean).join(" · ");
+
 /** @param {number} bytes */
 export function bytes(bytes) {
   return bytes < 1024 ? `${bytes} B` : `${(bytes / 1024).toFixed(bytes < 10_240 ? 1 : 0)} KB`;
