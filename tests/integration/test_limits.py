@@ -207,3 +207,20 @@ def test_tokens_of_one_person_on_a_day(server: ColloquyServer, model: ModelServe
         model.control(tokens=5)
         ended = karl.must("start_stream", TALK)
         karl.wait_for_end(ended["session_id"])
+
+
+def test_runs_at_the_same_time_spend_from_one_day(server: ColloquyServer, model: ModelServer) -> None:
+    """Together they go beyond it by less than a reply: each ends in mid-sentence, typed, and its request is closed."""
+    model.control(tokens=10_000, token_delay_ms=2)
+    with watcher(server, "lena") as lena:
+        started = [lena.must("start_stream", TALK) for _ in range(RUNS)]
+        spent = 0
+        for each in started:
+            assert lena.wait_for_end(each["session_id"]) == "error"
+        for _, payload in lena.events("conversation_status"):
+            if payload["status"] == "error":
+                assert payload["code"] == "budget_exhausted"
+                spent += payload["usage"]["prompt_tokens"] + payload["usage"]["completion_tokens"]
+        assert TOKENS <= spent <= TOKENS + 100
+        assert model.stats()["open"] == 0
+        check_refusal(lena.command("start_stream", TALK)["error"])

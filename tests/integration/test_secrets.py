@@ -52,7 +52,7 @@ class _Repeats(BaseHTTPRequestHandler):
         self._refuse()
 
     def _refuse(self) -> None:
-        shown = self.headers.get("Authorization") or self.headers.get("api-key") or ""
+        shown = next(filter(None, map(self.headers.get, ("Authorization", "api-key", "x-api-key"))), "")
         body = json.dumps({"error": {"message": f"Incorrect API key provided: {shown}", "code": "invalid_api_key"}})
         self.send_response(401)
         self.send_header("Content-Type", "application/json")
@@ -153,8 +153,8 @@ def stores() -> list[Any]:
 def world(request: pytest.FixtureRequest, refusing: str) -> Iterator[World]:
     mode, store = request.param
     secrets = {name: _new(name.split()[0].lower()) for name in (
-        "openai key", "azure key", "signing key", "database password", "login password", "wrong password",
-        "new password", "stored key",
+        "openai key", "azure key", "anthropic key", "signing key", "database password", "login password",
+        "wrong password", "new password", "stored key", "stored claude key",
     )}  # fmt: skip
     secrets["jwt secret"] = SECRET
     env = {
@@ -166,6 +166,8 @@ def world(request: pytest.FixtureRequest, refusing: str) -> Iterator[World]:
         "AZURE_OPENAI_API_KEY": secrets["azure key"],
         "AZURE_OPENAI_ENDPOINT": refusing,
         "AZURE_OPENAI_DEPLOYMENT": "some",
+        "ANTHROPIC_API_KEY": secrets["anthropic key"],
+        "ANTHROPIC_BASE_URL": refusing,
         "SECRET_KEY": secrets["signing key"],
         "JWT_SECRET": SECRET,
         "ADMIN_USERS": "root",
@@ -217,7 +219,7 @@ def test_no_secret_comes_out(world: World) -> None:
     world.server.stop()
     output = world.server.output_path.read_bytes()
     world.heard.append(("the server's output", output))
-    assert len(world.secrets) >= 14, sorted(world.secrets)
+    assert len(world.secrets) >= 16, sorted(world.secrets)
     leaks = [each for where, content in world.heard for each in world.leaks(where, content)]
     assert not leaks, "\n".join(leaks)
     at = output.find(b"Traceback")
@@ -248,13 +250,12 @@ def sign_in(world: World) -> None:
     world.mine("DELETE", f"/api/tokens/{made['token_id']}")
     secrets["jwt"], secrets["expired jwt"] = token(600, "root"), token(-100, "root")
     secrets["forged jwt"] = token(600, "root")[:-6] + "AAAAAA"
-    status, made = world.ask(
-        "POST", "/api/providers",
-        {"name": "mine", "model": "m", "base_url": world.env["OPENAI_BASE_URL"], "api_key": secrets["stored key"]},
-        {"Authorization": f"Bearer {secrets['jwt']}"},
-    )  # fmt: skip
-    assert status == 201, made
-    world.ask("POST", f"/api/providers/{made['provider_id']}/test", {}, {"Authorization": f"Bearer {secrets['jwt']}"})
+    root = {"Authorization": f"Bearer {secrets['jwt']}"}
+    for kind, name in (("openai", "stored key"), ("anthropic", "stored claude key")):
+        entered = {"name": kind + " of mine", "kind": kind, "model": "m", "base_url": world.env["OPENAI_BASE_URL"]}
+        status, made = world.ask("POST", "/api/providers", entered | {"api_key": secrets[name]}, root)
+        assert status == 201, made
+        world.ask("POST", f"/api/providers/{made['provider_id']}/test", {}, root)
 
 
 def talk(world: World) -> str:
