@@ -49,6 +49,7 @@ check: env-dev  ## ruff, mypy, import directions, generated files, installed pac
 	@$(IN_VENV) lint-imports
 	@$(IN_VENV) python tools/protocol_js.py --check
 	@$(IN_VENV) python tools/protocol_md.py --check
+	@$(IN_VENV) python tools/team_schema.py --check
 	@$(IN_VENV) sh tools/pip_check.sh
 
 format: env-dev  ## let ruff put the code in order
@@ -58,6 +59,7 @@ format: env-dev  ## let ruff put the code in order
 generate: env-dev  ## write what is generated from app/protocol: JavaScript constants, tables in docs/
 	@$(IN_VENV) python tools/protocol_js.py
 	@$(IN_VENV) python tools/protocol_md.py
+	@$(IN_VENV) python tools/team_schema.py
 
 bench: env-dev  ## measure, beside a plain Flask-SocketIO app
 	@$(IN_VENV) python -m benchmarks $(ARGS)

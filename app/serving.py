@@ -102,7 +102,7 @@ def _say(parts: Services, host: str, port: int) -> None:
         f"data: {parts.database.place()}",
         f"sockets: unavailable, only HTTP is served: {parts.sockets.error}" if parts.sockets.error else None,
         f"storage: unavailable, and tried again: {trouble}" if (trouble := parts.recorder.state().message) else None,
-        *(f"team {name}: {problem}" for name, problem in parts.teams.problems.items()),
+        *(f"team {each.name}: {f'{each.file}: ' if each.file else ''}{each.error}" for each in parts.teams.broken()),
         f"Colloquy {parts.version} is ready at http://{shown}:{port}",
     ]
     print("\n".join(line for line in lines if line), flush=True)

@@ -279,6 +279,18 @@ class Settings(BaseSettings):
     teams: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="your teams, separated by commas: `name=module:function`, called as `function(model_client)`"
     )
+    teams_dir: Path = Field(
+        Path("teams"),
+        description="folder whose JSON and YAML files are teams: AutoGen Studio's exports, and rounds of prompts",
+    )
+    allow_team_code: bool = Field(
+        False,
+        description="whether exports of AutoGen Studio may bring code: functions, code executors, MCP servers, "
+        "browsers, classes of your own",
+    )
+    team_load_timeout_s: float = Field(
+        30.0, gt=0, description="a team whose code has not built it after so long is told as broken, in seconds"
+    )
 
     # --- models
     openai_api_key: SecretStr | None = Field(None, description="key of the OpenAI-compatible provider")
@@ -461,6 +473,10 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir.resolve() / 'colloquy.sqlite3'}"
+
+    def teams_folder(self, project: Path) -> Path:
+        """TEAMS_DIR; a relative one lies beside ``run.py``."""
+        return project / self.teams_dir
 
     def guests_welcome(self) -> bool:
         """Whether somebody on this machine who has not signed in is the guest."""

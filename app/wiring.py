@@ -65,7 +65,9 @@ from app.streaming.config import StreamingConfig
 from app.streaming.manager import StreamingManager
 from app.streaming.recovery import Recovery
 from app.streaming.retention import Retention
+from app.teams.descriptions import Descriptions
 from app.teams.directory import TeamDirectory
+from app.teams.folder import TeamFolder
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +140,14 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
     shared = Shares(database)
     supervisor = Supervisor(mode, settings.runners)
     models = ModelDirectory(settings, mode)
-    teams = TeamDirectory(settings.teams, settings.abandoned_rules())
+    teams = TeamDirectory(
+        settings.teams,
+        settings.abandoned_rules(),
+        folder=TeamFolder(settings.teams_folder(_PROJECT), allow_code=settings.allow_team_code),
+        descriptions=Descriptions(
+            partial(supervisor.describe, timeout_s=settings.team_load_timeout_s), mode.spawn, clock.monotonic
+        ),
+    )
     store = SqlStore(database, mode)
     connections = Connections(
         mode,

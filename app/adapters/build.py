@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.adapters.base import Adapter, RunPort
+from app.adapters.describe import Sketch, description
 from app.errors import TeamFailed
 from app.runner.wire import Generation, TeamSpec
 
@@ -63,7 +64,20 @@ async def build_adapter(port: RunPort) -> Adapter:
 
 async def describe_team(spec: TeamSpec) -> dict[str, Any]:
     """Who is in a team, without running it: ``generation``, ``agents``, ``description``; or ``problem``."""
-    return {"problem": "teams cannot be described yet"}
+    sketch = Sketch(spec)
+    try:
+        factory = _found(spec)
+        wanted = _parameters(factory)
+        if IOSTREAM in wanted:
+            return description(None, factory, "classic")
+        given: dict[str, Any] = {"file": spec.file} if spec.file is not None else {}
+        made = await _called(spec, factory, wanted, given, lambda generation: _model_for(generation, sketch))
+    except TeamFailed as error:
+        return {"problem": error.message}
+    generation = _generation_of(made)
+    if generation is None:
+        return {"problem": f"it is no AutoGen team: its factory returned a {type(made).__name__}"}
+    return description(made, factory if spec.file is None else None, generation)
 
 
 def _model_for(generation: Generation, port: RunPort) -> Any:

@@ -11,6 +11,8 @@ from app.protocol.commands import RunOptions
 from app.protocol.common import AgentCard, ContentType, Moment, Payload, Role, Status, Usage
 from app.protocol.dialects.messages import Message
 from app.protocol.snapshot import ChartView, MessageView, OutcomeView, ToolCallView
+from app.runner.wire import Generation
+from app.teams.registry import Source
 
 MOST_ROWS = 200
 _LARGEST = 2**53
@@ -200,13 +202,23 @@ class TeamCard(Payload):
     title: str
     description: str
     agents: tuple[AgentCard, ...]
+    generation: Annotated[
+        Generation | None, Field(description="autogen-agentchat, classic AG2 or ag2 1.x; null: not known yet")
+    ]
+    source: Annotated[
+        Source,
+        Field(description="bundled, a Python factory, an export of AutoGen Studio, or a file with a round of prompts"),
+    ]
+    file: Annotated[str | None, Field(description="its file, by folder and name")]
+    pending: Annotated[bool, Field(description="its own code is still being asked who is in it")]
 
 
 class BrokenTeam(Payload):
-    """A team that was configured, and cannot be started."""
+    """A team that was brought, and cannot be started."""
 
     name: str
-    error: str
+    error: Annotated[str, Field(description="what is wrong with it, with the line in its file where there is one")]
+    file: Annotated[str | None, Field(description="the file that it should have come from, by folder and name")]
 
 
 class TeamList(Payload):

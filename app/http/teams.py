@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint
@@ -20,15 +21,19 @@ teams = Blueprint("teams", __name__)
 def list_teams() -> dict[str, Any]:
     """The teams that may be started, with their agents."""
     permit(Action.LIST)
-    registry = services().teams
+    directory = services().teams
     found = [
         {
-            "name": team.name,
-            "title": team.title or team.name,
-            "description": team.description,
-            "agents": [agent.model_dump() for agent in team.agents],
+            "name": each.spec.name,
+            "title": each.spec.title or each.spec.name,
+            "description": each.spec.description,
+            "agents": [agent.model_dump() for agent in each.spec.agents],
+            "generation": each.spec.generation,
+            "source": each.source,
+            "file": each.file,
+            "pending": each.pending,
         }
-        for team in registry.all()
+        for each in directory.offered()
     ]
-    broken = [{"name": name, "error": problem} for name, problem in registry.problems.items()]
-    return {"teams": found, "broken": broken, "default": registry.default}
+    broken = [asdict(each) for each in directory.broken()]
+    return {"teams": found, "broken": broken, "default": directory.default}

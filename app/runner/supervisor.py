@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from app.errors import RunnerLost
 from app.protocol.common import Usage
 from app.runner.environment import child_environment
-from app.runner.wire import MAX_LINE_BYTES, Answer, Budget, Control, Grant, Probe, ProviderSpec, StartRun
+from app.runner.wire import MAX_LINE_BYTES, Answer, Budget, Control, Describe, Grant, Probe, ProviderSpec, StartRun, TeamSpec
 from app.streaming.ports import Concurrency, RunSink
 
 logger = logging.getLogger(__name__)
@@ -138,6 +138,14 @@ class RunnerProcess:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             self._process.kill()
+
+    def last_words(self) -> str:
+        """How its process ended: ``SIGSEGV``, ``exit status 1``. Waits a moment for it."""
+        try:
+            status = self._process.wait(_EXIT_S)
+        except subprocess.TimeoutExpired:
+            return "it has not ended yet"
+        return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
     def hang_up(self) -> None:
         """Close the socket to it: it ends by itself."""
@@ -356,6 +364,26 @@ class Supervisor:
         )
         result: dict[str, Any] = reply["result"]
         return result
+
+    def describe(self, team: TeamSpec, timeout_s: float) -> dict[str, Any]:
+        """Have a team built in a process of its own, which ends with the answer, whatever the team's code does.
+
+        :returns: what :func:`app.adapters.build.describe_team` answers, or ``problem``.
+        :raises RunnerLost: when no process can be started; when the server is shutting down.
+        """
+        runner = self._grow(f"describe:{team.name}")
+        try:
+            reply = runner.ask(lambda seq: Describe(seq=seq, team=team), timeout_s)
+            result: dict[str, Any] = reply["result"]
+            return result
+        except RunnerLost:
+            if self._closing:
+                raise
+            if runner.alive:
+                return {"problem": f"its code does not build it within {timeout_s:g} s"}
+            return {"problem": f"its process died while its code built it ({runner.last_words()})"}
+        finally:
+            runner.kill()
 
     def close(self, deadline: float) -> None:
         """End all runners; those that still live at ``deadline`` of the monotonic clock are killed."""

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from typing import Literal
 
 from app.protocol.common import AgentCard
 from app.runner.wire import TeamSpec
 
 ENTRY_POINT_GROUP = "colloquy.teams"
 
+Source = Literal["bundled", "python", "studio", "rounds"]
+"""Of this server · a Python factory · a file that AutoGen Studio has exported · a file with a round of prompts."""
+
 DEBATE = TeamSpec(
     name="debate",
     title="Financial debate",
     description="Three finance experts look at your text in turn, then draw a conclusion together.",
     factory="app.teams.debate:team",
+    generation="agentchat",
     agents=(
         AgentCard(name="Financial Analyst", description="Reads the figures: revenue, margins, valuation.", emoji="📊"),
         AgentCard(
@@ -31,6 +36,7 @@ CHAT = TeamSpec(
     title="Assistant",
     description="One helpful assistant.",
     factory="app.teams.chat:team",
+    generation="agentchat",
     agents=(AgentCard(name="Assistant", description="Answers questions.", emoji="💬"),),
 )
 MAGENTIC = TeamSpec(

@@ -1,0 +1,17 @@
+"""The names that models know agents by."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+
+def identifier(name: str) -> str:
+    """An agent's name as AutoGen and OpenAI take it: a Python identifier of ASCII characters.
+
+    ``Financial Analyst`` → ``Financial_Analyst``, ``Müller`` → ``Muller``; other scripts become numbers. What is an
+    identifier of ASCII characters stays as it is.
+    """
+    plain = "".join(each for each in unicodedata.normalize("NFKD", name) if not unicodedata.combining(each))
+    found = re.sub(r"\W+", "_", plain.encode("ascii", "xmlcharrefreplace").decode())
+    return f"_{found}" if not found or found[0].isdigit() else found
