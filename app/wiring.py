@@ -53,6 +53,7 @@ from app.namespaces.layer import SocketLayer
 from app.operation.operation import operation_of
 from app.runner.models import ModelDirectory
 from app.runner.supervisor import Supervisor
+from app.runner.workshop import opened
 from app.services import Services
 from app.settings import Settings, SettingsError, load_settings
 from app.store.archive import StoredArchive
@@ -145,7 +146,7 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
         settings.abandoned_rules(),
         folder=TeamFolder(settings.teams_folder(_PROJECT), allow_code=settings.allow_team_code),
         descriptions=Descriptions(
-            partial(supervisor.describe, timeout_s=settings.team_load_timeout_s), mode.spawn, clock.monotonic
+            partial(opened, supervisor, settings.team_load_timeout_s), mode.spawn, clock.monotonic
         ),
     )
     store = SqlStore(database, mode)

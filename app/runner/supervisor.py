@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from app.errors import RunnerLost
 from app.protocol.common import Usage
 from app.runner.environment import child_environment
-from app.runner.wire import MAX_LINE_BYTES, Answer, Budget, Control, Describe, Grant, Probe, ProviderSpec, StartRun, TeamSpec
+from app.runner.wire import MAX_LINE_BYTES, Answer, Budget, Control, Grant, Probe, ProviderSpec, StartRun
 from app.streaming.ports import Concurrency, RunSink
 
 logger = logging.getLogger(__name__)
@@ -126,6 +126,15 @@ class RunnerProcess:
         if reply is None:
             raise RunnerLost("the agent process is gone" if not self.alive else "the agent process does not answer")
         return reply
+
+    def await_ready(self, timeout_s: float) -> None:
+        """Wait until it takes orders.
+
+        :raises RunnerLost: when it dies before, or does not come to it in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.ready or not self.alive, timeout_s) or not self.alive:
+                raise RunnerLost("the agent process did not start")
 
     def usage_of_ended(self, session: str) -> Usage | None:
         """What an ended run has spent; None while it is running."""
@@ -325,7 +334,7 @@ class Supervisor:
     def warm_up(self) -> None:
         """Start the shared runners ahead of their first use."""
         for _ in range(self._shared):
-            self._grow(_SHARED)
+            self.grow(_SHARED)
 
     def start(self, run: StartRun, sink: RunSink) -> RunnerRun:
         """Begin a run in the least busy runner of its kind.
@@ -336,7 +345,7 @@ class Supervisor:
         for _ in range(3):
             candidates = [runner for runner in self.runners() if runner.key == key and runner.alive]
             wanted = self._shared if key == _SHARED else 1
-            runner = min(candidates, key=lambda each: each.runs) if len(candidates) >= wanted else self._grow(key)
+            runner = min(candidates, key=lambda each: each.runs) if len(candidates) >= wanted else self.grow(key)
             try:
                 return runner.start(run, sink)
             except RunnerLost:
@@ -365,26 +374,6 @@ class Supervisor:
         result: dict[str, Any] = reply["result"]
         return result
 
-    def describe(self, team: TeamSpec, timeout_s: float) -> dict[str, Any]:
-        """Have a team built in a process of its own, which ends with the answer, whatever the team's code does.
-
-        :returns: what :func:`app.adapters.build.describe_team` answers, or ``problem``.
-        :raises RunnerLost: when no process can be started; when the server is shutting down.
-        """
-        runner = self._grow(f"describe:{team.name}")
-        try:
-            reply = runner.ask(lambda seq: Describe(seq=seq, team=team), timeout_s)
-            result: dict[str, Any] = reply["result"]
-            return result
-        except RunnerLost:
-            if self._closing:
-                raise
-            if runner.alive:
-                return {"problem": f"its code does not build it within {timeout_s:g} s"}
-            return {"problem": f"its process died while its code built it ({runner.last_words()})"}
-        finally:
-            runner.kill()
-
     def close(self, deadline: float) -> None:
         """End all runners; those that still live at ``deadline`` of the monotonic clock are killed."""
         with self._lock:
@@ -395,7 +384,11 @@ class Supervisor:
         for runner in runners:
             runner.wait(deadline)
 
-    def _grow(self, key: str) -> RunnerProcess:
+    def grow(self, key: str) -> RunnerProcess:
+        """Start one more process.
+
+        :raises RunnerLost: when that cannot be done, or the server is shutting down.
+        """
         with self._lock:
             if self._closing:
                 raise RunnerLost("the server is shutting down")
@@ -409,4 +402,4 @@ class Supervisor:
                 self._runners.remove(runner)
             again = not self._closing and runner.key == _SHARED and runner.ready
         if again:
-            self._concurrency.spawn(self._grow, _SHARED)
+            self._concurrency.spawn(self.grow, _SHARED)

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ RETRY_S = 60.0
 MAX_AGENTS = 50
 
 Describe = Callable[[TeamSpec], dict[str, Any]]
+Workshop = Callable[[], AbstractContextManager[Describe]]
 _Stamp = tuple[object, ...]
 
 
@@ -40,14 +42,14 @@ class _Known:
 class Descriptions:
     """Asks each team once and remembers. Nothing here waits for a team; safe to use from any thread.
 
-    :param describe: builds a team in a process of its own and returns ``generation``, ``agents``, ``description``, or
-        ``problem``; may take its time, and may raise.
+    :param workshop: opens what builds a team, in another process, and returns ``generation``, ``agents`` and
+        ``description``, or ``problem``; it may take its time, and may raise.
     :param spawn: runs a function in the background.
     :param monotonic: the clock, in seconds.
     """
 
-    def __init__(self, describe: Describe, spawn: Callable[..., Any], monotonic: Callable[[], float]) -> None:
-        self._describe = describe
+    def __init__(self, workshop: Workshop, spawn: Callable[..., Any], monotonic: Callable[[], float]) -> None:
+        self._workshop = workshop
         self._spawn = spawn
         self._monotonic = monotonic
         self._known: dict[str, _Known] = {}
@@ -97,22 +99,24 @@ class Descriptions:
         return answer
 
     def _work(self) -> None:
-        """One after the other: they are processes."""
+        """One after the other, until nothing is left to do."""
         while True:
+            with self._workshop() as describe:
+                while (team := self._next()) is not None:
+                    known = self._known[team.name]
+                    known.answer = self._ask(describe, team)
             with self._lock:
                 if not self._waiting:
                     self._working = False
                     return
-                team = self._waiting.popleft()
-                known = self._known.get(team.name)
-            answer = self._ask(team)
-            with self._lock:
-                if known is not None:
-                    known.answer = answer
 
-    def _ask(self, team: TeamSpec) -> dict[str, Any]:
+    def _next(self) -> TeamSpec | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
+
+    def _ask(self, describe: Describe, team: TeamSpec) -> dict[str, Any]:
         try:
-            answer = self._describe(team)
+            answer = describe(team)
             cards = tuple(AgentCard.model_validate(each) for each in answer.get("agents", ())[:MAX_AGENTS])
             return {**answer, "agents": cards}
         except ValidationError:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -78,7 +79,9 @@ def read_rounds(document: Document) -> RoundsFile:
         team = RoundsFile.model_validate(document.value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise TeamFileError("; ".join(_sentence(document, item) for item in found[:5])) from None
+        found.sort(key=lambda item: item["type"] != "extra_forbidden")  # a slip of the pen comes first
+        told = [item for item in found if item["loc"] != ("agents",)] or found  # agents that are wrong are not too few
+        raise TeamFileError("; ".join(_sentence(document, item) for item in told[:5])) from None
     _refuse_twins(document, team)
     if team.rounds * len(team.agents) > MAX_TURNS:
         raise TeamFileError(document.problem(("rounds",), f"agents and rounds make more than {MAX_TURNS} turns"))
@@ -96,7 +99,9 @@ def _sentence(document: Document, item: Any) -> str:
         return document.problem(location, "it is missing")
     if item["type"] == "extra_forbidden":
         fields = RoundsAgent if location[0] == "agents" and len(location) > 1 else RoundsFile
-        return document.problem(location, f"there is no such field; there are: {', '.join(fields.model_fields)}")
+        close = difflib.get_close_matches(str(location[-1]), fields.model_fields, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(fields.model_fields)}"
+        return document.problem(location, f"there is no such field; {hint}")
     return document.problem(location, str(item["msg"]).removeprefix("Value error, "))
 
 

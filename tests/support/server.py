@@ -43,6 +43,7 @@ class ColloquyServer(ServerProcess):
         settings: dict[str, str | None] = dict.fromkeys(UNSET)
         self._data_dir = tempfile.TemporaryDirectory(prefix="colloquy-data-")
         settings |= {"LOCAL_MODEL": "false", "DATA_DIR": self._data_dir.name}
+        settings["TEAMS_DIR"] = f"{self._data_dir.name}/teams"  # not a developer's own
         if model_url is not None:
             settings |= {"OPENAI_BASE_URL": model_url, "OPENAI_MODEL": model, "OPENAI_API_KEY": "not-a-key"}
         super().__init__(

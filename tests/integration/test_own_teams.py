@@ -1,0 +1,182 @@
+"""Teams that people bring, in the real server: from files, from Python, broken ones, and ones that misbehave."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TIMEOUT_SCALE
+from tests.support.model_server import ModelServer
+from tests.support.processes import ROOT
+from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
+from tests.support.watcher import Watcher
+from tests.teams import exports
+
+WAIT_S = 20 * TIMEOUT_SCALE
+EXAMPLES = ROOT / "examples/teams"
+
+ODD_TEAMS = '''
+import os, time
+
+
+def assistant(model_client):
+    """One who helps.
+
+    And more that nobody needs to know.
+    """
+    from autogen_agentchat.agents import AssistantAgent
+
+    return AssistantAgent("Helper", model_client, description="Helps.", model_client_stream=True)
+
+
+def hanging(model_client):
+    time.sleep(3600)
+
+
+def dying(model_client):
+    os.kill(os.getpid(), 11)
+
+
+def raising(model_client):
+    raise ValueError("no such file: prices.csv")
+
+
+def nothing(model_client):
+    return 42
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Team files: the examples as they are, one with code, one broken, one that takes a bundled team's name."""
+    folder: Path = tmp_path_factory.mktemp("brought") / "teams"
+    folder.mkdir()
+    for name in ("poets.yaml", "plan-write-review.json"):
+        shutil.copy(EXAMPLES / name, folder)
+    (folder / "with-code.json").write_text(json.dumps(exports.dumped(exports.with_function)), encoding="utf-8")
+    (folder / "typo.yaml").write_text("agents:\n  - name: A\n    promt: b\n", encoding="utf-8")
+    (folder / "debate.yaml").write_text("agents: [{name: A, prompt: b}]", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own(folder: Path, model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ColloquyServer]:
+    """A server with teams from everywhere."""
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "odd_teams.py").write_text(ODD_TEAMS, encoding="utf-8")
+    shutil.copy(EXAMPLES / "my_team.py", modules)
+    names = ("assistant", "hanging", "dying", "raising", "nothing")
+    teams = [*(f"{name}=odd_teams:{name}" for name in names), "duet=my_team:team", "lost=no_such_module:team"]
+    env = {
+        "PYTHONPATH": str(modules),
+        "TEAMS": ",".join(teams),
+        "TEAMS_DIR": str(folder),
+        "TEAM_LOAD_TIMEOUT_S": str(3 * TIMEOUT_SCALE),
+        "STREAM_TOKENS_PER_S": "0",
+        "OPENAI_API_KEY": "not-a-key",
+    }
+    with ColloquyServer(model_url=model.url, env=env) as server:
+        yield server
+
+
+@pytest.fixture
+def person(own: ColloquyServer) -> Iterator[Watcher]:
+    with Watcher(own.url, timeout_s=WAIT_S) as client:
+        yield client
+
+
+def teams_of(server: ColloquyServer) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """What is offered and what is broken, by name."""
+    answer = server.get("/api/teams")
+    return {each["name"]: each for each in answer["teams"]}, {each["name"]: each for each in answer["broken"]}
+
+
+def settled(server: ColloquyServer) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The same, when every team's own code has been asked."""
+    wait_until(lambda: not any(each["pending"] for each in teams_of(server)[0].values()), "the last description", 40)
+    return teams_of(server)
+
+
+def test_each_team_is_told_with_its_agents(own: ColloquyServer) -> None:
+    """Where it comes from, who is in it, and whose AutoGen it is; Python's by its own code."""
+    offered, _ = settled(own)
+    poets, studio, duet, assistant = (offered[name] for name in ("poets", "plan-write-review", "duet", "assistant"))
+    assert (poets["title"], poets["source"], poets["file"]) == ("Two poets", "rounds", "teams/poets.yaml")
+    assert [(each["name"], each["emoji"]) for each in poets["agents"]] == [("Poet", "🪶"), ("Strict Critic", "🧐")]
+    assert (studio["title"], studio["source"], studio["generation"]) == ("Plan, write, review", "studio", "agentchat")
+    assert [each["name"] for each in studio["agents"]] == ["planner", "writer", "reviewer"]
+    assert (duet["source"], duet["generation"]) == ("python", "agentchat")
+    assert [each["description"] for each in duet["agents"]] == ["Writes two lines.", "Judges them."]
+    assert (assistant["description"], assistant["agents"][0]["name"]) == ("One who helps.", "Helper")
+    assert offered["debate"]["source"] == "bundled"
+
+
+def test_each_broken_team_is_told_with_its_error(own: ColloquyServer) -> None:
+    """In the answer, with file, line and field; also a factory that hangs or dies. None stops another."""
+    _, broken = settled(own)
+    said = {name: each["error"] for name, each in broken.items()}
+    assert said["typo"].startswith("line 3, agents[0].promt: there is no such field")
+    assert broken["typo"]["file"] == "teams/typo.yaml"
+    assert "FunctionTool is refused" in said["with-code"]
+    assert said["debate"] == "a bundled team has this name: rename it"
+    assert "there is no module no_such_module" in said["lost"]
+    assert "ValueError: no such file: prices.csv" in said["raising"]
+    assert "its factory returned a int" in said["nothing"]
+    assert "SIGSEGV" in said["dying"]
+    assert "does not build it within" in said["hanging"]
+    assert not [each for each in own.get("/api/websocket/status")["runners"] if each["for"].startswith("describe:")]
+
+
+@pytest.mark.parametrize(
+    ("team", "speakers"),
+    [
+        ("poets", ["Poet", "Strict Critic", "Poet", "Strict Critic"]),
+        ("duet", ["Poet", "Critic"]),
+        ("assistant", ["Helper"]),
+    ],
+)
+def test_the_examples_run(team: str, speakers: list[str], person: Watcher) -> None:
+    """Token by token, under the names of their descriptions."""
+    person.must("start_stream", {"content": "Rain.", "team": team})
+    assert person.wait_for_end() == "completed"
+    assert [payload["agent"] for _, payload in person.events("agent_message")] == ["user", *speakers]
+    assert person.events("message_delta")
+    if team == "poets":
+        assert person.events("conversation_complete")[0][1]["summary"]
+
+
+def test_a_studio_team_speaks_by_our_model(person: Watcher, model: ModelServer, folder: Path) -> None:
+    """Its own address, model and key are not used; it streams although the file says no."""
+    (folder / "round.json").write_text(json.dumps(exports.dumped(exports.round_robin)), encoding="utf-8")
+    person.must("start_stream", {"content": "Rain.", "team": "round"})
+    assert person.wait_for_end() == "completed"
+    spoken = [payload["agent"] for _, payload in person.events("agent_message")]
+    assert spoken == ["user", "writer", "critic"]
+    assert len(person.events("message_delta")) > 2
+    assert all(each["model"] == "scripted" for each in model.stats()["requests"])
+    (folder / "round.json").unlink()
+
+
+def test_a_file_comes_breaks_and_goes_while_the_server_runs(
+    own: ColloquyServer, person: Watcher, folder: Path, model: ModelServer
+) -> None:
+    """No restart; the conversation that was begun with it goes on to its end."""
+    model.control(token_delay_ms=20)
+    path = folder / "late.yaml"
+    path.write_text("rounds: 2\nagents: [{name: Late, prompt: Speak.}]", encoding="utf-8")
+    ack = person.must("start_stream", {"content": "Rain.", "team": "late"})
+    person.wait_for_event("message_delta")
+    path.write_text("rounds: [", encoding="utf-8")
+    assert "late" in teams_of(own)[1]
+    assert person.refused("start_stream", {"content": "Rain.", "team": "late"}) == "team_unknown"
+    path.unlink()
+    offered, broken = teams_of(own)
+    assert "late" not in offered
+    assert "late" not in broken
+    assert person.wait_for_end(ack["session_id"]) == "completed"
