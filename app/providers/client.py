@@ -107,7 +107,7 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
         call.condensed = call.condensed or condensed
         if spec.kind == "local":
             fitting = small_model.plain_request(fitting, call.agent, AUTOGEN)
-            wishes = {**wishes, "extra_create_args": small_model.create_args(wishes["extra_create_args"])}
+            wishes = small_model.structured(wishes)
         transport = RunTransport(self._run, spec, call)
         client = openai_clients.build(spec, transport)
         async with attempts.closed_after(self._run, transport):

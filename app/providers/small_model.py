@@ -6,9 +6,12 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.providers.forms import Form, Message
 
 MAX_FIELD_CHARS = 320
+MAX_INNER_FIELD_CHARS = 120
 _PROSE = {
     "temperature": 0.4,
     "repeat_penalty": 1.1,
@@ -42,11 +45,27 @@ def create_args(given: Mapping[str, Any]) -> dict[str, Any]:
     if response_format is None:
         return {**given, "extra_body": dict(_PROSE)}
     bounded = copy.deepcopy(response_format)
-    properties = bounded.get("json_schema", {}).get("schema", {}).get("properties", {})
-    for schema in properties.values():
-        if schema.get("type") == "string":
-            schema.setdefault("maxLength", MAX_FIELD_CHARS)
+    _bound(bounded.get("json_schema", {}).get("schema", {}))
     return {**given, "response_format": bounded, "extra_body": dict(_STRUCTURED)}
+
+
+def structured(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's wishes with the class that its reply is to be of as a JSON schema: AutoGen's own would have no ends."""
+    shape, given = wishes.get("json_output"), dict(wishes["extra_create_args"])
+    if not (isinstance(shape, type) and issubclass(shape, BaseModel)):
+        return {**wishes, "extra_create_args": create_args(given)}
+    schema = {"name": shape.__name__, "schema": shape.model_json_schema(), "strict": True}
+    given["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return {**wishes, "json_output": None, "extra_create_args": create_args(given)}
+
+
+def _bound(schema: Any) -> None:
+    """Give every text in a schema an end, at any depth; those inside objects of objects a nearer one."""
+    for part in (schema, *schema.get("$defs", {}).values()):
+        length = MAX_FIELD_CHARS if part is schema else MAX_INNER_FIELD_CHARS
+        for field in part.get("properties", {}).values():
+            if field.get("type") == "string" and "enum" not in field:
+                field.setdefault("maxLength", length)
 
 
 def _line(speaker: str, text: str) -> str:
