@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
@@ -22,11 +21,13 @@ from ag2.events import (
 )
 from ag2.exceptions import HumanInputNotProvidedError
 from ag2.utils import AGENT_CONTEXT_DEPENDENCY_KEY
+from autogen_core import FunctionCall
+from autogen_core.models import FunctionExecutionResult
 
 from app.adapters.answers import words_of
 from app.adapters.base import RunPort
 from app.adapters.stage import Stage
-from app.adapters.tool_events import tool_called, tool_returned
+from app.adapters.tool_log import ToolLog
 from app.providers.calls import Call
 
 CANCEL_TIMEOUT_S = 0.5
@@ -48,7 +49,7 @@ class Room:
         self._mailbox: asyncio.Queue[Call | Callable[[], Awaitable[None]] | None] = asyncio.Queue()
         self._noted: set[Call] = set()
         self._heard: set[Any] = set()
-        self._call_ids: dict[str, str] = {}
+        self._tools = ToolLog(port)
 
     async def serve(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work, in which this is the room, and tell what happens meanwhile.
@@ -135,16 +136,10 @@ class Room:
         elif isinstance(event, ModelResponse):
             await self._answered(event, agent, key)
         elif isinstance(event, ToolCallEvent):
-            shown_id = self._call_ids[event.id] = uuid.uuid4().hex  # those that models give come again in later replies
-            await tool_called(self._port, shown_id, self._stage.name(agent), event.name, event.arguments)
+            called = FunctionCall(id=event.id, name=event.name, arguments=event.arguments)
+            await self._tools.called(self._stage.name(agent), called)
         elif isinstance(event, ToolResultEvent):
-            answer = "\n".join(str(getattr(part, "content", part)) for part in event.result.parts)
-            success = not isinstance(event, ToolErrorEvent)
-            if isinstance(event, ToolErrorEvent):
-                answer = f"{type(event.error).__name__}: {event.error}"
-            name = self._stage.name(agent)
-            shown_id = self._call_ids.pop(event.parent_id, event.parent_id)
-            await tool_returned(self._port, shown_id, name, event.name or "", answer, success=success)
+            await self._tools.answered(self._stage.name(agent), _result_of(event))
 
     async def _answered(self, response: ModelResponse, agent: str, key: str) -> None:
         """The model's whole reply: words beside tool calls end no turn."""
@@ -155,6 +150,14 @@ class Room:
             await self._stage.finish(agent, key, text)
         else:
             await self._stage.silent(agent, key)
+
+
+def _result_of(event: ToolResultEvent) -> FunctionExecutionResult:
+    answer = "\n".join(str(getattr(part, "content", part)) for part in event.result.parts)
+    failed = isinstance(event, ToolErrorEvent)
+    if isinstance(event, ToolErrorEvent):  # its result is a whole traceback
+        answer = f"{type(event.error).__name__}: {event.error}"
+    return FunctionExecutionResult(content=answer, name=event.name or "", call_id=event.parent_id, is_error=failed)
 
 
 async def ask_person(event: HumanInputRequest, context: Context) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.runner.wire import Answer
 
-_NO_ANSWER = {
+NO_ANSWER = {
     "timeout": "No answer: nobody has answered in time. Go on without it.",
     "granted": "Yes.",
     "denied": "No.",
@@ -14,4 +14,4 @@ _NO_ANSWER = {
 
 def words_of(answer: Answer) -> str:
     """The answer to a question; in words, why there is none."""
-    return answer.content or _NO_ANSWER.get(answer.resolution, answer.content)
+    return answer.content if answer.resolution == "answered" else answer.content or NO_ANSWER[answer.resolution]

@@ -11,15 +11,9 @@ from autogen_agentchat.agents import UserProxyAgent
 from autogen_agentchat.agents._user_proxy_agent import cancellable_input
 from autogen_core import CancellationToken
 
-from app.runner.wire import Answer
+from app.adapters.answers import NO_ANSWER
 
 _TERMINAL = (cancellable_input, builtins.input)
-_NO_ANSWER = {
-    "timeout": "No answer: nobody has answered in time. Go on without it.",
-    "cancelled": "No answer: the question was withdrawn. Go on without it.",
-    "granted": "Yes.",
-    "denied": "No.",
-}
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +51,4 @@ class Inputs:
 
 
 def _refuse(question: Question) -> None:
-    question.reply.set_result(_NO_ANSWER["cancelled"])
-
-
-def words_of_answer(answer: Answer) -> str:
-    """What the agent hears: the answer, or in words why there is none."""
-    return answer.content if answer.resolution == "answered" else answer.content or _NO_ANSWER[answer.resolution]
+    question.reply.set_result(NO_ANSWER["cancelled"])

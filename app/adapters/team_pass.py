@@ -24,8 +24,9 @@ from autogen_core import CancellationToken, FunctionCall
 from autogen_core.models import FunctionExecutionResult
 
 from app.adapters import orchestrator
+from app.adapters.answers import words_of
 from app.adapters.base import RunPort
-from app.adapters.inputs import Inputs, Question, words_of_answer
+from app.adapters.inputs import Inputs, Question
 from app.adapters.plan import LoadedTeam
 from app.adapters.stage import Stage
 from app.adapters.tool_log import ToolLog
@@ -299,4 +300,4 @@ class TeamPass:
             question.reply.cancel()
         else:
             if not question.reply.done():
-                question.reply.set_result(words_of_answer(answer))
+                question.reply.set_result(words_of(answer))

@@ -192,3 +192,16 @@ def test_the_example_has_cards() -> None:
     cards = cards_of(plan_of(team(RunModelConfig(model="m"))))
     assert [card.name for card in cards] == ["optimist", "sceptic", "arbiter"]
     assert cards[0].description.startswith("You see what may go well")
+
+
+async def test_the_example(network: Network, model: ModelServer) -> None:
+    """Three agents in two rounds; the second one asks the user in its first turn."""
+    model.control(calls="ask_the_user", call_arguments=json.dumps({"question": "How much?"}), tokens=3)
+    async with a_run(network, model, "examples.ag2_team:team") as room:
+        await room.until(lambda: room.payloads("input_request"))
+        room.answer(content="Much.")
+        await room.until(lambda: len(room.payloads("input_request")) == 2)
+        room.answer(content="Still much.")
+        await room.over()
+    assert [agent for agent, _ in room.said()] == ["optimist", "sceptic", "arbiter"] * 2
+    assert [result["preview"] for result in room.payloads("tool_result")] == ["Much.", "Still much."]
