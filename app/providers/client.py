@@ -7,7 +7,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Literal
 
 from autogen_core import CancellationToken, Component, MessageHandlerContext
-from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, ModelInfo, RequestUsage
+from autogen_core.models import (
+    ChatCompletionClient,
+    CreateResult,
+    LLMMessage,
+    ModelInfo,
+    RequestUsage,
+    SystemMessage,
+)
 from autogen_core.tools import Tool, ToolSchema
 from pydantic import BaseModel
 
@@ -91,6 +98,7 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
                 raise asyncio.CancelledError
             if task is not None:
                 token.add_callback(lambda: _cancel(task))
+        messages = _instructions_first(messages)
         async for item in attempts.answered(
             self._run, call, lambda spec, share: self._request(spec, share, call, messages, wishes)
         ):
@@ -172,6 +180,11 @@ def _cancel(task: asyncio.Task[Any]) -> None:
 
 def _streaming(wishes: dict[str, Any]) -> dict[str, Any]:
     return {**wishes, "extra_create_args": {"stream_options": {"include_usage": True}, **wishes["extra_create_args"]}}
+
+
+def _instructions_first(messages: Sequence[LLMMessage]) -> list[LLMMessage]:
+    """Not every model takes instructions in the middle of a conversation, where memories are put."""
+    return sorted(messages, key=lambda message: not isinstance(message, SystemMessage))
 
 
 def _last_words(messages: Sequence[LLMMessage]) -> str:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, SocietyOfMindAgent, UserProxyAgent
+from autogen_agentchat.agents import (
+    AssistantAgent,
+    BaseChatAgent,
+    CodeExecutorAgent,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+)
+from autogen_agentchat.agents._code_executor_agent import ApprovalResponse
 from autogen_agentchat.base import Response
 from autogen_agentchat.conditions import HandoffTermination, MaxMessageTermination, TextMentionTermination
 from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent, TextMessage
@@ -17,7 +25,10 @@ from autogen_agentchat.teams import (
     SelectorGroupChat,
     Swarm,
 )
+from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
+from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
+from autogen_core.memory import ListMemory, MemoryContent, MemoryMimeType
 from autogen_core.models import ChatCompletionClient, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
@@ -183,6 +194,100 @@ def talking_toolbox(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
     """Two agents with the same tool."""
     agents = [AssistantAgent(name, model_client, tools=[quote], model_client_stream=True) for name in ("a", "b")]
     return RoundRobinGroupChat(list(agents), max_turns=2)
+
+
+def two_societies(model_client: ChatCompletionClient) -> GraphFlow:
+    """Two teams that speak at the same time, with agents of the same names."""
+
+    def society(name: str) -> SocietyOfMindAgent:
+        inner = [AssistantAgent(each, model_client, model_client_stream=True) for each in ("a", "b")]
+        return SocietyOfMindAgent(name, RoundRobinGroupChat(list(inner), max_turns=2), model_client)
+
+    first, last = (AssistantAgent(name, model_client, model_client_stream=True) for name in ("first", "last"))
+    left, right = society("left"), society("right")
+    graph = DiGraphBuilder().add_node(first).add_node(left).add_node(right).add_node(last)
+    graph.add_edge(first, left).add_edge(first, right).add_edge(left, last).add_edge(right, last)
+    return GraphFlow([first, left, right, last], graph.build())
+
+
+def agents_as_tools(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """An agent whose tools are an agent and a team."""
+    expert = AssistantAgent("expert", model_client, description="Knows.", model_client_stream=True)
+    inner = [AssistantAgent(each, model_client, model_client_stream=True) for each in ("x", "y")]
+    duo = RoundRobinGroupChat(list(inner), max_turns=2)
+    agent = AssistantAgent(
+        "boss",
+        model_client,
+        tools=[
+            AgentTool(expert, return_value_as_last_message=True),
+            TeamTool(duo, "duo", "Two of them.", return_value_as_last_message=True),
+        ],
+        reflect_on_tool_use=True,
+        model_client_stream=True,
+    )
+    return RoundRobinGroupChat([agent], max_turns=1)
+
+
+def coder(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """An agent that runs the code that its model writes."""
+    agent = CodeExecutorAgent(
+        "coder",
+        Echo(),
+        model_client=model_client,
+        model_client_stream=True,
+        approval_func=lambda request: ApprovalResponse(approved=True, reason=""),
+    )
+    return RoundRobinGroupChat([agent], max_turns=1)
+
+
+def remembering(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """An agent with a memory."""
+
+    async def build() -> RoundRobinGroupChat:
+        memory = ListMemory()
+        await memory.add(MemoryContent(content="It was 2.", mime_type=MemoryMimeType.TEXT))
+        agent = AssistantAgent("elder", model_client, memory=[memory], model_client_stream=True)
+        return RoundRobinGroupChat([agent], max_turns=1)
+
+    return build()  # type: ignore[return-value]
+
+
+def own_orchestrator(model_client: ChatCompletionClient) -> MagenticOneGroupChat:
+    """MagenticOne on a model client of the team's own."""
+    ledgers = [
+        json.dumps(
+            {
+                "is_request_satisfied": {"reason": "r", "answer": done},
+                "is_in_loop": {"reason": "r", "answer": False},
+                "is_progress_being_made": {"reason": "r", "answer": True},
+                "next_speaker": {"reason": "r", "answer": "own"},
+                "instruction_or_question": {"reason": "r", "answer": "Speak."},
+            }
+        )
+        for done in (False, True)
+    ]
+    own = ReplayChatCompletionClient(["facts", "plan", ledgers[0], "I speak.", ledgers[1], "The answer."])
+    return MagenticOneGroupChat([AssistantAgent("own", own, model_client_stream=True)], own)
+
+
+class Echo(CodeExecutor):
+    """It runs no code, and says what it was given."""
+
+    component_type = "code_executor"
+
+    async def execute_code_blocks(
+        self, code_blocks: list[CodeBlock], cancellation_token: CancellationToken
+    ) -> CodeResult:
+        return CodeResult(exit_code=0, output="".join(block.code for block in code_blocks))
+
+    async def start(self) -> None:
+        return
+
+    async def stop(self) -> None:
+        return
+
+    async def restart(self) -> None:
+        return
 
 
 async def quote(symbol: str = "ACME") -> str:

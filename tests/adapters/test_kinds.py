@@ -189,6 +189,55 @@ async def test_nested_teams(network: Network, model: ModelServer) -> None:
         assert len(room.checkpoints) == 2
 
 
+async def test_namesakes_that_speak_at_once(network: Network, model: ModelServer) -> None:
+    """Agents of the same name in two teams at the same time: each message has its own text, whole."""
+    model.control(markers=True, tokens=30, token_delay_ms=1)
+    room = await play(network, model, "two_societies", model_name="scripted")
+    said = room.said()
+    assert sorted(agent for agent, _ in said) == ["a", "a", "b", "b", "first", "last", "left", "right"]
+    assert all(text.count("@") == 30 for _, text in said)
+    assert not room.payloads("message_reset")
+    assert [agent for agent, _ in said][-1] == "last"
+
+
+async def test_agents_as_tools(network: Network, model: ModelServer) -> None:
+    """What agents say within a tool is heard as well; it is no turn of the team."""
+    rules = [{"when": "A question.", "calls": "expert,duo", "call_arguments": '{"task": "Think."}'}]
+    model.control(rules=json.dumps(rules), tokens=5, token_delay_ms=1)
+    room = await play(network, model, "agents_as_tools", model_name="scripted")
+    assert sorted(agent for agent, _ in room.said()) == ["boss", "expert", "x", "y"]
+    assert [each["success"] for each in room.payloads("tool_result")] == [True, True]
+    assert [each["current_turn"] for each in room.payloads("progress")] == [1]
+
+
+async def test_code_is_a_tool(network: Network, model: ModelServer) -> None:
+    """The model's code is a message, its run a tool call with its output, its verdict the agent's turn."""
+    code = "Look:\n```python\nprint(1)\n```\n"
+    rules = [{"when": "A question.", "text": code}, {"when": "", "text": "It prints one. "}]
+    model.control(rules=json.dumps(rules), token_delay_ms=1)
+    room = await play(network, model, "coder", model_name="scripted")
+    assert [text.split()[0] for _, text in room.said()] == ["Look:", "It"]
+    assert [(each["tool"], each["success"], each["preview"]) for each in room.payloads("tool_result")] == [
+        ("code_executor", True, "print(1)\n")
+    ]
+
+
+async def test_a_memory_is_told(network: Network, model: ModelServer) -> None:
+    """That an agent remembers is progress, not a message."""
+    room = await play(network, model, "remembering")
+    assert room.payloads("progress")[0]["message"] == "elder remembers: 1"
+    assert [agent for agent, _ in room.said()] == ["elder"]
+
+
+async def test_an_orchestrator_with_a_model_of_its_own(network: Network, model: ModelServer) -> None:
+    """What it asks its own model is not ours to see: its plan comes as a whole, and its answer is the result."""
+    room = await play(network, model, "own_orchestrator")
+    assert room.ended.outcome == "completed"
+    assert "facts" in room.said("plan")[0][1]
+    assert room.said()[1:] == [("own", "I speak."), ("MagenticOneOrchestrator", "The answer.")]
+    assert room.payloads("conversation_complete")[0]["summary"] == "The answer."
+
+
 HANDOFFS = [
     {"when": "A question.", "calls": "transfer_to_second"},
     {"when": "Transferred to second", "text": "What do you mean? ", "calls": "transfer_to_user"},
