@@ -134,8 +134,8 @@ class Settings(BaseSettings):
     max_tokens_per_conversation: int = Field(
         0,
         ge=0,
-        description="tokens that one conversation may spend in all, prompts included, whosesoever it is; beyond, its "
-        "run ends with `budget_exhausted`; 0: unlimited",
+        description="tokens that one conversation may spend in all, prompts included; then its run ends with "
+        "`budget_exhausted`; 0: unlimited",
     )
     max_requests_per_minute: int = Field(
         1200, ge=0, description="HTTP requests of one person, or one address, in a minute; 0: unlimited"

@@ -92,8 +92,11 @@ def body_of(chat: Mapping[str, Any], spec: ProviderSpec) -> dict[str, Any]:
     return body | _tools(chat)
 
 
-def completion_of(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole reply as a chat completion."""
+def completion_of(message: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """A whole reply as a chat completion.
+
+    :param model: the name that was asked for; frameworks warn of another one, and the API tells a dated one.
+    """
     texts, calls = [], []
     for block in message.get("content") or ():
         if block.get("type") == "text":
@@ -110,7 +113,7 @@ def completion_of(message: Mapping[str, Any]) -> dict[str, Any]:
         "id": message.get("id", ""),
         "object": "chat.completion",
         "created": 0,
-        "model": message.get("model", ""),
+        "model": model,
         "choices": [{"index": 0, "message": said, "finish_reason": finish}],
     }
     usage = message.get("usage")
@@ -119,14 +122,14 @@ def completion_of(message: Mapping[str, Any]) -> dict[str, Any]:
     return completion
 
 
-def translated_whole(content: bytes) -> bytes:
+def translated_whole(content: bytes, model: str) -> bytes:
     """A body that came whole; unchanged where it is no message."""
     try:
         document = json.loads(content)
     except ValueError:
         return content
     is_message = isinstance(document, dict) and document.get("type") == "message"
-    return json.dumps(completion_of(document)).encode() if is_message else content
+    return json.dumps(completion_of(document, model)).encode() if is_message else content
 
 
 def prompt_tokens(usage: Mapping[str, Any]) -> int:

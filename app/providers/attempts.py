@@ -36,7 +36,8 @@ async def answered(run: ModelRun, call: Call, request: Request[Item]) -> AsyncGe
         try:
             async for item in _attempt(spec, request):
                 yield item
-            run.failure = None
+            if not isinstance(run.failure, BudgetExhausted):  # which ends the whole run
+                run.failure = None
             return
         except RunAborted:
             raise asyncio.CancelledError from None

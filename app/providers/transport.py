@@ -112,7 +112,7 @@ class RunTransport(httpx2.AsyncBaseTransport):
                 return response
             content = await self._supervised(exchange, _whole(response, guard, exchange))
             if self.spec.kind == "anthropic":
-                content = anthropic.translated_whole(content)
+                content = anthropic.translated_whole(content, self.spec.model)
             self._account(exchange, content)
             if exchange.error is not None and exchange.status == 200:
                 raise RequestFailed("the reply is no completion") from exchange.error

@@ -16,14 +16,15 @@ _MAX_TRANSCRIPT_CHARS = 8_000_000  # … and their text; the last one always
 class RunHistory:
     """Follows the events of a run as they come. Belongs to its session.
 
-    ``open_messages``: message id → agent of what was begun and not finished. ``outcome``: what the run has spent, once
-    it has said that it is complete.
+    ``spent``: what its finished messages have. ``open_messages``: message id → agent of what was begun and not
+    finished. ``outcome``: what the run has spent, once it has said that it is complete.
     """
 
     def __init__(self, checkpoint: dict[str, Any] | None = None) -> None:
         self.checkpoint = checkpoint
         self.open_messages: dict[str, str] = {}
         self.outcome: Usage | None = None
+        self.spent = Usage()
         self.longest_open = 0  # characters of the longest open message
         self._lengths: dict[str, int] = {}
         self._finished: deque[TranscriptMessage] = deque()
@@ -41,6 +42,8 @@ class RunHistory:
             self._close(payload["message_id"])
         elif name == AgentMessage.name:
             self._close(payload["message_id"])
+            if payload.get("usage"):
+                self.spent += Usage(**payload["usage"])
             if payload["kind"] == "message":  # the team keeps its plans and thoughts in its own state
                 self._keep(TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"]))
         elif name == ConversationComplete.name:

@@ -20,6 +20,7 @@ class RunLink:
 
     def __init__(self, run: StartRun, runners: Runners, config: StreamingConfig, buffer: TokenBuffer[Item]) -> None:
         self.request = run
+        self._max_tokens = run.max_tokens
         self.history = RunHistory(run.checkpoint if run.resumed else None)
         self.spent_before = NO_USAGE  # by runs whose runner died
         self._runners = runners
@@ -37,6 +38,7 @@ class RunLink:
         handed to another runner with the word that all was said, would leave those words unanswered.
         """
         self.request = run
+        self._max_tokens = run.max_tokens
         self.history = RunHistory(run.checkpoint if run.resumed else None)
 
     def start(self, hearer: Hearer) -> None:
@@ -111,7 +113,7 @@ class RunLink:
 
     def request_next(self) -> None:
         """Make the order for another runner, from the last checkpoint or the transcript so far."""
-        left = self.request.max_tokens
+        left = self._max_tokens
         if left is not None:
             left = max(0, left - self.spent_before.prompt_tokens - self.spent_before.completion_tokens)
         self.request = self.history.resume(self.request, self._allowed).model_copy(update={"max_tokens": left})

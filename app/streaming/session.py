@@ -286,8 +286,14 @@ class StreamingSession:
         self._end(replace(ending, usage=self._link.stop() or self._estimate()))
 
     def _estimate(self) -> Usage:
-        tokens = self.metrics.tokens_received
-        return Usage(completion_tokens=tokens, estimated=tokens > 0)
+        """What is known without the run: the finished messages, and what came of the others."""
+        said, received = self._link.history.spent, self.metrics.tokens_received
+        return Usage(
+            prompt_tokens=said.prompt_tokens,
+            completion_tokens=max(received, said.completion_tokens),
+            estimated=received > 0,
+            cost_usd=said.cost_usd,
+        )
 
     def _require(self, *wanted: Status) -> None:
         if self.ended or self.status not in wanted:

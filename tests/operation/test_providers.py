@@ -92,6 +92,26 @@ def test_a_key_is_never_sent_to_another_address(server: Server) -> None:
     assert server.models.ready_providers()[0].api_key == "sk-other"
 
 
+def test_another_kind_is_another_address(server: Server) -> None:
+    """What was entered for OpenAI's own server does not go to Anthropic's."""
+    provider_id = server.providers.add(entered("Mine", base_url=None), KEY, "root").row.provider_id
+    with pytest.raises(InvalidFields) as refusal:
+        server.providers.change(provider_id, {"kind": "anthropic"}, None, "root")
+    assert list(refusal.value.fields) == ["api_key"]
+    changed = server.providers.change(provider_id, {"kind": "anthropic"}, "sk-ant", "root").spec
+    assert changed is not None
+    assert (changed.kind, changed.base_url, changed.api_key) == ("anthropic", "https://api.anthropic.com", "sk-ant")
+
+
+def test_ollama_needs_no_key_and_knows_its_place(server: Server) -> None:
+    """Also without an address; prices are kept as they were entered."""
+    own = entered("Mine", kind="ollama", base_url=None, prompt_price_usd=0.5)
+    spec = server.providers.add(own, None, "root").spec
+    assert spec is not None
+    assert (spec.base_url, spec.label) == ("http://127.0.0.1:11434/v1", "m (Ollama)")
+    assert (spec.prompt_price_usd, spec.reply_price_usd) == (0.5, None)
+
+
 def test_a_key_stays_until_it_is_replaced_or_forgotten(server: Server) -> None:
     """None leaves it, an empty one takes it away."""
     provider_id = server.providers.add(entered("Mine"), KEY, "root").row.provider_id
@@ -131,6 +151,11 @@ def test_a_key_from_the_vault(database: Database) -> None:
         ({"context_tokens": 1}, None, "context_tokens"),
         ({"context_tokens": 10**18}, None, "context_tokens"),
         ({"max_reply_tokens": 0}, None, "max_reply_tokens"),
+        ({"prompt_price_usd": -1}, None, "prompt_price_usd"),
+        ({"reply_price_usd": float("nan")}, None, "reply_price_usd"),
+        ({"reply_price_usd": 1e9}, None, "reply_price_usd"),
+        ({"kind": "anthropic"}, None, "api_key"),
+        ({"name": "ollama"}, None, "name"),
         ({}, "two words", "api_key"),
         ({}, "sk-\N{SNOWMAN}", "api_key"),
         ({}, "keyvault:../x", "api_key"),

@@ -37,6 +37,14 @@ def test_a_sentence_for_each_end(said: dict[str, Any], outcome: str, words: str)
     assert "planted" not in verdict.message
 
 
+def test_anthropic_lists_dated_names() -> None:
+    """And takes short ones."""
+    body = b'{"data": [{"type": "model", "id": "claude-haiku-4-5-20251001"}]}'
+    for model, found in (("claude-haiku-4-5", True), ("claude-haiku-4-5-20251001", True), ("claude-haiku-4", False)):
+        assert listed(ProviderSpec(name="c", kind="anthropic", model=model), body) is found or model == "claude-haiku-4"
+    assert listed(ProviderSpec(name="c", kind="anthropic", model="claude-opus-9"), body) is False
+
+
 def test_azure_does_not_list_deployments() -> None:
     """Nobody claims that it works before it has."""
     assert judge(AZURE, answer(), 8.0).outcome == "uncertain"

@@ -181,7 +181,7 @@ def test_a_whole_reply() -> None:
     """Text, tool calls and figures."""
     blocks = [{"type": "text", "text": "Hi"}, {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}]
     made = completion_of(
-        {"id": "m", "content": blocks, "stop_reason": "tool_use", "usage": {"input_tokens": 3, "output_tokens": 4}}
+        {"id": "m", "content": blocks, "stop_reason": "tool_use", "usage": {"input_tokens": 3, "output_tokens": 4}}, "m"
     )
     assert made["choices"][0]["finish_reason"] == "tool_calls"
     assert made["choices"][0]["message"]["content"] == "Hi"
@@ -292,3 +292,27 @@ async def test_what_a_broken_off_reply_has_cost() -> None:
         await claude.ask()
     usage = claude.run.usage()
     assert (usage.prompt_tokens, usage.completion_tokens, usage.estimated) == (25, 100, True)
+
+
+async def test_a_reply_that_comes_whole() -> None:
+    """Where it is not to stream, nor does: the same text and figures."""
+
+    class Whole(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            assert json.loads(request.content)["stream"] is False
+            usage = {"input_tokens": 7, "output_tokens": 2}
+            blocks = [{"type": "text", "text": "All at once."}]
+            body = {
+                "type": "message",
+                "model": "claude-x-1",
+                "content": blocks,
+                "stop_reason": "end_turn",
+                "usage": usage,
+            }
+            return httpx2.Response(200, json=body)
+
+    claude = Claude(Script(), stream=False)
+    claude.run.network.transport = Whole()
+    [result] = await claude.ask()
+    assert result.content == "All at once."
+    assert (claude.run.tokens(), claude.run.usage().estimated) == (9, False)
