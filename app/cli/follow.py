@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from app.cli.answers import Answers
 from app.cli.options import colour_option, json_option, token_option, url_option
 from app.cli.screen import JsonLines, Screen, connection_sentence, summary_of
 from app.client import (
@@ -61,6 +62,14 @@ def _position(_: click.Context, __: click.Parameter, value: str | None) -> Posit
     return Position(epoch=epoch, offset=int(offset))
 
 
+answer_option = click.option(
+    "--answer/--no-answer",
+    "answer",
+    default=None,
+    help="Answer agents that ask with the lines of standard input; default: where that is a terminal.",
+)
+
+
 @click.command()
 @click.argument("conversation_id")
 @url_option
@@ -76,6 +85,7 @@ def _position(_: click.Context, __: click.Parameter, value: str | None) -> Posit
 @click.option("--agent", "agents", multiple=True, help="Only what these agents say.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with the next runs, until Ctrl-C.")
 @click.option("--status", is_flag=True, help="Print connection, history, message count, errors and uptime, and leave.")
+@answer_option
 @json_option
 @colour_option
 def tail(
@@ -89,6 +99,7 @@ def tail(
     agents: tuple[str, ...],
     follow: bool,
     status: bool,
+    answer: bool | None,
     as_json: bool,
     colour: bool | None,
 ) -> None:
@@ -110,7 +121,8 @@ def tail(
         ack = stream.join(conversation_id, since=since, position=position, filter=wanted)
         if not (over and not follow and ack.recovered and ack.offset >= head):
             try:
-                _show(events, screen)
+                with Answers(stream, screen, wanted=_answers(answer)) as answers:
+                    _show(events, screen, answers)
                 code = _exit_code(stream)
             except KeyboardInterrupt:
                 code = _DETACHED
@@ -142,6 +154,7 @@ def tail(
     show_default=True,
     help="At Ctrl-C: ask (without a terminal: detach), let the run go on, or stop it.",
 )
+@answer_option
 @json_option
 @colour_option
 def start(
@@ -155,6 +168,7 @@ def start(
     tokens_per_s: float | None,
     detach: bool,
     on_interrupt: OnInterrupt,
+    answer: bool | None,
     as_json: bool,
     colour: bool | None,
 ) -> None:
@@ -180,7 +194,8 @@ def start(
         events = stream.events()
         while True:
             try:
-                _show(events, screen)
+                with Answers(stream, screen, wanted=_answers(answer)) as answers:
+                    _show(events, screen, answers)
                 break
             except KeyboardInterrupt:
                 screen.end_line()
@@ -193,11 +208,16 @@ def start(
         sys.exit(_exit_code(stream))
 
 
-def _show(events: Events, screen: Screen | JsonLines) -> None:
+def _show(events: Events, screen: Screen | JsonLines, answers: Answers) -> None:
     """Show what comes; an interrupted call can be repeated."""
     for happening in events:
         screen.show(happening)
+        answers.hear(happening)
     screen.end_line()
+
+
+def _answers(wanted: bool | None) -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() if wanted is None else wanted
 
 
 def _stops(on_interrupt: OnInterrupt) -> bool:

@@ -17,14 +17,18 @@ from app.protocol.events import (
     ConversationError,
     ConversationStatus,
     FallbackMode,
+    InputRequest,
+    InputResolved,
     MessageDelta,
+    MessageQueued,
     MessageReset,
+    MessageUnqueued,
     Progress,
     StillWorking,
     ToolCall,
     ToolResult,
 )
-from app.protocol.snapshot import MessageView, Snapshot
+from app.protocol.snapshot import InputView, MessageView, Snapshot
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "blue", "bright_red", "bright_cyan", "bright_yellow")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -104,6 +108,14 @@ class Screen:
                 self._outcome(consensus, summary)
             case StillWorking() | Progress() as progress:
                 self._show_progress(progress)
+            case InputRequest() as request:
+                self._show_question(request)
+            case InputResolved() as resolved:
+                self._show_answer(resolved)
+            case MessageQueued(content=content, by=by):
+                self.say(f"waits until the agents have finished ({by}): {content}")
+            case MessageUnqueued(by=by):
+                self.say(f"{by} has taken a message back")
             case ToolCall(agent=agent, tool=tool):
                 self.say(f"{agent} calls {tool}")
             case ToolResult(tool=tool, success=success):
@@ -164,8 +176,22 @@ class Screen:
             else:
                 partial = f"broke off: {message.reason}" if message.state == "partial" else None
                 self._complete(message.message_id, message.agent, message.content, message.confidence, partial)
+        for waiting in state.queued:
+            self.say(f"waits until the agents have finished ({waiting.by}): {waiting.content}")
+        for request in state.pending_inputs:
+            self._show_question(request)
         if state.outcome is not None:
             self._outcome(state.outcome.consensus, state.outcome.summary)
+
+    def _show_question(self, request: InputRequest | InputView) -> None:
+        secret = " [what you type is not shown]" if request.secret else ""
+        how = " [yes or no]" if request.kind == "permission" else secret
+        until = f" (until {request.deadline})" if request.deadline else ""
+        self.say(f"{request.agent} asks: {request.prompt}{how}{until}", warning=True)
+
+    def _show_answer(self, resolved: InputResolved) -> None:
+        words = {"timeout": "nobody has answered in time", "cancelled": "the question was withdrawn"}
+        self.say(words.get(resolved.resolution) or f"{resolved.resolution} by {resolved.by}")
 
     def _catch_up(self, message: MessageView) -> None:
         shown = self._shown.get(message.message_id, "")

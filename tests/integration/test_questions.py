@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ import pytest
 from app.client import Client
 from tests.conftest import TIMEOUT_SCALE
 from tests.integration.conftest import MODES
+from tests.integration.doors.clients import Socket
 from tests.support.model_server import ModelServer
+from tests.support.processes import ROOT
 from tests.support.server import ColloquyServer
 from tests.support.watcher import Watcher, check_chain
 
@@ -158,6 +163,58 @@ def test_the_python_client_answers_and_lets_messages_wait(asking: ColloquyServer
             f"answer {number}" for number in (1, 2, 3)
         ]
         assert (stream.status.value, stream.state.queued) == ("completed", ())
+
+
+def test_the_other_doors_ask_and_are_answered(asking: ColloquyServer) -> None:
+    """The bridge has all three commands; the task door asks, also who comes back to it."""
+    address = asking.url.replace("http:", "ws:")
+    with closing(Socket(f"{address}/ws/stream?client_id=asked")) as tasks:
+        tasks.send({"type": "chat", "payload": {"message": "Write", "team": "asking"}})
+        first = tasks.wait_for("input_request", agent="Person", secret=False)
+    way = f"{address}/api/conversations/{first['conversation_id']}/stream"
+    with closing(Socket(f"{address}/ws/stream?client_id=asked")) as tasks, closing(Socket(way)) as bridge:
+        answer_by_doors(tasks, bridge, first)
+    words = said(asking, first["conversation_id"])
+    people = [text for agent, text in words if agent in ("user", "Person")]
+    assert people == ["Write", "by the bridge", "one", "by the task"]
+
+
+def answer_by_doors(tasks: Socket, bridge: Socket, first: dict[str, Any]) -> None:
+    """Let two messages wait, take one back, and answer the question and the next one."""
+    assert tasks.wait_for("input_request")["request_id"] == first["request_id"]
+    assert bridge.wait_for("snapshot")["data"]["pending_inputs"][0]["request_id"] == first["request_id"]
+    for content in ("one", "two"):
+        bridge.send({"type": "send_message", "data": {"content": content}})
+        ack = bridge.wait_for("ack", command="send_message")["data"]
+        assert ack["queued"]
+    bridge.send({"type": "unqueue_message", "data": {"messageId": ack["message_id"]}})
+    bridge.wait_for("ack", command="unqueue_message")
+    bridge.send({"type": "provide_input", "data": {"requestId": first["request_id"], "content": "by the bridge"}})
+    bridge.wait_for("ack", command="provide_input", resolution="answered")
+    assert tasks.wait_for("input_resolved")["resolution"] == "answered"
+    tasks.send({"type": "provide_input", "payload": {"request_id": first["request_id"], "content": "too late"}})
+    assert tasks.wait_for("error")["details"] == "input_resolved"
+    second = tasks.wait_for("input_request")
+    tasks.send({"type": "provide_input", "payload": {"request_id": second["request_id"], "content": "by the task"}})
+    tasks.wait_for("status", status="completed")
+
+
+def test_a_line_at_the_terminal_is_an_answer(asking: ColloquyServer) -> None:
+    """It is read when somebody asks, and shown as the team says it."""
+    program = [sys.executable, "-m", "flask", "--app", "app", "colloquy", "start", "Write"]
+    ended = subprocess.run(
+        [*program, "--team", "asking", "--answer", "--url", asking.url],
+        cwd=ROOT,
+        input="typed here\n",
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Person asks: " in ended.stderr
+    assert "answered by local" in ended.stderr
+    assert "typed here" in ended.stdout
 
 
 def test_a_restart_asks_anew_and_nobody_answers(house: House, asking: ColloquyServer) -> None:

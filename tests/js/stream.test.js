@@ -212,3 +212,44 @@ test("the hooks tell status, messages, errors and watchers", async () => {
   socket.says(EVENTS.PRESENCE, { conversation_id: ID, watchers: 2 });
   assert.deepEqual(told, ["m0 complete", STATUS.ACTIVE, "m1 complete", "model_broken", "m3 partial", STATUS.COMPLETED, 2]);
 });
+
+test("an agent is answered by a text or a yes or no, and hooks tell who waits", async () => {
+  const on = log();
+  const { stream, say, socket } = await joinedAt([on.status(STATUS.INITIALIZING), on.status(STATUS.ACTIVE)]);
+  const asked = [];
+  stream.onInput = (pending) => asked.push(pending.map(({ request_id }) => request_id));
+  say(on.asks("r1"), on.asks("r2"));
+  const answers = [stream.provideInput("r1", ""), stream.provideInput("r2", false, { client_id: "mine" })];
+  await settle();
+  const [first, second] = [socket.take(COMMANDS.PROVIDE_INPUT), socket.take(COMMANDS.PROVIDE_INPUT)];
+  assert.deepEqual({ ...first.payload, client_id: "" }, { conversation_id: ID, request_id: "r1", content: "", client_id: "" });
+  assert.match(first.payload.client_id, /^[0-9a-f]{32}$/);
+  assert.deepEqual(second.payload, { conversation_id: ID, request_id: "r2", granted: false, client_id: "mine" });
+  first.ack({ ok: true, request_id: "r1", resolution: "answered" });
+  second.ack({ ok: false, error: { code: "input_resolved", message: "too late", retryable: false } });
+  assert.equal((await answers[0]).resolution, "answered");
+  await assert.rejects(answers[1], { code: "input_resolved" });
+  say(on.resolves("r1"), on.status(STATUS.STOPPED));
+  assert.deepEqual(asked, [["r1"], ["r1", "r2"], ["r2"], []]);
+});
+
+test("what the server keeps until the agents have finished is told, and taken back", async () => {
+  const on = log();
+  const { stream, say, socket } = await joinedAt([on.status(STATUS.INITIALIZING), on.status(STATUS.ACTIVE)]);
+  const kept = [];
+  stream.onQueued = (queued) => kept.push(queued.map(({ content }) => content));
+  const sending = stream.send("And then?");
+  await settle();
+  socket.take(COMMANDS.SEND_MESSAGE).ack({ ok: true, queued: true, place: 1, message_id: "q1" });
+  assert.deepEqual(await sending, { ok: true, queued: true, place: 1, message_id: "q1" });
+  assert.deepEqual(stream.queued, []);
+  say(on.queues("q1"), on.queues("q2", "And why?"));
+  const takenBack = stream.unqueue("q1");
+  await settle();
+  const { payload, ack } = socket.take(COMMANDS.UNQUEUE_MESSAGE);
+  assert.deepEqual(payload, { conversation_id: ID, message_id: "q1" });
+  ack({ ok: true, ...payload });
+  assert.equal((await takenBack).message_id, "q1");
+  say(on.unqueues("q1"), on.message("q2", "user", "And why?", { role: "user" }));
+  assert.deepEqual(kept, [["And then?"], ["And then?", "And why?"], ["And why?"], []]);
+});

@@ -10,7 +10,8 @@ from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, InvalidPayload, InvalidState, UnknownCommand
 from app.http.reading import wish_of
 from app.http.sockets.door import NOTICES, Door
-from app.protocol.commands import Ack, ControlAck, SendMessageAck, StartAck
+from app.protocol import commands
+from app.protocol.commands import Ack, ControlAck, SendMessageAck, StartAck, UnqueueMessageAck
 from app.protocol.common import sentence_of
 from app.protocol.dialects import ACK, ERROR, SNAPSHOT
 from app.protocol.dialects.bridge import (
@@ -19,9 +20,13 @@ from app.protocol.dialects.bridge import (
     Authenticate,
     BridgeCommand,
     Control,
+    ProvideInput,
+    SendMessage,
     StartConversation,
+    UnqueueMessage,
 )
 from app.protocol.events import Heartbeat, Resync
+from app.streaming.conversation import Conversation
 from app.streaming.follower import Portion
 from app.streaming.session import StreamingSession
 
@@ -52,6 +57,16 @@ class Bridge(Door):
             self._start(command)
         elif isinstance(command, Control):
             self._control(command)
+        elif isinstance(command, SendMessage):
+            self._send_message(command)
+        elif isinstance(command, UnqueueMessage):
+            conversation = self._steered()
+            self.parts.manager.queue.take_back(conversation, command.message_id, self.principal.id)
+            done = UnqueueMessageAck(conversation_id=conversation.id, message_id=command.message_id)
+            self._ack(UnqueueMessage.name, done)
+        elif isinstance(command, ProvideInput):
+            answer = commands.ProvideInput(conversation_id=self._steered().id, **command.model_dump())
+            self._ack(ProvideInput.name, self.parts.manager.provide_input(answer, self.principal.id))
         elif isinstance(command, Authenticate):
             self._ack(Authenticate.name, self.authenticate(command.token))
 
@@ -90,19 +105,33 @@ class Bridge(Door):
             status=session.reached,
         )
 
-    def _control(self, command: Control) -> None:
+    def _steered(self) -> Conversation:
+        """What this client may steer."""
         if self.conversation is None:
             raise InvalidState("nothing was started yet")
         authorise(self.principal, Action.STEER, self.conversation)
+        return self.conversation
+
+    def _send_message(self, command: SendMessage) -> None:
+        manager = self.parts.manager
+        sent = manager.send_message(
+            self._steered().id, command.content, command.content_type, command.client_id, self.principal.id
+        )
+        self._ack(SendMessage.name, sent.ack)
+        if sent.session is not None:
+            manager.begin(sent.session)
+
+    def _control(self, command: Control) -> None:
+        conversation = self._steered()
         manager = self.parts.manager
         if command.action == "continue":
-            session = manager.continue_stream(self.conversation.id, client_id=command.client_id)
-            ack = SendMessageAck(conversation_id=self.conversation.id, session_id=session.id, status=session.reached)
+            session = manager.continue_stream(conversation.id, client_id=command.client_id)
+            ack = SendMessageAck(conversation_id=conversation.id, session_id=session.id, status=session.reached)
             self._ack(Control.name, ack)
             manager.begin(session)
             return
         act = {"pause": manager.pause, "resume": manager.resume, "stop": manager.stop}[command.action]
-        answer: ControlAck = act(self.conversation.id)
+        answer: ControlAck = act(conversation.id)
         self._ack(Control.name, answer)
 
     def _ack(self, name: str, ack: Ack) -> None:

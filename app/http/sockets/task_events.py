@@ -10,6 +10,8 @@ from app.protocol.dialects.tasks import (
     TaskChart,
     TaskError,
     TaskEvent,
+    TaskInputRequest,
+    TaskInputResolved,
     TaskProgress,
     TaskResult,
     TaskStatus,
@@ -26,6 +28,8 @@ from app.protocol.events import (
     ConversationError,
     ConversationStatus,
     FallbackMode,
+    InputRequest,
+    InputResolved,
     Progress,
     ToolCall,
     ToolResult,
@@ -76,6 +80,8 @@ class TaskEvents:
             yield from self._on_status(told)
         if view.progress.current_turn:
             yield from self._on_progress(view.progress.model_dump())
+        for request in view.pending_inputs:
+            yield from self._on_input_request(request.model_dump())
         if view.outcome is not None and status is Status.COMPLETED:
             yield from self._on_complete(view.outcome.model_dump())
         if view.error is not None:
@@ -112,6 +118,12 @@ class TaskEvents:
     def _on_tool_result(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
         yield TaskToolResult(**_these(payload, ("agent", "tool", "success", "preview", "call_id")))
 
+    def _on_input_request(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
+        yield TaskInputRequest(**_these(payload, TaskInputRequest.model_fields))
+
+    def _on_input_resolved(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
+        yield TaskInputResolved(**_these(payload, TaskInputResolved.model_fields))
+
     def _on_chart(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
         yield TaskChart(**_these(payload, ("chart_id", "url", "symbol")))
 
@@ -136,6 +148,8 @@ _TRANSLATE: dict[str, Callable[[TaskEvents, Mapping[str, Any]], Iterator[TaskEve
     Progress.name: TaskEvents._on_progress,
     ToolCall.name: TaskEvents._on_tool_call,
     ToolResult.name: TaskEvents._on_tool_result,
+    InputRequest.name: TaskEvents._on_input_request,
+    InputResolved.name: TaskEvents._on_input_resolved,
     ChartGenerated.name: TaskEvents._on_chart,
     ConversationComplete.name: TaskEvents._on_complete,
     ConversationError.name: TaskEvents._on_error,

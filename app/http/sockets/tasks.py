@@ -11,6 +11,7 @@ from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, InvalidState, UnknownCommand
 from app.http.sockets.door import NOTICES, Door, Show
 from app.http.sockets.task_events import TaskEvents, last_reply_of
+from app.protocol import commands
 from app.protocol.common import Position, sentence_of
 from app.protocol.dialects.tasks import (
     TASK_COMMANDS,
@@ -20,6 +21,7 @@ from app.protocol.dialects.tasks import (
     Chat,
     IdlePing,
     Pong,
+    ProvideInput,
     Resume,
     TaskCommand,
     TaskError,
@@ -63,6 +65,8 @@ class TaskDoor(Door):
                 self._chat(command)
             case Cancel():
                 self._cancel()
+            case ProvideInput():
+                self._provide_input(command)
             case Resume():
                 self._resume(command)
             case TaskPing():
@@ -95,11 +99,19 @@ class TaskDoor(Door):
         manager.begin(session)
 
     def _cancel(self) -> None:
+        self.parts.manager.stop(self._steered("there is no task to cancel").id)
+
+    def _provide_input(self, command: ProvideInput) -> None:
+        known = self._steered("there is no task whose agents could ask")
+        answer = commands.ProvideInput(conversation_id=known.id, **command.model_dump())
+        self.parts.manager.provide_input(answer, self.principal.id)
+
+    def _steered(self, otherwise: str) -> Conversation:
         known = self.conversation or self._own_task()
         if known is None:
-            raise InvalidState("there is no task to cancel")
+            raise InvalidState(otherwise)
         authorise(self.principal, Action.STEER, known)
-        self.parts.manager.stop(known.id)
+        return known
 
     def _resume(self, command: Resume) -> None:
         if (command.epoch is None) != (command.offset is None):

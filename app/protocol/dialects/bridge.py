@@ -42,6 +42,36 @@ class Control(BridgeCommand):
     ] = None
 
 
+class SendMessage(BridgeCommand):
+    """The next user turn; while agents talk it waits for its turn: the ack says `queued`, as `send_message`'s."""
+
+    name = commands.SendMessage.name
+    content: Annotated[str, Field(description="bounded by MAX_CONTENT_BYTES")]
+    content_type: Annotated[ContentType, Field(alias="contentType")] = ContentType.TEXT
+    client_id: Annotated[
+        str | None, Field(alias="clientId", min_length=1, max_length=64, description="as in `send_message`")
+    ] = None
+
+
+class UnqueueMessage(BridgeCommand):
+    """Take back a message that waits: its author may, and the conversation's owner."""
+
+    name = commands.UnqueueMessage.name
+    message_id: Annotated[str, Field(alias="messageId", min_length=1, max_length=64)]
+
+
+class ProvideInput(BridgeCommand):
+    """Answer an agent that waits (`input_request`): `content` to a text, `granted` to a permission."""
+
+    name = commands.ProvideInput.name
+    request_id: Annotated[str, Field(alias="requestId", min_length=1, max_length=64)]
+    content: Annotated[str | None, Field(repr=False, description="may be empty; bounded by MAX_CONTENT_BYTES")] = None
+    granted: Annotated[bool | None, Field(description="or yes or no as the `content`")] = None
+    client_id: Annotated[
+        str | None, Field(alias="clientId", min_length=1, max_length=64, description="as in `provide_input`")
+    ] = None
+
+
 class Authenticate(BridgeCommand):
     """Bring a fresh token of the same person: the connection goes on with it."""
 
@@ -49,4 +79,11 @@ class Authenticate(BridgeCommand):
     token: commands.Token
 
 
-BRIDGE_COMMANDS: tuple[type[BridgeCommand], ...] = (StartConversation, Control, Authenticate)
+BRIDGE_COMMANDS: tuple[type[BridgeCommand], ...] = (
+    StartConversation,
+    Control,
+    SendMessage,
+    UnqueueMessage,
+    ProvideInput,
+    Authenticate,
+)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from app.protocol import commands
+from app.protocol import commands, events
 from app.protocol.common import ContentType, Payload, RetryAfter
 
 
@@ -50,6 +50,15 @@ class Resume(TaskCommand):
     offset: Annotated[int | None, Field(ge=0)] = None
 
 
+class ProvideInput(TaskCommand):
+    """Answer an agent that waits (`input_request`): `content` to a text, `granted` to a permission."""
+
+    name = commands.ProvideInput.name
+    request_id: Annotated[str, Field(min_length=1, max_length=64)]
+    content: Annotated[str | None, Field(repr=False, description="may be empty; bounded by MAX_CONTENT_BYTES")] = None
+    granted: Annotated[bool | None, Field(description="or yes or no as the `content`")] = None
+
+
 class Authenticate(TaskCommand):
     """Bring a fresh token of the same person: the connection goes on with it, and is told `authenticated`."""
 
@@ -57,7 +66,7 @@ class Authenticate(TaskCommand):
     token: commands.Token
 
 
-TASK_COMMANDS: tuple[type[TaskCommand], ...] = (Chat, Cancel, TaskPing, Resume, Authenticate)
+TASK_COMMANDS: tuple[type[TaskCommand], ...] = (Chat, Cancel, ProvideInput, TaskPing, Resume, Authenticate)
 
 TaskStatus = Literal["initializing", "processing", "paused", "completed", "cancelled", "error"]
 
@@ -102,6 +111,27 @@ class TaskToolResult(TaskEvent):
     success: bool
     preview: str = ""
     call_id: str
+
+
+class TaskInputRequest(TaskEvent):
+    """An agent waits for a person: for a text, or for a yes or no (`permission`)."""
+
+    type = events.InputRequest.name
+    request_id: str
+    agent: str
+    prompt: str
+    kind: Literal["text", "permission"]
+    secret: bool
+    deadline: str | None
+
+
+class TaskInputResolved(TaskEvent):
+    """The agent no longer waits. It is no answer to `provide_input` alone: somebody else may have been quicker."""
+
+    type = events.InputResolved.name
+    request_id: str
+    resolution: Literal["answered", "granted", "denied", "timeout", "cancelled"]
+    by: str | None
 
 
 class TaskProgress(TaskEvent):
@@ -159,6 +189,8 @@ TASK_EVENTS: tuple[type[TaskEvent], ...] = (
     TaskStep,
     TaskToolCall,
     TaskToolResult,
+    TaskInputRequest,
+    TaskInputResolved,
     TaskProgress,
     TaskResult,
     TaskChart,
