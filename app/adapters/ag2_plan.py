@@ -1,4 +1,4 @@
-"""What a factory for ag2 1.x may return, and who is in it. Imports nothing of ag2: the factory has done so."""
+"""What a factory for ag2 1.x may return. Imports nothing of ag2: the factory has done so."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import TeamFailed
-from app.protocol.common import AgentCard
-
-MAX_DESCRIPTION_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +33,3 @@ def plan_of(made: Any) -> Ag2Plan:
     if len({*names, "user"}) <= len(names):
         raise TeamFailed("the agents of an ag2 team need names of their own, and none may be called user")
     return plan
-
-
-def cards_of(plan: Ag2Plan) -> tuple[AgentCard, ...]:
-    """Its agents, described by the beginning of their instructions."""
-    return tuple(
-        AgentCard(name=agent.name, description=" ".join(agent.system_prompt)[:MAX_DESCRIPTION_CHARS])
-        for agent in plan.agents
-    )

@@ -18,6 +18,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from app.adapters.ag2_plan import Ag2Plan, plan_of
 from app.adapters.base import Adapter, RunPort
 from app.adapters.describe import Sketch, description
 from app.errors import TeamFailed
@@ -72,9 +73,11 @@ async def describe_team(spec: TeamSpec) -> dict[str, Any]:
             return description(None, factory, "classic")
         given: dict[str, Any] = {"file": spec.file} if spec.file is not None else {}
         made = await _called(spec, factory, wanted, given, lambda generation: _model_for(generation, sketch))
+        generation = _generation_of(made)
+        if generation == "ag2":
+            plan_of(made)
     except TeamFailed as error:
         return {"problem": error.message}
-    generation = _generation_of(made)
     if generation is None:
         return {"problem": f"it is no AutoGen team: its factory returned a {type(made).__name__}"}
     return description(made, factory if spec.file is None else None, generation)
@@ -107,7 +110,6 @@ def _models_of(generation: Generation, port: RunPort) -> Any:
 
 def _generation_of(made: object) -> Generation | None:
     """Whose object this is, by the packages of its class's ancestors; None: nobody's."""
-    from app.adapters.ag2_plan import Ag2Plan
     from app.adapters.plan import TeamPlan
 
     packages = {cls.__module__.partition(".")[0] for cls in type(made).__mro__}

@@ -27,6 +27,7 @@ def main() -> None:
         "autogen_agentchat",
         "autogen_ext",
         "autogen",
+        "ag2",
         "openai",
         "httpx",
         "httpx2",

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.adapters.ag2_plan import cards_of, plan_of
+from app.adapters.ag2_plan import plan_of
 from app.errors import TeamFailed
 from app.providers.network import Network
 from app.runner.wire import TranscriptMessage
 from tests.adapters.room import Room, a_run, play
+from tests.runner.harness import provider
 from tests.support.model_server import ModelServer
 
 
@@ -177,21 +178,21 @@ async def test_agents_of_one_name(network: Network, model: ModelServer) -> None:
     assert "names of their own" in (room.ended.message or "")
 
 
+async def test_a_provider_with_another_dialect(network: Network, model: ModelServer) -> None:
+    """Anthropic's: its words, its tool calls and its figures are ag2's as well."""
+    model.control(calls="price", call_arguments='{"symbol": "A"}', tokens=3)
+    claude = provider(model.url.removesuffix("/v1")).model_copy(update={"kind": "anthropic"})
+    room = await play(network, model, mine("tools"), providers=(claude,))
+    assert room.payloads("tool_result")[0]["preview"] == "A costs 1"
+    [message] = room.payloads("agent_message")
+    assert (message["content"], message["usage"]["completion_tokens"]) == ("word1 word2 word3 ", 3)
+
+
 def test_what_is_no_team() -> None:
     """Neither nothing nor something else."""
     for made in ((), [object()], None):
         with pytest.raises(TeamFailed):
             plan_of(made)
-
-
-def test_the_example_has_cards() -> None:
-    """Its agents by name and description."""
-    from app.adapters.ag2_model import RunModelConfig
-    from examples.ag2_team import team
-
-    cards = cards_of(plan_of(team(RunModelConfig(model="m"))))
-    assert [card.name for card in cards] == ["optimist", "sceptic", "arbiter"]
-    assert cards[0].description.startswith("You see what may go well")
 
 
 async def test_the_example(network: Network, model: ModelServer) -> None:
