@@ -22,6 +22,7 @@ from app.errors import TeamFailed
 from app.protocol.common import AgentCard
 
 DEFAULT_EMOJI = "🤖"
+_EMOJI = {"magenticoneorchestrator": "🧭"}
 STEPPABLE = (RoundRobinGroupChat, SelectorGroupChat, Swarm, GraphFlow)
 
 
@@ -109,7 +110,7 @@ class Cast:
 
     def emoji(self, agent: str) -> str:
         card = self._cards.get(_identifier(agent))
-        return (card.emoji if card else "") or DEFAULT_EMOJI
+        return (card.emoji if card else "") or _EMOJI.get(_identifier(agent), DEFAULT_EMOJI)
 
 
 def _identifier(name: str) -> str:

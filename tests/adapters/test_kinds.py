@@ -143,6 +143,21 @@ async def test_tools_are_told(network: Network, model: ModelServer) -> None:
     assert room.said() == [("helper", "Well. ")]
 
 
+async def test_words_beside_a_call_are_a_message(network: Network, model: ModelServer) -> None:
+    """They stand before the call; what the agent says of its answers is a message of its own."""
+    model.control(calls="quote", beside="Let me look. ", text="It is one. ", token_delay_ms=1)
+    room = await play(network, model, "toolbox", model_name="scripted")
+    assert room.said() == [("helper", "Let me look. "), ("helper", "It is one. ")]
+    assert room.names("agent_message", "tool_call", "tool_result") == [
+        "agent_message",
+        "tool_call",
+        "tool_result",
+        "agent_message",
+    ]
+    assert not room.payloads("message_reset")
+    assert [each["current_turn"] for each in room.payloads("progress")] == [1]
+
+
 async def test_calls_of_the_same_id_are_told_apart(network: Network, model: ModelServer) -> None:
     """Some models number their calls from 0 in each reply: two turns of the same call are two calls."""
     model.control(calls="quote", text="Well. ", token_delay_ms=0)

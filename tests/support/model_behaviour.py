@@ -39,6 +39,7 @@ class Behaviour:
     )
     call_arguments: str = "{}"  #: JSON, for each of them
 
+    beside: str = ""  #: what it says beside its calls
     thought: str = ""  #: what it thinks before it answers (``reasoning_content``), word by word
     json: str = ""  #: the answer to a request that is bound to a JSON schema, instead of the simplest that fits
     rules: str = ""  #: JSON: a list of {"when": …, "seen": …, fields that hold for it}; see ``by_rules``

@@ -109,7 +109,7 @@ class Reply:
             self._words = re.findall(r"\S+\s*", behaviour.text)
         self._calls = payloads.calls_of(self.record.body, behaviour)
         if self._calls:
-            self._words = []
+            self._words = re.findall(r"\S+\s*", behaviour.beside)
         self._length = behaviour.tokens if self._words is None else len(self._words)
         self._delay_s = 0.0 if self._schema is not None else behaviour.token_delay_ms / 1000
 
