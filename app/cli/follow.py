@@ -145,6 +145,7 @@ def tail(
 )
 @click.option("--conversation", "conversation_id", help="Continue this one, which must have ended.")
 @click.option("--max-turns", type=click.IntRange(1, 100), help="Agent turns, where the team allows it.")
+@click.option("--max-tokens", type=click.IntRange(1, 1_000_000_000), help="Tokens that the run may spend in all.")
 @click.option("--tokens-per-s", type=click.FloatRange(0, 100_000), help="Pace; 0: as fast as the model.")
 @click.option("--detach", is_flag=True, help="Do not follow: print the conversation's id and leave.")
 @click.option(
@@ -165,6 +166,7 @@ def start(
     content_type: str,
     conversation_id: str | None,
     max_turns: int | None,
+    max_tokens: int | None,
     tokens_per_s: float | None,
     detach: bool,
     on_interrupt: OnInterrupt,
@@ -185,7 +187,7 @@ def start(
             team=team,
             content_type=ContentType(content_type),
             conversation_id=conversation_id,
-            options=RunOptions(max_turns=max_turns, tokens_per_s=tokens_per_s),
+            options=RunOptions(max_turns=max_turns, max_tokens=max_tokens, tokens_per_s=tokens_per_s),
         )
         if detach:
             click.echo(stream.conversation_id)

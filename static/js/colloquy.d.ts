@@ -9,6 +9,8 @@ export interface Usage {
   completion_tokens: number;
   /** the provider gave no figures; received deltas were counted */
   estimated: boolean;
+  /** in US dollars; null: no price is known */
+  cost_usd: number | null;
 }
 
 export interface AgentCard {
@@ -274,6 +276,8 @@ export interface RunOptions {
   /** 0: unlimited */
   tokens_per_s?: number | null;
   max_turns?: number | null;
+  /** tokens that this run may spend with models, prompts included */
+  max_tokens?: number | null;
   word_delay_ms?: number | null;
 }
 
