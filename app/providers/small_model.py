@@ -28,12 +28,12 @@ _STRUCTURED = {"temperature": 0.3, "repeat_penalty": 1.05, "repeat_last_n": 128}
 def plain_request(messages: Sequence[Message], agent: str, form: Form[Message]) -> list[Message]:
     """A conversation of several speakers as one request: who said what, then whose reply is wanted.
 
-    Conversations of one user message, and such with tools, stay as they are.
+    Conversations of one user message, and such with tools, stay as they are, but for the instructions: they come first.
     """
     systems = [message for message in messages if form.is_system(message)]
     others = [message for message in messages if not form.is_system(message)]
     if len(others) < 2 or not all(form.is_plain(message) for message in others):
-        return list(messages)
+        return [*systems, *others]
     lines = [_line(form.speaker(message), form.text(message)) for message in others]
     lines.append(f"Now write the reply of {_name(agent) or 'the assistant'}.")
     return [*systems, form.request("\n\n".join(lines))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ag2 import Agent, Context, tool
+from ag2 import Agent, Context, TaskConfig, tool
 from ag2.config import ModelConfig
 from ag2.events import ModelMessage, ModelMessageChunk, ModelResponse, ToolCallEvent, ToolCallsEvent
 from ag2.middleware import approval_required
@@ -57,7 +57,13 @@ def twice(model_config: ModelConfig) -> Ag2Plan:
 def delegating(model_config: ModelConfig) -> Agent[Any]:
     """An agent that hands work to another one."""
     worker = Agent("worker", "You work.", config=model_config)
-    return Agent("boss", config=model_config, tools=[worker.as_tool(description="Works.", name="work")])
+    tools = [worker.as_tool(description="Works.", name=name) for name in ("work", "toil")]
+    return Agent("boss", config=model_config, tools=tools)
+
+
+def splitting(model_config: ModelConfig) -> Agent[Any]:
+    """An agent that has parts of its task done by copies of itself."""
+    return Agent("boss", config=model_config, tasks=TaskConfig())
 
 
 def brought_along(model_config: ModelConfig) -> Ag2Plan:

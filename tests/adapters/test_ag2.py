@@ -98,6 +98,27 @@ async def test_delegated_work_is_seen(network: Network, model: ModelServer) -> N
     ]  # fmt: skip
 
 
+async def test_work_that_is_delegated_twice_at_once(network: Network, model: ModelServer) -> None:
+    """Each piece is a message of its own, though one agent does both."""
+    model.control(
+        calls="work,toil", call_arguments=json.dumps({"objective": "Do it."}), tokens=20, token_delay_ms=5, markers=True
+    )
+    room = await play(network, model, mine("delegating"))
+    assert [agent for agent, _ in room.said()] == ["worker", "worker", "boss"]
+    assert len(set(room.said())) == 3
+    assert room.payloads("message_reset") == []
+
+
+async def test_tasks_of_its_own(network: Network, model: ModelServer) -> None:
+    """What the copies say is seen as well."""
+    arguments = json.dumps({"tasks": ["One.", "Two."], "parallel": True})
+    model.control(calls="run_subtasks", call_arguments=arguments, tokens=20, token_delay_ms=5)
+    room = await play(network, model, mine("splitting"))
+    said = [agent for agent, _ in room.said()]
+    assert said[-1] == "boss"
+    assert len(set(said)) == 3
+
+
 @pytest.mark.parametrize(("resolution", "heard"), [("granted", "sold"), ("denied", "denied"), ("timeout", "denied")])
 async def test_an_approval(resolution: str, heard: str, network: Network, model: ModelServer) -> None:
     """A yes or no; no answer is a no."""
