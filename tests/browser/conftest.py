@@ -12,7 +12,7 @@ import pytest
 from tests.chaos.proxy import FaultProxy
 from tests.conftest import TIMEOUT_SCALE
 from tests.support.model_server import ModelServer
-from tests.support.server import ColloquyServer
+from tests.support.server import ROOT, ColloquyServer
 from tests.support.tokens import SECRET
 
 WAIT_MS = 20_000 * TIMEOUT_SCALE
@@ -83,6 +83,21 @@ def server(model: ModelServer) -> Iterator[ColloquyServer]:
     """The real server in its default mode, with a scripted model; not paced."""
     with ColloquyServer(model_url=model.url, env={"STREAM_TOKENS_PER_S": "0", "JWT_SECRET": SECRET}) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def shop(model: ModelServer) -> Iterator[ColloquyServer]:
+    """A server with the team of tests/support/workshop.py, where people may register."""
+    env = {"TEAMS": "workshop=tests.support.workshop:team", "PYTHONPATH": str(ROOT), "REGISTRATION": "open"}
+    with ColloquyServer(model_url=model.url, env=env | {"STREAM_TOKENS_PER_S": "0"}) as running:
+        yield running
+
+
+def play(page: Any, scenes: str) -> None:
+    """Ask the workshop's team for scenes, on the page."""
+    page.locator('[data-team="workshop"]').click()
+    page.get_by_test_id("content-input").fill(scenes)
+    page.get_by_test_id("start-conversation").click()
 
 
 def _is_complaint(said: Any, refusals: bool) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import WAIT_MS
-from tests.support.model_server import ModelServer
-from tests.support.server import ROOT, ColloquyServer
+from tests.browser.conftest import WAIT_MS, play
+from tests.support.server import ColloquyServer
 from tests.support.workshop import HOSTILE, LONG
 
 pytestmark = pytest.mark.browser
@@ -19,21 +18,6 @@ pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Any]
 
 expect.set_options(timeout=WAIT_MS)
-
-
-@pytest.fixture(scope="module")
-def shop(model: ModelServer) -> Iterator[ColloquyServer]:
-    """A server whose only job is to play scenes."""
-    env = {"TEAMS": "workshop=tests.support.workshop:team", "PYTHONPATH": str(ROOT)}
-    with ColloquyServer(model_url=model.url, env=env | {"STREAM_TOKENS_PER_S": "0"}) as running:
-        yield running
-
-
-def play(page: Any, scenes: str) -> None:
-    """Ask the team for scenes."""
-    page.locator('[data-team="workshop"]').click()
-    page.get_by_test_id("content-input").fill(scenes)
-    page.get_by_test_id("start-conversation").click()
 
 
 def expect_end(page: Any) -> None:

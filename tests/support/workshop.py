@@ -116,6 +116,23 @@ class Worker(BaseChatAgent):
         await show_chart(SVG, title=HOSTILE, symbol=HOSTILE, agent=HOSTILE)
         await self._aside("thought", HOSTILE)
 
+    async def _ask(self) -> None:
+        await self._heard("Which year shall I look at?\nAny from 2000 to 2010.")
+
+    async def _secret(self) -> None:
+        await self._heard("The password of the database?", secret=True)
+
+    async def _permission(self) -> None:
+        await self._heard("Run `rm -rf build/` in the workshop?", kind="permission")
+
+    async def _hostileask(self) -> None:
+        await self._heard(HOSTILE)
+
+    async def _heard(self, prompt: str, **kind: Any) -> None:
+        answer = await RUN.get().ask(self.name, prompt, **kind)  # type: ignore[union-attr]
+        told = f"{answer.resolution}: {len(answer.content) if kind.get('secret') else answer.content}"
+        await self._emit(AgentMessage(message_id=f"heard-{told}", agent=self.name, content=told))
+
     # --- emitting
 
     async def _emit(self, event: Any) -> None:

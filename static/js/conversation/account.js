@@ -13,6 +13,8 @@ export class Account {
   #me = null;
   #corner = byId("account");
   #beforeLeaving;
+  /** @type {Map<string, string>} id → name, of those whom a conversation is shared with */
+  #names = new Map();
 
   /** @param {{beforeLeaving: () => void}} hooks called before the page is left for signing in: what was typed is kept */
   constructor({ beforeLeaving }) {
@@ -39,7 +41,14 @@ export class Account {
   nameOf(userId) {
     if (userId && userId === this.id) return "you";
     if (userId === "local") return "the guest";
+    const known = this.#names.get(userId);
+    if (known) return known;
     return userId.startsWith("usr_") ? "somebody else" : userId;
+  }
+
+  /** @param {{user_id: string, name: string}[]} people whom this reader shares with */
+  learn(people) {
+    for (const { user_id, name } of people) if (name) this.#names.set(user_id, name);
   }
 
   /** Say that the sign-in has ended, with the way to the next one. @param {string} why */

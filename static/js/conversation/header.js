@@ -22,8 +22,12 @@ export class Header {
     this.kindOf = kindOf;
   }
 
-  /** @param {any} state null: no conversation is shown @param {any} step the agent_step that was seen last, if any */
-  show(state, step) {
+  /**
+   * @param {any} state null: no conversation is shown
+   * @param {any} step the agent_step that was seen last, if any
+   * @param {boolean} maySteer the reader is whom the agents wait for
+   */
+  show(state, step, maySteer) {
     byId("heading").hidden = !state;
     byId("controls").hidden = !state;
     this.#badge(state?.status ?? STATUS.IDLE);
@@ -31,7 +35,10 @@ export class Header {
     this.#spent(state);
     if (state) setText(byId("heading"), headingText(state));
     byId("demo-note").hidden = !state?.demo;
-    document.title = state ? `${headingText(state)} · Colloquy` : "Colloquy";
+    const wanted = (state?.pending_inputs.length ?? 0) > 0;
+    byId("wanted").hidden = !wanted;
+    setText(byId("wanted-text"), maySteer ? "Your answer is wanted" : "Awaits an answer");
+    document.title = state ? `${wanted && maySteer ? "● Your answer is wanted · " : ""}${headingText(state)} · Colloquy` : "Colloquy";
     this.#panel(state, step);
   }
 

@@ -174,7 +174,9 @@ class UserMessage extends View {
   }
 }
 
+const NOTE_SIGNS = { error: "alert", answer: "hand" };
+
 /** A line between messages: a switch of models, an error that was survived. */
 export function noteView(kind, text) {
-  return h("p", { class: `note ${kind}`, "data-testid": "notice" }, icon(kind === "error" ? "alert" : "switch"), h("span", {}, text));
+  return h("p", { class: `note ${kind}`, "data-testid": "notice" }, icon(NOTE_SIGNS[kind] ?? "switch"), h("span", {}, text));
 }

@@ -1,9 +1,9 @@
 // @ts-check
 /** The conversation page: which conversation is shown, and how its parts work together. */
 
-import { CLIENT_EVENTS, COMMANDS, CONNECTION, ColloquyClient, ConversationStream, EVENTS, STATUS, isTerminal } from "../colloquy.js";
+import { CLIENT_EVENTS, COMMANDS, CONNECTION, ColloquyClient, ConversationStream, EVENTS, STATUS, isRunning } from "../colloquy.js";
 import { CODE } from "../errors.js";
-import { editMessage, rate, teams } from "../ui/api.js";
+import { editMessage, rate, shares, teams } from "../ui/api.js";
 import { byId, setText } from "../ui/dom.js";
 import { reason, sentence } from "../ui/format.js";
 import { openMenu } from "../ui/menu.js";
@@ -14,6 +14,7 @@ import { isAside } from "./aside.js";
 import { Composer, bindContent } from "./composer.js";
 import { keepDrafts, restoreDrafts } from "./drafts.js";
 import { Controls, Header } from "./header.js";
+import { Inputs } from "./inputs.js";
 import { Queue } from "./queue.js";
 import { Scroller } from "./scroller.js";
 import { openShare } from "./share.js";
@@ -34,6 +35,7 @@ const settings = {
 };
 
 const NOT_PERMITTED = "not_permitted";
+const OWNER = "owner";
 /** What changes a conversation's row in the list. @type {Set<string>} */
 const ROW_EVENTS = new Set([EVENTS.CONVERSATION_STATUS, EVENTS.FALLBACK_MODE, EVENTS.CONVERSATION_UPDATED]);
 
@@ -54,7 +56,13 @@ const client = new ColloquyClient();
 const stream = new ConversationStream(client);
 const account = new Account({ beforeLeaving: keepDrafts });
 const sidebar = new Sidebar({ onMenu: openRowMenu, onRename: renamed, onDelete: askAndDelete });
-const standing = new Standing({ known: (id) => sidebar.find(id)?.role, changed: refreshChrome });
+const standing = new Standing({
+  known: (id) => sidebar.find(id)?.role,
+  changed: () => {
+    refreshChrome();
+    if (stream.state.pending_inputs.length > 0) learnNames();
+  },
+});
 const scroller = new Scroller(byId("display"), byId("jump"));
 const header = new Header({ kindOf: (label) => (label === surroundings.model.label ? surroundings.model.answering : undefined) });
 const surroundings = new Surroundings(client, {
@@ -81,7 +89,27 @@ const transcript = new Transcript(byId("transcript"), {
     maxBytes: settings.maxBytes,
   },
 });
-const queue = new Queue(byId("queue"), { onDiscard: discard, onRetry: sendAgain });
+const queue = new Queue(byId("queue"), {
+  onDiscard: discard,
+  onRetry: sendAgain,
+  onTakeBack: (messageId) => refusalTold(() => stream.unqueue(messageId)),
+  nameOf: (userId) => account.nameOf(userId),
+});
+const inputs = new Inputs(byId("inputs"), {
+  answer: (requestId, answer, clientId) => stream.provideInput(requestId, answer, { client_id: clientId }),
+  now: () => Date.now() + client.clockSkewMs,
+  nameOf: (userId) => account.nameOf(userId),
+  onAsked: (text) => {
+    learnNames();
+    announce(text.slice(0, READ_ALOUD_CHARACTERS));
+    scroller.follow();
+  },
+  onResolved: (text) => {
+    transcript.remark("answer", text);
+    announce(text);
+  },
+  onLeft: () => byId("display").focus({ preventScroll: true }),
+});
 const composer = new Composer({ maxBytes: settings.maxBytes, available: settings.socketAvailable, onStart: start });
 const lookAtFollowUp = bindContent({
   area: byId("follow-up-content"),
@@ -100,6 +128,7 @@ function show(next) {
   byId("loading").hidden = view !== VIEWS.LOADING;
   byId("unknown").hidden = view !== VIEWS.UNKNOWN;
   byId("transcript").hidden = view !== VIEWS.CONVERSATION;
+  byId("inputs").hidden = view !== VIEWS.CONVERSATION || byId("inputs").children.length === 0;
   byId("queue").hidden = view !== VIEWS.CONVERSATION && view !== VIEWS.QUEUED;
   document.body.dataset.view = view;
   if (view === VIEWS.WELCOME) scroller.toTop();
@@ -110,12 +139,18 @@ function show(next) {
 /** Everything around the messages, from the stream's state. */
 function refreshChrome() {
   const state = view === VIEWS.CONVERSATION ? stream.state : null;
-  header.show(state, step);
+  header.show(state, step, standing.maySteer);
   header.watchers(state && !stream.failure ? stream.watchers : null);
   header.standing(state ? standing.role : null);
   controls.show(stream.status, stream.following);
   transcript.allow(standing.maySteer);
-  byId("follow-up").hidden = !(state && isTerminal(state.status) && !stream.failure && settings.socketAvailable && standing.maySteer);
+  const running = Boolean(state && isRunning(state.status));
+  if (state) {
+    inputs.show(state.pending_inputs, { maySteer: standing.maySteer && !stream.failure, paused: state.status === STATUS.PAUSED });
+    queue.showKept(state.queued, { running, mayRemove: (by) => standing.maySteer && (by === account.id || standing.role === OWNER) });
+  }
+  byId("follow-up").hidden = !(state && state.status !== STATUS.IDLE && !stream.failure && settings.socketAvailable && standing.maySteer);
+  byId("follow-up-content").placeholder = running ? "Send a message for later…" : "Ask a follow-up…";
 }
 
 /** Show a conversation, or with null the form for a new one. */
@@ -127,6 +162,7 @@ async function open(conversationId, { push = false } = {}) {
   standing.turnTo(conversationId);
   transcript.clear();
   queue.clear();
+  inputs.clear();
   if (!conversationId) {
     stream.leave();
     show(VIEWS.WELCOME);
@@ -161,6 +197,7 @@ function lost(title, text) {
   standing.turnTo(null);
   transcript.clear();
   queue.clear();
+  inputs.clear();
   removeBanner("gone");
   showUnknown(title, text);
   byId("display").focus({ preventScroll: true });
@@ -198,6 +235,7 @@ async function taken(act) {
 async function start(wish) {
   transcript.clear();
   queue.clear();
+  inputs.clear();
   let starting;
   try {
     if ((await taken(() => (starting = stream.start(wish)))) === null) {
@@ -337,6 +375,8 @@ stream.on(EVENTS.AGENT_MESSAGE, ({ role, agent, content, kind }) => {
   if (role === "agent" && !isAside({ role, kind })) announce(`${agent}: ${content.slice(0, READ_ALOUD_CHARACTERS)}`);
 });
 
+stream.on(EVENTS.INPUT_RESOLVED, (resolved) => inputs.resolved(resolved));
+
 stream.onError = (error) => {
   if (error !== stream.failure) return; // an event of the run: the transcript shows it
   refreshChrome();
@@ -363,6 +403,13 @@ client.on(EVENTS.PROGRESS, ({ conversation_id, silent_s, message }) => {
   if (silent_s === undefined || conversation_id !== stream.conversationId) return;
   transcript.stillWorking(`${sentence(message ?? "Still working").replace(/\.$/, "…")} (${Math.round(silent_s)} s)`);
 });
+
+/** Whom the conversation is shared with, by name; its owner may know. */
+async function learnNames() {
+  const { conversationId } = stream;
+  if (!conversationId || standing.role !== OWNER) return;
+  await shares(conversationId).then(({ shares: people }) => account.learn(people), () => {}); // they are called somebody else, then
+}
 
 function announce(text) {
   setText(byId("announcer"), text);

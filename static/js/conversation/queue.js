@@ -1,25 +1,32 @@
 // @ts-check
-/** What was typed without a connection, below the messages: it waits, or was refused. */
+/** What will be said, below the messages: it waits for its turn, or for the connection, or was refused. */
 
-import { arrange, h, icon } from "../ui/dom.js";
+import { arrange, h, icon, setText } from "../ui/dom.js";
 import { sentence } from "../ui/format.js";
 
 export class Queue {
   #onDiscard;
   #onRetry;
+  #onTakeBack;
+  #nameOf;
   /** @type {readonly any[]} */
   #waiting = [];
   /** @type {{message: any, error: any}[]} */
   #refused = [];
-  /** @type {Map<any, any>} message → its row: one that stays is not read out again */
+  /** @type {readonly any[]} what the server keeps until the agents have finished */
+  #kept = [];
+  #standing = { running: false, mayRemove: (_) => false };
+  /** @type {Map<any, any>} message, or its id → its row: one that stays is not read out again */
   #rows = new Map();
 
   /**
    * @param {any} element
-   * @param {{onDiscard: (clientId: string) => void, onRetry: (content: string) => void}} hooks
+   * @param {{onDiscard: (clientId: string) => void, onRetry: (content: string) => void, onTakeBack: (messageId: string) => Promise<any>, nameOf: (userId: string) => string}} hooks
    */
-  constructor(element, { onDiscard, onRetry }) {
+  constructor(element, { onDiscard, onRetry, onTakeBack, nameOf }) {
     this.element = element;
+    this.#onTakeBack = onTakeBack;
+    this.#nameOf = nameOf;
     this.#onDiscard = onDiscard;
     this.#onRetry = onRetry;
   }
@@ -28,6 +35,19 @@ export class Queue {
   clear() {
     this.#waiting = [];
     this.#refused = [];
+    this.#kept = [];
+    this.#draw();
+  }
+
+  /**
+   * What the server keeps until the agents have finished.
+   * @param {readonly any[]} kept
+   * @param {{running: boolean, mayRemove: (by: string) => boolean}} standing
+   */
+  showKept(kept, standing) {
+    if (kept === this.#kept && standing.running === this.#standing.running) return;
+    this.#kept = kept;
+    this.#standing = standing;
     this.#draw();
   }
 
@@ -41,11 +61,23 @@ export class Queue {
   #draw() {
     const before = this.#rows;
     this.#rows = new Map([
+      ...this.#kept.map((message, at) => /** @type {[any, any]} */ ([message.message_id, this.#keptRow(message, at, before.get(message.message_id))])),
       ...this.#refused.map((each) => [each, before.get(each) ?? this.#refusedRow(each)]),
       ...this.#waiting.map((message) => [message, before.get(message) ?? this.#waitingRow(message)]),
     ]);
-    for (const [key, gone] of before) if (!this.#rows.has(key)) gone.remove();
+    const held = this.element.contains(document.activeElement);
     arrange(this.element, [...this.#rows.values()]);
+    if (held && !this.element.contains(document.activeElement)) this.element.querySelector("button")?.focus();
+  }
+
+  /** One that the server keeps; drawn again, it stays the same element. */
+  #keptRow({ message_id, content, by }, at, before) {
+    const element = before ?? row("kept", content, "clock", "", ...(this.#standing.mayRemove(by) ? [takeBack(() => this.#onTakeBack(message_id))] : []));
+    const name = this.#nameOf(by);
+    element.firstElementChild.textContent = name === "you" ? "You will say" : `${name} will say`;
+    const turn = at > 0 ? "After that" : this.#standing.running ? "Said when the agents have finished" : "Waits until the conversation goes on";
+    setText(element.querySelector(".queued-foot span"), name === "you" ? turn : `${turn} · from ${name}`);
+    return element;
   }
 
   #waitingRow({ client_id, content }) {
@@ -76,6 +108,17 @@ function row(kind, content, sign, text, ...buttons) {
     h("div", { class: "said" }, content),
     h("p", { class: "queued-foot" }, icon(sign), h("span", {}, text), ...buttons),
   );
+}
+
+function takeBack(act) {
+  const element = button("Take back", async () => {
+    if (element.getAttribute("aria-busy") === "true") return;
+    element.setAttribute("aria-busy", "true");
+    await act().catch(() => {}); // the page has said why
+    element.removeAttribute("aria-busy");
+  });
+  element.dataset.testid = "take-back";
+  return element;
 }
 
 function button(text, onclick) {

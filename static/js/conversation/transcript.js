@@ -210,7 +210,8 @@ export class Transcript {
     let thinks = false;
     const writes = state.messages.some((message) => message.state === "open");
     let text = "";
-    if (this.#silence && isRunning(state.status)) text = this.#silence;
+    if (state.pending_inputs.length > 0) text = ""; // the question says what is waited for
+    else if (this.#silence && isRunning(state.status)) text = this.#silence;
     else if (state.status === STATUS.INITIALIZING) text = note || "Getting the panel together…";
     else if (state.status === STATUS.ACTIVE && !writes) {
       thinks = speaker && state.messages.at(-1)?.agent !== speaker;
