@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from autogen import ConversableAgent
 from autogen.io import IOStream
 
 from app.adapters.base import RunPort
@@ -18,7 +17,7 @@ from app.adapters.classic_failures import failure_of
 from app.adapters.classic_models import OwnModels
 from app.adapters.classic_names import ADOPT, SELECTORS, name_speakers
 from app.adapters.classic_plan import ClassicPlan, plan_of
-from app.adapters.classic_scene import MESSAGES, Scene
+from app.adapters.classic_scene import MESSAGES, Scene, framework_event
 from app.adapters.classic_stream import RoomStream, Shown, Unanswered
 from app.adapters.classic_thread import Crossing
 from app.adapters.stage import Stage
@@ -28,6 +27,7 @@ from app.protocol.events import ConversationComplete
 from app.providers.calls import Call
 from app.providers.compat_threads import CallEnded
 from app.providers.gate import RunAborted
+from app.runner.wire import Answer
 
 KIND = "classic"
 MAX_PIECES = 64
@@ -97,6 +97,7 @@ class ClassicAdapter:
         reason = self._scene.ending or "this team draws no conclusion"
         if over.error is not None:
             reason = self._unanswered(over.error)
+        await self._stage.activate(None)  # nothing may have been said at all
         await self._stage.end_pass()
         summary = getattr(over.result, "summary", None) if self._summarizes else None
         await self._port.emit(
@@ -118,7 +119,7 @@ class ClassicAdapter:
         error: BaseException | None = None
         ADOPT.set(self._own.adopt)
         first = self._task if self._function is not None else None
-        self._io = RoomStream(self._port, self._crossing, self._shown, self._piece, first)
+        self._io = RoomStream(self._crossing, self._shown, self._piece, self._ask, first)
         try:
             with IOStream.set_default(self._io):
                 result = work()
@@ -212,6 +213,13 @@ class ClassicAdapter:
         """An event that the thread waits for."""
         await self._in_order(lambda: self._show(event))
 
+    async def _ask(self, agent: str, prompt: str, secret: bool) -> Answer:
+        await self._in_order(lambda: self._stage.activate(None))
+        answer = await self._port.ask(self._stage.name(agent), prompt, secret=secret)
+        if answer.resolution == "answered" and not secret:
+            self._scene.answers.add((agent, answer.content))
+        return answer
+
     async def _in_order(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do something behind all that waits in the mailbox."""
         done: asyncio.Future[None] = self._loop.create_future()
@@ -233,7 +241,8 @@ class ClassicAdapter:
         await self._show_pieces()
         kind, content = event["type"], event["content"]
         outer = kind in MESSAGES and self._is_outer(content)
-        await self._scene.show(event, known=outer and self._is_known(content))
+        said = await self._scene.show(event, known=outer and self._is_known(content))
+        await self._port.emit(framework_event(event, said=said))
         if outer and self._chat is not None:
             self._save(content["sender"])
 
@@ -297,14 +306,3 @@ class ClassicAdapter:
         if isinstance(error, Unanswered):
             return "nobody has answered in time"
         raise failure_of(error) from error
-
-
-def agents_of(made: object) -> list[ConversableAgent]:
-    """Who is in a team, for its description.
-
-    :raises TeamFailed: it is no team.
-    """
-    plan = plan_of(made)
-    group = getattr(plan.recipient, "groupchat", None)
-    members = [plan.initiator, *(group.agents if group is not None else [plan.recipient])]
-    return list({agent.name: agent for agent in members}.values())

@@ -218,9 +218,9 @@ class _OwnBody(httpx2.AsyncByteStream):
                 self._exchange.progressed(piece.count(b"data: {"))
                 self._tail = (self._tail + piece)[-_TAIL_BYTES:]
                 yield piece
-        self._exchange.provider_usage = _usage_in(self._tail)
 
     async def aclose(self) -> None:
+        self._exchange.provider_usage = _usage_in(self._tail)
         try:
             with suppress(httpx2.HTTPError):
                 await self._response.aclose()

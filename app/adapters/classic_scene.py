@@ -15,16 +15,21 @@ from app.adapters.classic_stream import Shown
 from app.adapters.stage import Stage
 from app.adapters.tool_log import ToolLog
 from app.protocol.common import whole_characters
-from app.protocol.events import AgentMessage
+from app.protocol.events import AgentMessage, FrameworkEvent
 
 MESSAGES = frozenset({"text", "tool_call", "function_call", "tool_response", "function_response"})
 """The events that are one message of a chat each."""
+
+
+MAX_TOLD_CHARS = 16_000
+"""Of each text in AG2's own events: a tool may return anything. The whole answer is an artifact."""
 
 
 class Scene:
     """Shows one run's events, in their order.
 
     :ivar ending: why AG2 has ended the chat, in its words.
+    :ivar answers: what people have answered, with the agent that asked: its message is theirs.
     """
 
     def __init__(self, port: RunPort, stage: Stage) -> None:
@@ -33,16 +38,19 @@ class Scene:
         self._tools = ToolLog(port)
         self._waiting: dict[str, tuple[str, str]] = {}  # calls without an answer: id → agent, tool
         self.ending: str | None = None
+        self.answers: set[tuple[str, str]] = set()
 
-    async def show(self, event: Shown, *, known: bool) -> None:
-        """:param known: everybody has read this message already."""
+    async def show(self, event: Shown, *, known: bool) -> bool:
+        """Show one, and say whether its text is now the content of a message.
+
+        :param known: everybody has read this message already.
+        """
         kind, content = event["type"], event["content"]
         if {content.get("sender"), content.get("recipient")} & SELECTORS:
-            return
+            return False
         if kind in MESSAGES:
-            if not known:
-                await self._message(kind, content)
-        elif kind == "execute_function":
+            return not known and await self._message(kind, content)
+        if kind == "execute_function":
             await self._executing(content)
         elif kind == "executed_function":
             await self._executed(content)
@@ -50,13 +58,18 @@ class Scene:
             await self._print(content)
         elif kind == "termination":
             self.ending = content["termination_reason"]
+        return False
 
-    async def _message(self, kind: str, content: dict[str, Any]) -> None:
+    async def _message(self, kind: str, content: dict[str, Any]) -> bool:
         sender, text = content["sender"], text_of(content.get("content"))
         if kind == "text":
-            if text.strip():
+            if (sender, text) in self.answers:
+                self.answers.discard((sender, text))
+                await self._of_person(self._stage.name(sender), text)
+            elif text.strip():
                 await self._stage.finish(sender, sender, text)
-        elif kind == "tool_call":
+            return bool(text.strip()) and isinstance(content["content"], str)
+        if kind == "tool_call":
             if text.strip():
                 await self._stage.finish(sender, sender, text, turn=False)
             for call in content["tool_calls"]:
@@ -68,6 +81,18 @@ class Scene:
                 await self._returned(response.get("tool_call_id"), text_of(response["content"]), success=True)
         else:
             await self._returned(content.get("name"), text, success=True)
+        return False
+
+    async def _of_person(self, agent: str, text: str) -> None:
+        message = AgentMessage(
+            message_id=secrets.token_hex(16),
+            agent=agent,
+            role="user",
+            content=whole_characters(text),
+            content_type="text",
+        )
+        await self._port.emit(message)
+        self._stage.spoken.append((agent, text))
 
     async def _called(self, call_id: str | None, agent: str, function: dict[str, Any]) -> None:
         tool = function.get("name") or ""
@@ -102,6 +127,24 @@ class Scene:
             await self._port.emit(
                 AgentMessage(message_id=secrets.token_hex(16), agent="system", role="system", content=text)
             )
+
+
+def framework_event(event: Shown, *, said: bool) -> FrameworkEvent:
+    """AG2's own words. A text that was logged already, as a message, is not logged again."""
+    content: dict[str, Any] = _cut(event["content"])
+    if said:
+        del content["content"]
+    return FrameworkEvent(framework="autogen", event={**event, "content": content}, said=said)
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole_characters(value[:MAX_TOLD_CHARS])
+    if isinstance(value, list):
+        return [_cut(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _cut(each) for name, each in value.items()}
+    return value
 
 
 def text_of(content: object) -> str:

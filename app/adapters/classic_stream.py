@@ -10,10 +10,10 @@ from autogen.events.base_event import BaseEvent
 from autogen.events.print_event import PrintEvent
 from autogen.io import IOStream
 
-from app.adapters.base import RunPort
 from app.adapters.classic_names import OWN_MODEL
 from app.adapters.classic_thread import Crossing
 from app.providers.compat import current_caller
+from app.runner.wire import Answer
 
 Shown = dict[str, Any]
 """An AG2 event as its own WebSocket server sends it: ``{type, content}``."""
@@ -29,20 +29,21 @@ class RoomStream(IOStream):
     :param first: the first ``input()`` that asks nothing gets this: the message with which the client came.
     :param show: shows an event, on the loop; the thread waits for it.
     :param piece: takes a piece of a streamed reply: agent and text. Called in the thread.
+    :param ask: asks a person, on the loop: agent, prompt, and whether the answer is a secret.
     """
 
     def __init__(
         self,
-        port: RunPort,
         crossing: Crossing,
         show: Callable[[Shown], Coroutine[Any, Any, None]],
         piece: Callable[[str, str], None],
+        ask: Callable[[str, str, bool], Coroutine[Any, Any, Answer]],
         first: str | None = None,
     ) -> None:
-        self._port = port
         self._crossing = crossing
         self._show = show
         self._piece = piece
+        self._ask = ask
         self._first = first
         self._choices: list[str] = []
 
@@ -72,7 +73,7 @@ class RoomStream(IOStream):
             first, self._first = self._first, None
             return first
         agent, asked = current_caller().agent or "user", self._with_choices(prompt)
-        answer = self._crossing.call(lambda: self._port.ask(agent, asked, secret=password))
+        answer = self._crossing.call(lambda: self._ask(agent, asked, password))
         if answer.resolution in ("timeout", "cancelled"):
             raise Unanswered("nobody has answered in time")
         return answer.content

@@ -255,6 +255,17 @@ class ConversationUpdated(Event):
     updated_by: Annotated[str | None, Field(description="who changed it")] = None
 
 
+class FrameworkEvent(Event):
+    """What the agents' framework has told, in its own words: for doors that speak its dialect."""
+
+    name = "framework_event"
+    framework: Annotated[str, Field(description="whose words: `autogen` (classic AG2)")]
+    event: Annotated[dict[str, Any], Field(description="as the framework serialises it; long texts are cut")]
+    said: Annotated[
+        bool, Field(description="its `content.content` is left out: it is that of the `agent_message` before it")
+    ] = False
+
+
 # --- transient --------------------------------------------------------------------------------------------------------
 
 
@@ -405,6 +416,7 @@ LOGGED: tuple[type[Event], ...] = (
     MessageQueued,
     MessageUnqueued,
     ConversationUpdated,
+    FrameworkEvent,
 )
 TRANSIENT: tuple[type[Event], ...] = (
     Connected,

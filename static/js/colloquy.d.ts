@@ -202,6 +202,8 @@ export interface EventPayloads {
   message_queued: Envelope & { message_id: string; content: string; content_type: ContentType; by: string };
   message_unqueued: Envelope & { message_id: string; by: string };
   conversation_updated: Envelope & { changes: { title?: string }; updated_by: string | null };
+  /** what the agents' framework has told in its own words; everything in it that concerns a page comes as another event */
+  framework_event: Envelope & { framework: string; event: Record<string, unknown>; said: boolean };
   connected: Stamped & { sid: string; protocol: number; server: string; user: string; heartbeat_s: number };
   presence: Stamped & { conversation_id: string; watchers: number };
   heartbeat: Stamped & Position & { conversation_id: string; status: Status };
@@ -243,7 +245,8 @@ export type LoggedEventName =
   | "input_resolved"
   | "message_queued"
   | "message_unqueued"
-  | "conversation_updated";
+  | "conversation_updated"
+  | "framework_event";
 
 /** A message that a person has typed, and that waits to be sent. */
 export interface QueuedMessage {

@@ -46,6 +46,7 @@ export const EVENTS = Object.freeze({
   "MESSAGE_QUEUED": "message_queued",
   "MESSAGE_UNQUEUED": "message_unqueued",
   "CONVERSATION_UPDATED": "conversation_updated",
+  "FRAMEWORK_EVENT": "framework_event",
   "CONNECTED": "connected",
   "PRESENCE": "presence",
   "HEARTBEAT": "heartbeat",
@@ -79,7 +80,8 @@ export const LOGGED_EVENTS = Object.freeze([
   "input_resolved",
   "message_queued",
   "message_unqueued",
-  "conversation_updated"
+  "conversation_updated",
+  "framework_event"
 ]);
 
 /** What a conversation is doing. */

@@ -155,6 +155,32 @@ def on_connect(iostream: IOWebsockets) -> None:
     user_proxy.initiate_chat(chatbot, message=initial_msg)
 
 
+def on_connect_with_tool(iostream: IOWebsockets) -> None:
+    """As AG2's example: a tool, which the proxy executes."""
+    chatbot = ConversableAgent(name="chatbot", llm_config=own_config())
+    user_proxy = UserProxyAgent(
+        name="user_proxy",
+        is_termination_msg=lambda message: "word6" in str(message.get("content")),
+        human_input_mode="NEVER",
+        code_execution_config=False,
+    )
+
+    def weather_forecast(city: str) -> str:
+        return f"The weather forecast for {city} is sunny."
+
+    register_function(weather_forecast, caller=chatbot, executor=user_proxy, description="Weather forecast for a city")
+    user_proxy.initiate_chat(chatbot, message=iostream.input())
+
+
+def on_connect_in_group(iostream: IOWebsockets) -> None:
+    """A group, and a person in it who is asked."""
+    config = own_config()
+    members = [agent(name, config) for name in ("ann", "bob")]
+    people = UserProxyAgent(name="user_proxy", human_input_mode="ALWAYS", code_execution_config=False)
+    chat = GroupChat([people, *members], messages=[], max_round=5, speaker_selection_method="round_robin")
+    people.initiate_chat(GroupChatManager(chat, llm_config=config), message=iostream.input())
+
+
 def asks(iostream: IOWebsockets) -> None:
     """It prints and asks by itself."""
     topic = iostream.input()
@@ -167,3 +193,8 @@ def asks(iostream: IOWebsockets) -> None:
 def with_models(iostream: Any, llm_config: LLMConfig) -> None:
     """The same kind of function over the run's models."""
     person().initiate_chat(agent("assistant", llm_config), message=iostream.input(), max_turns=1)
+
+
+def failing_function(iostream: Any) -> None:
+    """It raises."""
+    raise LookupError(iostream.input())

@@ -66,7 +66,8 @@ class Stand:
         self, network: Network, factory: str, *providers: ProviderSpec, answers: Sequence[str] = (), **fields: Any
     ) -> None:
         self.room = Room()
-        team = TeamSpec(name="mine", factory=f"tests.adapters.classic_teams:{factory}")
+        module = "" if ":" in factory else "tests.adapters.classic_teams:"
+        team = TeamSpec(name="mine", factory=f"{module}{factory}")
         values: dict[str, Any] = {"content": OPENING, "content_type": "text", "limits": Limits(word_delay_ms=0)}
         order = StartRun(
             session="s", conversation="c", team=team, allowed=10_000, providers=providers, **{**values, **fields}
@@ -86,7 +87,7 @@ class Stand:
     async def ended(self) -> Ended:
         await self.until(self._task.done)
         for message in self.said():
-            assert self.room.texts.get(message["message_id"], "") == message["content"] or message["role"] == "system"
+            assert self.room.texts.get(message["message_id"], "") == message["content"] or message["role"] != "agent"
         for event in self.room.heard:
             if isinstance(event, RunEvent):
                 LOGGED_BY_NAME[event.name].model_validate(event.payload)
@@ -147,7 +148,9 @@ async def test_agents_that_talk_are_streamed(model: ModelServer, network: Networ
         ("first", WORDS),
         ("second", WORDS),
     ]
-    names = [event.name for event in stand.room.heard if isinstance(event, RunEvent)]
+    names = [
+        event.name for event in stand.room.heard if isinstance(event, RunEvent) and event.name != "framework_event"
+    ]
     turn = ["agent_step", "message_start", "agent_message", "progress"]
     assert names == ["conversation_status", *turn * 5, "conversation_complete"]
     assert stand.room.payloads("progress")[-1]["percentage"] == 100
@@ -246,6 +249,20 @@ async def test_an_own_model_streams(model: ModelServer, network: Network) -> Non
     await stand.ended()
     assert stand.lines() == [("own", WORDS)]
     assert stand.room.payloads("conversation_status")[0]["model"] == f"{SHORT} (brought by the team)"
+
+
+async def test_the_examples_run(model: ModelServer, network: Network) -> None:
+    """Those of examples/, as they stand there."""
+    model.control(calls="average,weather_forecast", call_arguments='{"figures":[1,2]}', text="Done. NEXT TERMINATE")
+    team = Stand(network, "examples.classic_team:team", provider(model.url, "scripted"), answers=["", "exit"])
+    await team.ended()
+    assert team.room.payloads("tool_result")[0]["preview"] == "1.5"
+    assert team.lines() == [("assistant", "Done. NEXT TERMINATE")]
+    model.control(calls="weather_forecast", call_arguments='{"city":"Paris"}')
+    function = Stand(network, "examples.ag2_iowebsockets:on_connect", provider(model.url, "scripted"))
+    await function.ended()
+    assert function.room.payloads("tool_result")[0]["preview"] == "The weather forecast for Paris is sunny."
+    assert function.lines() == [("chatbot", "Done. NEXT TERMINATE")]
 
 
 # --- people -----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from app import create_app
 from app.http.openapi import documented_rules, openapi_document, path_of
 from app.protocol.asyncapi import asyncapi_document
 from app.protocol.commands import COMMANDS
+from app.protocol.dialects.ag2 import AG2_EVENTS
 from app.protocol.dialects.bridge import BRIDGE_COMMANDS
 from app.protocol.dialects.messages import MESSAGE_TYPES
 from app.protocol.dialects.tasks import TASK_COMMANDS, TASK_EVENTS
@@ -120,6 +121,7 @@ def test_the_dialects_are_in_it(sockets: dict[str, Any]) -> None:
     assert {command.name for command in BRIDGE_COMMANDS} | {event.name for event in LOGGED} <= named["bridge"]
     assert {event.type for event in TASK_EVENTS} | {command.name for command in TASK_COMMANDS} <= named["tasks"]
     assert set(MESSAGE_TYPES) <= named["messages"]
+    assert {event.type for event in AG2_EVENTS} | {"words", "question"} == named["ag2"]
     assert {event.name for event in LOGGED} <= named["stream"]
 
 

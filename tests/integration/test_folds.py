@@ -20,6 +20,7 @@ from app.protocol.events import (
     ConversationUpdated,
     Event,
     FallbackMode,
+    FrameworkEvent,
     InputRequest,
     InputResolved,
     MessageDelta,
@@ -127,6 +128,9 @@ class AnyEvent:
     def _ConversationUpdated(self) -> Event:  # noqa: N802
         changes = self._one({"title": "another"}, {"title": ""}, {"unheard_of": 1}, {})
         return ConversationUpdated(changes=changes, updated_by=self._one(None, "ann"))
+
+    def _FrameworkEvent(self) -> Event:  # noqa: N802
+        return FrameworkEvent(framework="autogen", event={"type": "termination"}, said=self._one(True, False))
 
 
 def folded(rng: random.Random) -> tuple[dict[str, Any], list[dict[str, Any]]]:

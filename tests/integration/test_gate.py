@@ -184,6 +184,7 @@ ROOM_EVENTS = {
     "message_queued",
     "message_unqueued",
     "conversation_updated",
+    "framework_event",
     "presence",
     "heartbeat",
     "resync",
@@ -210,6 +211,8 @@ DOOR_TABLE: dict[str, list[dict[str, Any]]] = {
     ],
     "/v1/conversation/<key>/stream": [],
 }
+STARTING_DOORS = {"/ag2/<key>"}
+"""They name no conversation: whoever may start one comes in."""
 DOOR_COMMANDS = {
     "start_conversation",
     "control",
@@ -419,7 +422,7 @@ def message_of(client: httpx.Client, talk: str) -> str:
 
 def test_every_door_is_in_the_table() -> None:
     """And each of their commands."""
-    assert {kind.path for kind in DOORS} == DOOR_TABLE.keys()
+    assert {kind.path for kind in DOORS} == DOOR_TABLE.keys() | STARTING_DOORS
     assert {command.name for command in (*BRIDGE_COMMANDS, *TASK_COMMANDS)} == DOOR_COMMANDS
 
 
@@ -459,6 +462,18 @@ def test_doors(house: House, who: str, path: str) -> None:
         socket.receive() if not socket.came else None
     finally:
         socket.close()
+
+
+@pytest.mark.parametrize("who", PERSONS)
+def test_doors_that_only_start(house: House, who: str) -> None:
+    """Nobody, and a token that may only read, are closed out; everybody else may begin a conversation of their own."""
+    way = f"ws://127.0.0.1:{house.server.port}/ag2/chat"
+    socket = Socket(way, additional_headers=house.headers(who))
+    socket.send("") if who not in ("nobody", "reader") else None
+    expected = {"nobody": (4501, "unauthenticated"), "reader": (4503, "not_permitted")}
+    assert (socket.wait_for_close(), socket.came[-1]["content"]["code"]) == expected.get(who, (1000, "content_empty"))
+    house.check(json.dumps(socket.came), who, way)
+    socket.close()
 
 
 def without_time(text: str) -> dict[str, Any]:

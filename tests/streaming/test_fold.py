@@ -19,6 +19,7 @@ from app.protocol.events import (
     ConversationUpdated,
     Event,
     FallbackMode,
+    FrameworkEvent,
     InputRequest,
     InputResolved,
     MessageDelta,
@@ -76,6 +77,7 @@ EVERYTHING: list[Event] = [
     MessageQueued(message_id="q3", content="Never mind.", by="ann"),
     MessageUnqueued(message_id="q3", by="ann"),
     AgentMessage(message_id="q1", agent="user", role="user", content="And then?", content_type="text"),
+    FrameworkEvent(framework="autogen", event={"type": "termination"}),
     ConversationUpdated(changes={"title": "Another title"}, updated_by="local"),
 ]
 

@@ -114,6 +114,10 @@ class Door(Connection, ABC):
     def command(self, message: dict[str, Any]) -> None:
         """Carry out what a client has sent. :raises ColloquyError: the client is told."""
 
+    def take(self, text: str) -> None:
+        """A message has come: JSON, in all dialects but one. :raises ColloquyError: the client is told."""
+        self.command(_parse(text))
+
     @abstractmethod
     def show_error(self, error: ColloquyError) -> None:
         """Tell of an error. The connection goes on."""
@@ -255,7 +259,7 @@ class Door(Connection, ABC):
             return
         try:
             self._check_limit()
-            self.command(_parse(text))
+            self.take(text)
         except ColloquyError as error:
             self.show_error(error)
         except Closed:

@@ -18,6 +18,7 @@ from app.auth.identity import NOBODY, Principal, bearer_token
 from app.auth.permissions import Action, authorise
 from app.concurrency import end_without_response
 from app.errors import ColloquyError
+from app.http.sockets.ag2 import Ag2Door
 from app.http.sockets.bridge import Bridge
 from app.http.sockets.door import Door
 from app.http.sockets.messages import MessageDoor
@@ -53,6 +54,7 @@ DOORS: tuple[DoorKind, ...] = (
     DoorKind("/api/conversations/<key>/stream", Bridge, upgrade_only=False),
     DoorKind("/ws/stream", TaskDoor),
     DoorKind("/v1/conversation/<key>/stream", MessageDoor, token_in_query=True),
+    DoorKind("/ag2/<key>", Ag2Door),
 )
 
 

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from app.protocol.asyncapi.messages import COMES, Message, of_event, shaped, text_of
+from app.protocol.asyncapi.messages import COMES, GOES, Message, of_event, shaped, text_of
 from app.protocol.commands import Ack, Authenticate, AuthenticateAck, ControlAck, ErrorBody, StartAck, StopAck
 from app.protocol.common import Payload, Position, Status
 from app.protocol.dialects import ACK, ERROR, SNAPSHOT
 from app.protocol.dialects import messages as stored
+from app.protocol.dialects.ag2 import AG2_EVENTS, Ag2Event
 from app.protocol.dialects.bridge import BRIDGE_COMMANDS
 from app.protocol.dialects.tasks import TASK_COMMANDS, TASK_EVENTS, TaskEvent
 from app.protocol.events import (
@@ -224,6 +225,33 @@ def _messages() -> DoorChannel:
     )
 
 
+def _ag2() -> DoorChannel:
+    takes = (
+        Message("ag2_words", "words", "The first message begins the conversation, each later one answers.", plain=True),
+    )
+    says = (
+        *(_ag2_event(event) for event in AG2_EVENTS),
+        Message("ag2_question", "question", "What an agent wants to know from a person.", plain=True),
+    )
+    return DoorChannel(
+        "ag2",
+        "/ag2/{team}",
+        "websocket",
+        "The dialect of classic AG2's `IOWebsockets`: plain text in, AG2's events and questions out. A team of classic"
+        " AG2 sends its own events beside these, as AG2 serialises them. The connection ends with the run.",
+        takes,
+        says,
+        {"team": "the team's name"},
+        {},
+    )
+
+
+def _ag2_event(event: type[Ag2Event]) -> Message:
+    name = f"Ag2{event.__name__}"
+    model = shaped(event, name, uuid=(str, ...))
+    return Message(name, event.type, text_of(event), model, GOES, "content")
+
+
 def door_channels() -> Iterable[DoorChannel]:
     """All of them, in the order of the document."""
-    return (_stream(), _bridge(), _tasks(), _messages())
+    return (_stream(), _bridge(), _tasks(), _messages(), _ag2())

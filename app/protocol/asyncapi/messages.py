@@ -28,6 +28,7 @@ class Message:
     :param key: its name in the document, unique.
     :param name: its name on the wire.
     :param model: its payload, or what stands under ``wrapped_in`` beside ``type``.
+    :param plain: it is text, and no JSON.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Message:
     model: type[BaseModel] | None = None
     mode: JsonSchemaMode = GOES
     wrapped_in: str | None = None
+    plain: bool = False
 
 
 class Timestamped(Payload):
@@ -110,6 +112,9 @@ class Catalogue:
 
 
 def _shown(message: Message, schema: Any) -> dict[str, Any]:
+    if message.plain:
+        plain = {"contentType": "text/plain", "payload": {"type": "string"}}
+        return {"name": message.name, "title": message.name, "summary": message.text, **plain}
     payload: dict[str, Any] = {"type": "object"} if schema is None else schema
     if message.wrapped_in is not None:
         fields = {"type": {"const": message.name}, message.wrapped_in: payload}

@@ -1,7 +1,8 @@
 """The dialects of the doors beside Socket.IO: names and shapes of their messages.
 
 ``bridge`` is that of ``/api/conversations/<id>/stream`` (SSE and WebSocket), ``tasks`` that of ``/ws/stream``,
-``messages`` that of ``/v1/conversation/<id>/stream``. Each is a translation of log entries and has no logic of its own.
+``messages`` that of ``/v1/conversation/<id>/stream``, ``ag2`` that of ``/ag2/<team>``. Each is a translation of log
+entries and has no logic of its own.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tests.support.server import ColloquyServer
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = [ROOT / "docs" / "doors" / f"{name}.md" for name in ("sse", "websocket", "tasks", "messages")]
+PAGES = [ROOT / "docs" / "doors" / f"{name}.md" for name in ("sse", "websocket", "tasks", "messages", "ag2")]
 EXAMPLES = [*PAGES, ROOT / "docs" / "http.md"]
 ADDRESS = "127.0.0.1:5000"
 _BLOCK = re.compile(r'^```(\w+) run expect="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
