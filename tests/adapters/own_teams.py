@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -288,6 +289,25 @@ class Echo(CodeExecutor):
 
     async def restart(self) -> None:
         return
+
+
+def waiting(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """An agent whose tool does not come back; ``WAITED`` notes how it ended."""
+
+    async def wait() -> str:
+        """Wait."""
+        WAITED.clear()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            WAITED.append("cancelled")
+            raise
+        return "done"
+
+    return RoundRobinGroupChat([AssistantAgent("waiter", model_client, tools=[wait])], max_turns=1)
+
+
+WAITED: list[str] = []
 
 
 async def quote(symbol: str = "ACME") -> str:

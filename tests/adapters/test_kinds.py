@@ -13,6 +13,7 @@ import pytest
 from app.protocol.events import LOGGED_BY_NAME
 from app.providers.network import Network
 from app.runner.wire import TranscriptMessage
+from tests.adapters.own_teams import WAITED
 from tests.adapters.room import Room, a_run, play
 from tests.conftest import TIMEOUT_SCALE
 from tests.support.model_server import ModelServer
@@ -141,6 +142,18 @@ async def test_tools_are_told(network: Network, model: ModelServer) -> None:
     kept = room.artifacts[answers[2]["artifact_id"]]
     assert (kept.media_type, base64.b64decode(kept.data)) == ("text/plain; charset=utf-8", b"wisdom " * 1000)
     assert room.said() == [("helper", "Well. ")]
+
+
+async def test_a_stop_ends_a_tool(network: Network, model: ModelServer) -> None:
+    """A tool that waits is cancelled with its run."""
+    model.control(calls="wait")
+    async with a_run(network, model, "waiting", model_name="scripted") as room:
+        await room.until(lambda: room.payloads("tool_call"))
+        began = time.monotonic()
+        await room.stop()
+        assert time.monotonic() - began < STOP_S
+        assert WAITED == ["cancelled"]
+    assert not room.payloads("tool_result")
 
 
 async def test_words_beside_a_call_are_a_message(network: Network, model: ModelServer) -> None:
