@@ -24,6 +24,8 @@ from app.providers.client import GatedModelClient
 from app.providers.gate import RunAborted
 
 KIND = "agentchat"
+MAX_ROUNDS = "Max rounds reached."
+"""What MagenticOne says when it has run out of turns."""
 
 
 class AgentChatAdapter:
@@ -167,10 +169,17 @@ class AgentChatAdapter:
             }
         )
 
+    def _answer(self, loaded: LoadedTeam) -> Closing:
+        """An orchestrator's last word is its answer; it needs a reason only where it had to come to an end."""
+        agent, text = self._stage.spoken[-1]
+        if agent not in {self._stage.name(each) for each in loaded.tree.orchestrators}:
+            return Closing(reason=self._stopped)
+        return Closing(summary=text, reason=self._stopped if self._stopped == MAX_ROUNDS else None)
+
     async def _close(self, loaded: LoadedTeam) -> Closing:
         """The team's closing call. Its failure is no failure of the conversation."""
         if loaded.closing is None and loaded.orchestrated and self._stage.spoken:
-            return Closing(summary=self._stage.spoken[-1][1], reason=self._stopped)
+            return self._answer(loaded)
         if loaded.closing is None:
             return Closing(reason=self._stopped or "this team draws no conclusion")
         await self._stage.progress("Drawing the conclusion")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.protocol.commands import RunOptions
 from app.protocol.events import LOGGED_BY_NAME
 from app.providers.network import Network
 from app.runner.wire import TranscriptMessage
@@ -66,7 +67,7 @@ async def test_the_orchestrator_is_seen_at_work(network: Network, model: ModelSe
         ("MagenticOneOrchestrator", "# ACME\n\nIt is **1**. "),
     ]
     (outcome,) = room.payloads("conversation_complete")
-    assert outcome["summary"] == "# ACME\n\nIt is **1**. "
+    assert (outcome["summary"], outcome["reason"]) == ("# ACME\n\nIt is **1**. ", None)
     turns = [each for each in room.payloads("progress") if each["message"] is None]
     assert [(each["current_turn"], each["max_turns"], each["percentage"]) for each in turns] == [(1, 15, 6.67)]
     doing = [each["message"] for each in room.payloads("progress") if each["message"]]
@@ -83,6 +84,17 @@ async def test_the_orchestrator_is_seen_at_work(network: Network, model: ModelSe
     assert order[order.index("tool_result") :].index("progress") < order[order.index("tool_result") :].index(
         "agent_step"
     )
+
+
+async def test_an_orchestrator_runs_out_of_turns(network: Network, model: ModelServer) -> None:
+    """It answers with what it has, and says why it has ended; no turn is told beyond the last one."""
+    rules = [rule for rule in json.loads(orchestrated()) if "seen" not in rule]
+    model.control(rules=json.dumps(rules), token_delay_ms=0)
+    room = await play(network, model, "magentic", options=RunOptions(max_turns=1))
+    (outcome,) = room.payloads("conversation_complete")
+    assert (outcome["summary"], outcome["reason"]) == ("# ACME\n\nIt is **1**. ", "Max rounds reached.")
+    assert max(each["current_turn"] for each in room.payloads("progress")) == 1
+    assert {each["turn"] for each in room.payloads("agent_step")} == {1}
 
 
 async def test_plans_come_token_by_token(network: Network, model: ModelServer) -> None:
