@@ -56,6 +56,8 @@ class Ag2Adapter:
         try:
             for agent in self._plan.agents:
                 watch(agent)
+                if not agent.has_hitl_hook:
+                    agent.hitl_hook(ask_person)
             state, content = await self._restore()
             work = self._discuss(state, content) if len(self._plan.agents) > 1 else self._solo(state, content)
             await Room(self._port, self._stage).serve(work)
@@ -85,7 +87,10 @@ class Ag2Adapter:
                 return state, None
         elif start.resumed and any(said.role == "user" and said.content == start.content for said in start.transcript):
             return None, None
-        return state, await task_text(start.content, start.content_type)
+        return state, await self._task()
+
+    async def _task(self) -> str:
+        return await task_text(self._port.start.content, self._port.start.content_type)
 
     async def _solo(self, state: dict[str, Any] | None, content: str | None) -> None:
         """One agent answers, once."""
@@ -98,14 +103,13 @@ class Ag2Adapter:
             await stream.history.replace(await _events_of(state["events"]))
         else:
             before = self._transcript()
-            if content is None:
-                content = before.pop(_last_question(before))[1]
+            if content is None:  # the turn broke off, and begins again
+                before = before[: _last_question(before)]
+                content = await self._task()
             await stream.history.replace([_event_of(name, text) for name, text in before])
         room = ROOM.get()
         assert room is not None
-        hook = None if agent.has_hitl_hook else ask_person
-        async with agent.run(content, stream=stream, hitl_hook=hook) as run:
-            await run.result()
+        await agent.ask(content, stream=stream)
         events = await _text_of(await stream.history.get_events())
         await room.tell(lambda: self._save(events=events))
 
@@ -113,9 +117,6 @@ class Ag2Adapter:
         """Several agents speak in turns, until it is the user's turn again."""
         agents = self._plan.agents
         self._stage.max_turns = turns = self._port.start.options.max_turns or self._plan.rounds * len(agents)
-        for agent in agents:
-            if not agent.has_hitl_hook:
-                agent.hitl_hook(ask_person)
         self._said = [(name, text) for name, text in state["said"]] if state is not None else self._transcript()
         discussion = Discussion(agents, turns, self._turn_over)
         try:
@@ -140,7 +141,10 @@ class Ag2Adapter:
     def _transcript(self) -> Said:
         """What was said so far, by the agents' own names."""
         names = {self._stage.name(agent.name): agent.name for agent in self._plan.agents}
-        return [(names.get(said.agent, USER), said.content) for said in self._port.start.transcript]
+        return [
+            (names.get(said.agent, USER) if said.role == "agent" else USER, said.content)
+            for said in self._port.start.transcript
+        ]
 
 
 def _last_question(said: Sequence[tuple[str, str]]) -> int:

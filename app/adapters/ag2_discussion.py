@@ -28,6 +28,8 @@ from ag2.network import (
     default_handler,
 )
 
+from app.errors import TeamFailed
+
 USER = "user"
 SILENCE = "(says nothing)"
 _HISTORY = "history"
@@ -140,7 +142,7 @@ class Discussion(BaseHubListener):
             return await self._over
         following = self._clients.get(self._state().expected_next_speaker or "")
         if following is not None and self._newest is not None:
-            reaction = asyncio.create_task(default_handler(self._newest, following))
+            reaction = asyncio.create_task(self._turn(following, self._newest))
             try:
                 await self._over
             finally:
@@ -169,7 +171,15 @@ class Discussion(BaseHubListener):
     async def _react(self, client: AgentClient, envelope: Envelope) -> None:
         """ag2's own reaction, but not to what was said before."""
         if envelope.causation_id != _HISTORY:
-            await default_handler(envelope, client)
+            await self._turn(client, envelope)
+
+    async def _turn(self, client: AgentClient, envelope: Envelope) -> None:
+        """One agent's turn, if it is its turn."""
+        await default_handler(envelope, client)
+        state = self._state()
+        mine = (client.agent_id, envelope.envelope_id)
+        if (state.expected_next_speaker, state.last_envelope_id) == mine and not self._over.done():
+            self._over.set_exception(TeamFailed(f"{client.agent.name} has not taken its turn"))
 
     async def _post(self, sender_id: str, text: str, *, history: bool = False) -> None:
         envelope = Envelope(

@@ -48,7 +48,7 @@ class Room:
         self._stage = stage
         self._mailbox: asyncio.Queue[Call | Callable[[], Awaitable[None]] | None] = asyncio.Queue()
         self._noted: set[Call] = set()
-        self._heard: set[Any] = set()
+        self._heard: dict[int, Stream] = {}
         self._tools = ToolLog(port)
 
     async def serve(self, work: Coroutine[Any, Any, None]) -> None:
@@ -72,22 +72,22 @@ class Room:
         finally:
             ROOM.reset(token)
             self._port.model.on_change = lambda call: None
-            if not task.done():
-                task.cancel()
-                await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
 
     def listen(self, stream: Stream, *, ours: bool) -> None:
         """Tell what happens in a conversation; nothing is told twice.
 
         :param ours: the run's models answer in it, and their words come by another way.
         """
-        if stream.id in self._heard:
+        if id(stream) in self._heard:  # streams of one id, and so of one history, may be several objects
             return
-        self._heard.add(stream.id)
+        self._heard[id(stream)] = stream
 
         async def heard(event: BaseEvent, context: Context) -> BaseEvent:
             agent = context.dependencies.get(AGENT_CONTEXT_DEPENDENCY_KEY)
-            if agent is not None and isinstance(event, _TOLD) and not (ours and isinstance(event, ModelMessageChunk)):
+            known = ours and isinstance(event, ModelMessageChunk)
+            if agent is not None and ROOM.get() is self and isinstance(event, _TOLD) and not known:
                 await self.tell(lambda: self._event(event, agent.name, str(stream.id)))
             return event
 

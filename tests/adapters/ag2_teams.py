@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ag2 import Agent, Context, TaskConfig, tool
+from ag2 import Agent, Context, MemoryStream, TaskConfig, tool
 from ag2.config import ModelConfig
 from ag2.events import ModelMessage, ModelMessageChunk, ModelResponse, ToolCallEvent, ToolCallsEvent
 from ag2.middleware import approval_required
@@ -59,6 +59,16 @@ def delegating(model_config: ModelConfig) -> Agent[Any]:
     worker = Agent("worker", "You work.", config=model_config)
     tools = [worker.as_tool(description="Works.", name=name) for name in ("work", "toil")]
     return Agent("boss", config=model_config, tools=tools)
+
+
+REMEMBERED = MemoryStream()
+
+
+def remembering(model_config: ModelConfig) -> Agent[Any]:
+    """Its worker remembers all runs of this process."""
+    worker = Agent("worker", "You work.", config=model_config)
+    work = worker.as_tool(description="Works.", name="work", stream=REMEMBERED)
+    return Agent("boss", config=model_config, tools=[work])
 
 
 def splitting(model_config: ModelConfig) -> Agent[Any]:

@@ -88,6 +88,19 @@ async def test_a_transcript_by_display_names(network: Network, model: ModelServe
     assert second[1:4] == [("user", "[user]: A question."), ("assistant", "An answer."), ("user", "[user]: A word.")]
 
 
+async def test_a_turn_that_broke_off_begins_again(network: Network, model: ModelServer) -> None:
+    """Without a checkpoint: the question is asked once more, without what was said half; a namesake is no agent."""
+    transcript = (
+        TranscriptMessage(agent="solo", role="user", content="Before."),
+        TranscriptMessage(agent="solo", role="agent", content="I said."),
+        TranscriptMessage(agent="solo", role="user", content="A question."),
+        TranscriptMessage(agent="solo", role="agent", content="I look it up."),
+    )
+    await play(network, model, mine("solo"), transcript=transcript, resumed=True)
+    said = [(message["role"], message["content"]) for message in asked(model, -1)[1:]]
+    assert said == [("user", "Before."), ("assistant", "I said."), ("user", "A question.")]
+
+
 async def test_delegated_work_is_seen(network: Network, model: ModelServer) -> None:
     """The worker speaks between the call and its answer, under its own name."""
     model.control(calls="work", call_arguments=json.dumps({"objective": "Do it."}), tokens=3)
@@ -107,6 +120,15 @@ async def test_work_that_is_delegated_twice_at_once(network: Network, model: Mod
     assert [agent for agent, _ in room.said()] == ["worker", "worker", "boss"]
     assert len(set(room.said())) == 3
     assert room.payloads("message_reset") == []
+
+
+async def test_a_conversation_that_outlives_its_run(network: Network, model: ModelServer) -> None:
+    """The next run is told of it, and not held up by the one that has ended."""
+    model.control(calls="work", call_arguments=json.dumps({"objective": "Do it."}), tokens=3)
+    for _ in range(2):
+        room = await play(network, model, mine("remembering"))
+        assert [agent for agent, _ in room.said()][-1] == "boss"
+        assert room.ended.outcome == "completed"
 
 
 async def test_tasks_of_its_own(network: Network, model: ModelServer) -> None:
