@@ -12,7 +12,7 @@ from app.services import services
 
 artifacts = Blueprint("artifacts", __name__)
 
-_SHOWN = frozenset({"image/svg+xml", "image/png", "image/jpeg", "image/webp"})
+PICTURES = frozenset({"image/svg+xml", "image/png", "image/jpeg", "image/webp"})
 _TEXT = "text/plain; charset=utf-8"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 
@@ -20,7 +20,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-a
 @artifacts.get("/api/conversations/<conversation_id>/artifacts/<artifact_id>")
 @contract(
     media="application/octet-stream",
-    also_media={**dict.fromkeys(sorted(_SHOWN)), "text/plain": None},
+    also_media={**dict.fromkeys(sorted(PICTURES)), "text/plain": None},
     errors=(ConversationUnknown, NotFound, StoreUnavailable),
 )
 def show_artifact(conversation_id: str, artifact_id: str) -> Response:
@@ -37,7 +37,7 @@ def show_artifact(conversation_id: str, artifact_id: str) -> Response:
     if found is None:
         raise NotFound("there is no such artifact")
     media_type, data = found
-    shown = media_type in _SHOWN
+    shown = media_type in PICTURES
     response = Response(data, content_type=media_type if shown or media_type == _TEXT else "application/octet-stream")
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["Content-Disposition"] = "inline" if shown or media_type == _TEXT else "attachment"

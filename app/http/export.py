@@ -19,8 +19,9 @@ from app.http.body import parse_query
 from app.http.caller import permitted
 from app.http.contract import HTML, JSON, contract
 from app.http.conversation_shapes import ExportedFile, ExportWish
-from app.http.export_html import POLICY, page_begin, page_end, page_message
-from app.protocol.snapshot import MessageView
+from app.http.export_charts import Pictures, in_time
+from app.http.export_html import POLICY, page_begin, page_chart, page_end, page_message
+from app.protocol.snapshot import ChartView, MessageView
 from app.services import services
 from app.store.base import ConversationRecord, ConversationStore, MessageQuery
 
@@ -112,7 +113,11 @@ def file_names(title: str, created_at: str) -> tuple[str, str]:
 def _markdown(found: Exported) -> Iterator[str]:
     record = found.record
     yield f"# {_plain(record.title)}\n\n{_facts(found)}\n"
-    for message in found.messages:
+    for message in in_time(found.messages, found.store.charts(record.conversation_id, _MOST)):
+        if isinstance(message, ChartView):
+            about = (message.title or message.symbol, message.symbol if message.title else "", message.agent)
+            yield f"\n*Chart: {_plain(', '.join(filter(None, about)))} · {message.timestamp}*\n"
+            continue
         yield f"\n## {_plain(message.agent)}\n\n*{message.timestamp}{_remarks(message)}*\n\n"
         text = message.content.rstrip()
         yield "".join(f"> {line}\n" for line in text.splitlines()) if message.role == "user" else f"{text}\n"
@@ -146,6 +151,7 @@ def _facts(found: Exported) -> str:
 
 def _remarks(message: MessageView) -> str:
     told = [
+        message.kind != "message" and message.kind,
         message.model and f"by {_plain(message.model)}",
         message.state == "partial" and f"broken off: {_plain(message.reason or '')}",
         message.state == "open" and "still being written",
@@ -197,8 +203,9 @@ _MOST = 100_000
 def _html(found: Exported) -> Iterator[str]:
     record = found.record
     yield page_begin(record, found.at)
-    for message in found.messages:
-        yield page_message(message)
+    pictures = Pictures(found.store, record.conversation_id)
+    for each in in_time(found.messages, found.store.charts(record.conversation_id, _MOST)):
+        yield page_chart(each, pictures.address_of(each)) if isinstance(each, ChartView) else page_message(each)
     yield page_end(record)
 
 

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 
-from app.protocol.snapshot import MessageView
+from app.protocol.snapshot import ChartView, MessageView
 from app.store.base import ConversationRecord
 
 _STYLE = """
@@ -27,13 +27,18 @@ article { overflow-wrap: anywhere; }
 article.user { background: var(--user); }
 article > header { display: flex; flex-wrap: wrap; gap: .2rem .8rem; align-items: baseline; }
 article > header span, footer { color: var(--soft); font-size: .85rem; }
+article.aside { border-style: dashed; font-size: .92rem; }
+figure { margin: 1rem 0; padding: .8rem 1rem; border: 1px solid var(--line); border-radius: .6rem; }
+figure img { display: block; max-width: 100%; margin: 0 auto .5rem; }
+figcaption { overflow-wrap: anywhere; }
+figcaption span { color: var(--soft); font-size: .85rem; margin-left: .8rem; }
 pre { overflow-x: auto; padding: .6rem; border: 1px solid var(--line); border-radius: .4rem; }
 .plain { white-space: pre-wrap; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { border: 1px solid var(--line); padding: .2rem .6rem; }
 """
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
+POLICY = f"default-src 'none'; img-src data:; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 
 _TAGS = {
     "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "li", "ol", "p",
@@ -92,7 +97,7 @@ def page_begin(record: ConversationRecord, at: str) -> str:
 def page_message(message: MessageView) -> str:
     """One message."""
     user = message.role == "user"
-    remarks = [message.timestamp]
+    remarks = [message.timestamp] if message.kind == "message" else [message.kind, message.timestamp]
     if message.model:
         remarks.append(f"by {message.model}")
     if message.state == "partial":
@@ -105,8 +110,20 @@ def page_message(message: MessageView) -> str:
         remarks.append(f"feedback: {message.feedback}")
     told = "".join(f"<span>{escape(each)}</span>" for each in remarks)
     body = f'<p class="plain">{escape(message.content)}</p>' if user else harmless(message.content)
-    kind = "user" if user else "agent"
+    kind = "user" if user else "agent" if message.kind == "message" else "aside"
     return f'<article class="{kind}"><header><strong>{escape(message.agent)}</strong>{told}</header>{body}</article>\n'
+
+
+def page_chart(chart: ChartView, address: str | None) -> str:
+    """One chart. Nothing in its picture runs.
+
+    :param address: of the picture, as ``data:``; None: it can only be named.
+    """
+    title = escape(chart.title or chart.symbol or "Chart")
+    told = [chart.agent or "", chart.timestamp, "" if address else "the picture is not in this file"]
+    spans = "".join(f"<span>{escape(each)}</span>" for each in told if each)
+    picture = f'<img src="{address}" alt="Chart: {title}">' if address else ""
+    return f"<figure>{picture}<figcaption><strong>{title}</strong>{spans}</figcaption></figure>\n"
 
 
 def page_end(record: ConversationRecord) -> str:

@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 import pytest
 
 from app.http.export import file_names
-from app.http.export_html import harmless, page_begin, page_end, page_message
+from app.http.export_charts import in_time
+from app.http.export_html import harmless, page_begin, page_chart, page_end, page_message
 from app.protocol.common import ContentType
-from app.protocol.snapshot import MessageView
+from app.protocol.snapshot import ChartView, MessageView
 from app.store.base import ConversationRecord
 
 NASTY = [
@@ -98,7 +99,10 @@ def test_nothing_runs_and_nothing_loads(text: str) -> None:
         timestamp="t",
     )
     said = MessageView(message_id="u", agent="user", role="user", content=text, state="complete", timestamp="t")
-    page = page_begin(record, "t") + page_message(message) + page_message(said) + page_end(record)
+    chart = ChartView(chart_id="c", url=text, symbol=text, title=text, agent=text, timestamp=text)
+    thought = message.model_copy(update={"kind": "thought"})
+    parts = [page_message(message), page_message(said), page_message(thought), page_chart(chart, None)]
+    page = page_begin(record, "t") + "".join(parts) + page_end(record)
     seen = Elements(page)
     assert seen.tags.isdisjoint({"script", "img", "svg", "iframe", "form", "button", "link", "object"})
     assert seen.count["meta"] == 4
@@ -122,3 +126,22 @@ def test_markdown_is_markdown() -> None:
     for part in ("<strong>b</strong>", "<code>c</code>", "<table>", "<td>1</td>", "<s>s</s>"):
         assert part in html
     assert 'rel="noopener noreferrer nofollow"' in html
+
+
+def test_charts_stand_between_the_messages_at_their_time() -> None:
+    """What came after the last message, too."""
+
+    def message(at: str) -> MessageView:
+        return MessageView(message_id=at, agent="a", timestamp=at)
+
+    charts = tuple(ChartView(chart_id=at, url="", timestamp=at) for at in ("2", "4", "9"))
+    told = [each.timestamp for each in in_time(iter([message("1"), message("3"), message("5")]), charts)]
+    assert told == ["1", "2", "3", "4", "5", "9"]
+
+
+def test_a_chart_is_shown_only_from_the_page_itself() -> None:
+    """Its picture is in the file, with words for who cannot see it; else it says that it is not."""
+    chart = ChartView(chart_id="c", url="/api/x", title='A "line"', agent="Analyst", timestamp="t")
+    shown = page_chart(chart, "data:image/png;base64,AA==")
+    assert '<img src="data:image/png;base64,AA==" alt="Chart: A &quot;line&quot;">' in shown
+    assert "the picture is not in this file" in page_chart(chart, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import httpx
@@ -64,5 +65,13 @@ def test_a_chart_is_shown_kept_and_harmless(tmp_path: Path) -> None:
         assert [each["chart_id"] for each in snapshot["charts"]] == [chart["chart_id"]]
         assert "too large" in snapshot["messages"][-1]["content"]
         assert httpx.get(server.url + chart["url"]).content == found.content
+        exported = f"{server.url}/api/conversations/{conversation_id}/export?format="
+        assert (
+            f'src="data:image/svg+xml;base64,{base64.b64encode(found.content).decode()}"'
+            in httpx.get(exported + "html").text
+        )
+        assert "*Chart: A \\<b\\>circle\\</b\\>, PI, painter · " in httpx.get(exported + "markdown").text
+        listed = httpx.get(exported + "json").json()["charts"]
+        assert [each["chart_id"] for each in listed] == [chart["chart_id"]]
         assert httpx.delete(f"{server.url}/api/conversations/{conversation_id}").status_code in (200, 204)
         assert httpx.get(server.url + chart["url"]).status_code == 404
