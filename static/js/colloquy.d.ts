@@ -3,6 +3,8 @@
 export type Status = "idle" | "initializing" | "active" | "paused" | "completed" | "stopped" | "error";
 export type ContentType = "text" | "article" | "url";
 export type Role = "user" | "agent" | "system";
+/** words for the others, or an orchestrator's plan or ledger, or an agent's thinking */
+export type MessageKind = "message" | "plan" | "ledger" | "thought";
 
 export interface Usage {
   prompt_tokens: number;
@@ -30,6 +32,7 @@ export interface MessageView {
   role: Role;
   content: string;
   content_type: string;
+  kind: MessageKind;
   state: "open" | "complete" | "partial";
   confidence: number | null;
   usage: Usage | null;
@@ -90,6 +93,8 @@ export interface ChartView {
   symbol: string;
   title: string;
   agent: string | null;
+  /** when it came */
+  timestamp: string;
 }
 
 /** An agent waits for a person. */
@@ -172,7 +177,7 @@ export interface EventPayloads {
     usage: Usage | null;
   };
   agent_step: Envelope & { agent: string; emoji: string; turn: number; max_turns: number | null };
-  message_start: Envelope & { message_id: string; agent: string; role: Role };
+  message_start: Envelope & { message_id: string; agent: string; role: Role; kind: MessageKind };
   message_delta: Envelope & { message_id: string; agent: string; delta: string; tokens: number };
   agent_message: Envelope & Omit<MessageView, "state" | "feedback" | "updated_at" | "updated_by"> & { partial: boolean };
   message_reset: Envelope & { message_id: string; agent: string; reason: string };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -14,6 +15,7 @@ from tests.conftest import TIMEOUT_SCALE
 from tests.support.model_server import ModelServer
 from tests.support.server import ROOT, ColloquyServer
 from tests.support.tokens import SECRET
+from tests.support.workshop import HOSTILE
 
 WAIT_MS = 20_000 * TIMEOUT_SCALE
 
@@ -86,10 +88,16 @@ def server(model: ModelServer) -> Iterator[ColloquyServer]:
 
 
 @pytest.fixture(scope="package")
-def shop(model: ModelServer) -> Iterator[ColloquyServer]:
-    """A server with the team of tests/support/workshop.py, where people may register."""
+def shop(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ColloquyServer]:
+    """A server with the team of tests/support/workshop.py and teams from files, where people may register."""
+    files = tmp_path_factory.mktemp("teams")
+    agents = [{"name": "Pro <b>", "emoji": "👍", "description": HOSTILE, "prompt": "Be for it."}]
+    hostile = {"name": "A <i>round</i>", "description": HOSTILE, "agents": agents}
+    (files / "hostile.json").write_text(json.dumps(hostile))
+    (files / "broken.yaml").write_text("name: Broken\nagents:\n  - name: Nobody\n")
     env = {"TEAMS": "workshop=tests.support.workshop:team", "PYTHONPATH": str(ROOT), "REGISTRATION": "open"}
-    with ColloquyServer(model_url=model.url, env=env | {"STREAM_TOKENS_PER_S": "0"}) as running:
+    env |= {"TEAMS_DIR": str(files), "STREAM_TOKENS_PER_S": "0"}
+    with ColloquyServer(model_url=model.url, env=env) as running:
         yield running
 
 

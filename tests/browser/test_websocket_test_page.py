@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +83,33 @@ def test_delivery_is_shown_in_figures(open_page: OpenPage, server: ColloquyServe
     expect(page.get_by_test_id("ack-join")).to_contain_text('"recovered": true')
     expect(page.get_by_test_id("metric-batches")).not_to_have_text("0")
     expect(page.get_by_test_id("conversation-status")).to_have_text("Complete")
+
+
+def test_questions_are_answered_and_messages_taken_back_by_hand(
+    open_page: OpenPage, shop: ColloquyServer, tmp_path: Path
+) -> None:
+    """The forms know whom the agents wait for, and what waits; a secret does not stand in the log."""
+    page = open_page(f"{shop.url}/websocket-test")
+    expect(page.get_by_test_id("connection-status")).to_contain_text("Connected")
+    page.get_by_test_id("quick-team").select_option("workshop")
+    page.get_by_test_id("quick-content").fill("chart called answered secret")
+    page.get_by_role("button", name="Start", exact=True).click()
+    for name in ("chart_generated", "tool_call", "tool_result", "input_request"):
+        expect(page.locator(f'.log-row.in[data-name="{name}"]')).to_have_count(1)
+    message = page.locator('[data-command="send_message"]')
+    message.locator("summary").click()
+    message.get_by_label("content", exact=True).fill("said")
+    page.get_by_test_id("send-send_message").click()
+    expect(page.get_by_test_id("ack-send_message")).to_contain_text('"queued": true')
+    page.locator('[data-command="unqueue_message"] summary').click()
+    page.get_by_test_id("send-unqueue_message").click()
+    expect(page.get_by_test_id("ack-unqueue_message")).to_contain_text('"ok": true')
+    answer = page.locator('[data-command="provide_input"]')
+    answer.locator("summary").click()
+    answer.get_by_label("content", exact=True).fill("hunter2")
+    page.get_by_test_id("send-provide_input").click()
+    expect(page.get_by_test_id("ack-provide_input")).to_contain_text('"resolution": "answered"')
+    expect(page.get_by_test_id("conversation-status")).to_have_text("Complete")
+    for name in ("message_queued", "message_unqueued", "input_resolved"):
+        expect(page.locator(f'.log-row.in[data-name="{name}"]')).to_have_count(1)
+    expect(page.get_by_test_id("event-log")).not_to_contain_text("hunter2")

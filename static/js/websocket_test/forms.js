@@ -6,16 +6,15 @@ import { h } from "../ui/dom.js";
 
 /**
  * @param {(name: string, payload: object) => Promise<any>} send
- * @param {() => string | null} conversationId fills in fields that are left empty
+ * @param {(name: string) => Record<string, any>} known what a command's required fields are filled with where they are left empty
  * @returns {any[]} one element for each command
  */
-export function commandForms(send, conversationId) {
-  return Object.entries(COMMAND_SCHEMAS).map(([name, schema]) => commandForm(name, schema, send, conversationId));
+export function commandForms(send, known) {
+  return Object.entries(COMMAND_SCHEMAS).map(([name, schema]) => commandForm(name, schema, send, known));
 }
 
-function commandForm(name, schema, send, conversationId) {
+function commandForm(name, schema, send, known) {
   const fields = fieldsOf(schema, schema);
-  const needsConversation = schema.required?.includes("conversation_id") ?? false;
   const raw = h("textarea", { class: "input mono", rows: 4, hidden: true, spellcheck: "false", "aria-label": `Payload of ${name} as JSON` });
   const grid = h("div", { class: "command-fields" }, ...fields.map((field) => field.element));
   const switcher = h("button", { class: "button quiet small", type: "button", "aria-pressed": "false" }, "Raw JSON");
@@ -25,8 +24,8 @@ function commandForm(name, schema, send, conversationId) {
   const payload = () => {
     if (!raw.hidden) return JSON.parse(raw.value || "{}");
     const made = valuesOf(fields);
-    const id = conversationId();
-    if (needsConversation && made.conversation_id === undefined && id) made.conversation_id = id;
+    const given = known(name);
+    for (const field of schema.required ?? []) if (made[field] === undefined && given[field]) made[field] = given[field];
     return made;
   };
   const tell = (text, failed) => {

@@ -64,7 +64,7 @@ function connectionChanged(connection) {
 /** Send a command as the page's stream would, where it makes this connection a reader; else as it is. */
 async function send(name, payload) {
   if (!client) throw Object.assign(new Error("not connected"), { code: "not_connected", retryable: true });
-  log.add("out", name, "token" in payload ? { ...payload, token: "•••" } : payload);
+  log.add("out", name, withoutSecrets(payload));
   try {
     let ack;
     if (name === COMMANDS.START_STREAM) ack = await stream.start(payload);
@@ -79,6 +79,22 @@ async function send(name, payload) {
   } finally {
     refresh();
   }
+}
+
+/** Neither tokens nor answers that are not to be shown stand in the log. */
+function withoutSecrets(payload) {
+  if ("token" in payload) return { ...payload, token: "•••" };
+  const asked = stream.state.pending_inputs.find(({ request_id }) => request_id === payload.request_id);
+  return asked?.secret ? { ...payload, content: "•••" } : payload;
+}
+
+/** What the conversation that is followed fills in. */
+function known(name) {
+  const { conversationId, state } = stream ?? {};
+  const filled = { conversation_id: conversationId };
+  if (name === COMMANDS.PROVIDE_INPUT) return { ...filled, request_id: state?.pending_inputs[0]?.request_id };
+  if (name === COMMANDS.UNQUEUE_MESSAGE) return { ...filled, message_id: state?.queued[0]?.message_id };
+  return filled;
 }
 
 function join({ conversation_id, ...options }) {
@@ -188,7 +204,7 @@ setInterval(drawFigures, 250);
 setInterval(() => plot.add({ ...drawFigures(), ...(isRunning(stream?.status ?? "") ? {} : { deliveryMs: null }) }), SAMPLE_EVERY_MS);
 setInterval(() => client?.connection === CONNECTION.OPEN && client.ping().catch(() => {}), PING_EVERY_MS);
 
-byId("commands").append(...commandForms(send, () => stream?.conversationId ?? null));
+byId("commands").append(...commandForms(send, known));
 
 teams().then(
   (answer) => {
