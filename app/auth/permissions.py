@@ -82,6 +82,15 @@ def authorise(principal: Principal, action: Action, conversation: Guarded | None
         raise NotPermitted(f"that takes the role `{wanted}`; yours is `{role}`")
 
 
+def permits(principal: Principal, action: Action, conversation: Guarded | None = None) -> bool:
+    """Whether :func:`authorise` would let pass."""
+    try:
+        authorise(principal, action, conversation)
+    except (ConversationUnknown, NotPermitted, Unauthenticated):
+        return False
+    return True
+
+
 def role_in(principal: Principal, conversation: Guarded | None) -> Role | None:
     """What somebody is to a conversation; None: a stranger."""
     if conversation is None:

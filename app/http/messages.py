@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from app.auth.permissions import Action
+from app.auth.permissions import Action, permits
 from app.errors import (
     ContentEmpty,
     ContentTooLarge,
@@ -106,7 +106,8 @@ def send_message(conversation_id: str) -> tuple[dict[str, Any], int]:
 def unqueue_message(conversation_id: str, message_id: str) -> Response:
     """Take back a message that waits: its author may, and the conversation's owner."""
     principal, conversation = permitted(Action.STEER, conversation_id)
-    services().manager.queue.take_back(conversation, message_id, principal.id)
+    owns = permits(principal, Action.MANAGE, conversation)
+    services().manager.queue.take_back(conversation, message_id, principal.id, anybodys=owns)
     return Response(status=204)
 
 

@@ -15,7 +15,7 @@ from app.auth.entrance import Entrance
 from app.auth.gatekeeper import Gatekeeper
 from app.auth.identity import Principal
 from app.auth.live import Live, iso_of
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action, authorise, permits
 from app.auth.seats import Seats
 from app.errors import (
     ColloquyError,
@@ -282,7 +282,8 @@ class ConversationsNamespace(Namespace):  # type: ignore[misc]  # Flask-SocketIO
 
     def _unqueue(self, sid: str, principal: Principal, command: UnqueueMessage) -> Answer:
         conversation = self._entrance.find(principal, Action.STEER, command.conversation_id)
-        self._manager.queue.take_back(conversation, command.message_id, principal.id)
+        owns = permits(principal, Action.MANAGE, conversation)
+        self._manager.queue.take_back(conversation, command.message_id, principal.id, anybodys=owns)
         return Answer(_ok(UnqueueMessageAck(conversation_id=conversation.id, message_id=command.message_id)))
 
     def _provide_input(self, sid: str, principal: Principal, command: ProvideInput) -> Answer:

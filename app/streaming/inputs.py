@@ -152,6 +152,20 @@ class Inputs:
 
         return self._steps.run(give)
 
+    def decline(self, request_id: str, by: str) -> None:
+        """Somebody will not answer: a permission is denied, a question for a text ends as `cancelled`.
+
+        What nobody asks any more is no error.
+        """
+
+        def cancel() -> None:
+            pending = self._pending.get(request_id)
+            if pending is not None:
+                resolution: Resolution = "denied" if pending.request.kind == "permission" else "cancelled"
+                self._resolve(pending, resolution, by=by)
+
+        self._steps.run(cancel)
+
     def look(self, now: float) -> None:
         """Resolve the questions whose time is over."""
         if any(pending.due is not None and pending.due <= now for pending in list(self._pending.values())):
@@ -176,7 +190,9 @@ class Inputs:
     def _open(self, wanted: Callable[[_Pending], bool] = lambda _: True) -> Iterable[_Pending]:
         return [pending for pending in self._pending.values() if wanted(pending)]
 
-    def _resolve(self, pending: _Pending, resolution: Resolution, given: _Given | None = None) -> None:
+    def _resolve(
+        self, pending: _Pending, resolution: Resolution, given: _Given | None = None, *, by: str | None = None
+    ) -> None:
         request, content = pending.request, given.content if given else ""
         del self._pending[request.request_id]
         self._resolved[request.request_id] = _Resolved(resolution, given)
@@ -185,7 +201,7 @@ class Inputs:
         resolved = InputResolved(
             request_id=request.request_id,
             resolution=resolution,
-            by=given.by if given else None,
+            by=given.by if given else by,
             content=content if given and not request.secret else None,
         )
         self._conversation.append_event(resolved, demo=pending.demo)

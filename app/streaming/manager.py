@@ -158,6 +158,12 @@ class StreamingManager:
         given = session.inputs.provide(command.request_id, command.content, command.granted, by, command.client_id)
         return ProvideInputAck(conversation_id=command.conversation_id, request_id=command.request_id, resolution=given)
 
+    def decline_input(self, conversation_id: str, request_id: str, by: str) -> None:
+        """See :meth:`Inputs.decline`."""
+        session = self.library.session_of(conversation_id)
+        if session is not None:
+            session.inputs.decline(request_id, by)
+
     # --- watching -----------------------------------------------------------------------------------------------------
 
     def join(

@@ -80,18 +80,19 @@ class MessageQueue:
         waiting = [message.message_id for message in conversation.fold.queued()]
         return waiting.index(message_id) + 1 if message_id in waiting else None
 
-    def take_back(self, conversation: Conversation, message_id: str, by: str) -> None:
+    def take_back(self, conversation: Conversation, message_id: str, by: str, *, anybodys: bool = False) -> None:
         """Take back a message that waits.
 
+        :param anybodys: not only a message of their own: the conversation is theirs.
         :raises MessageUnknown: it does not wait (any more).
-        :raises NotPermitted: it is neither this person's, nor is the conversation.
+        :raises NotPermitted: it is somebody else's.
         """
 
         def check() -> None:
             found = [message for message in conversation.fold.queued() if message.message_id == message_id]
             if not found:
                 raise MessageUnknown("no such message waits: it was said already, or taken back")
-            if by not in (found[0].by, conversation.owner):
+            if not anybodys and by != found[0].by:
                 raise NotPermitted("only who has sent a message, or the conversation's owner, can take it back")
 
         with conversation.stay():

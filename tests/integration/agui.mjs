@@ -1,6 +1,6 @@
-// The real @ag-ui/client in Node.js against the real server: `node agui.mjs URL run|resume|once|watch CONTENT`.
+// The real @ag-ui/client in Node.js against the real server: `node agui.mjs URL run|resume|once|watch|answer CONTENT`.
 // Prints one line of JSON: what it has seen.
-import { HttpAgent } from "@ag-ui/client";
+import { HttpAgent, buildResumeArray } from "@ag-ui/client";
 
 const [url, kind, content, second] = process.argv.slice(2);
 
@@ -111,5 +111,24 @@ async function watch() {
   return { types: count(seen.types), messages: picture(agent), state: agent.state, failed, custom: seen.custom };
 }
 
-console.log(JSON.stringify(await { run, resume, once, watch }[kind]()));
+/** A run whose agent asks; the answer is the next run. Then one that nobody wants to answer. */
+async function answer() {
+  const { agent, seen, subscriber } = makeAgent("asking", "thread-asking");
+  const reply = (response) => buildResumeArray(agent.pendingInterrupts, { [agent.pendingInterrupts[0].id]: response });
+  const go = async (resume) => {
+    seen.types = [];
+    await agent.runAgent(resume ? { resume, forwardedProps: { position: seen.position } } : {}, subscriber);
+    return seen.types;
+  };
+  agent.addMessage({ id: "u1", role: "user", content });
+  const asked = await go(null);
+  const interrupts = agent.pendingInterrupts;
+  const answered = await go(reply({ status: "resolved", payload: "in AG-UI" }));
+  agent.addMessage({ id: "u2", role: "user", content: "Again" });
+  await go(null);
+  await go(reply({ status: "cancelled" }));
+  return { asked, interrupts, answered, messages: picture(agent), left: agent.pendingInterrupts.length, snapshots: seen.snapshots };
+}
+
+console.log(JSON.stringify(await { run, resume, once, watch, answer }[kind]()));
 process.exit(0);

@@ -156,7 +156,7 @@ def test_a_thread_that_is_gone_is_not_begun_anew(server: ColloquyServer) -> None
         (asked("t" * 300, user("u1")), "chat", (400, "invalid_payload")),
         (asked("bad-position", user("u1"), forwardedProps={"position": 7}), "chat", (400, "invalid_payload")),
         (asked("resumed", user("u1"), resume=[{"interruptId": "i", "status": "resolved"}]), "chat",
-         (400, "invalid_payload")),
+         (404, "conversation_unknown")),
         (asked("image", user("u1", [{"type": "image", "source": {"type": "url", "value": "http://x/y.png"}}])), "chat",
          (400, "invalid_payload")),
         (asked("empty", user("u1", "  ")), "chat", (400, "content_empty")),

@@ -18,6 +18,7 @@ from app.client import Client
 from tests.conftest import TIMEOUT_SCALE
 from tests.integration.conftest import MODES
 from tests.integration.doors.clients import Socket
+from tests.integration.test_agui import client
 from tests.support.model_server import ModelServer
 from tests.support.processes import ROOT
 from tests.support.server import ColloquyServer
@@ -197,6 +198,21 @@ def answer_by_doors(tasks: Socket, bridge: Socket, first: dict[str, Any]) -> Non
     second = tasks.wait_for("input_request")
     tasks.send({"type": "provide_input", "payload": {"request_id": second["request_id"], "content": "by the task"}})
     tasks.wait_for("status", status="completed")
+
+
+def test_an_ag_ui_page_is_interrupted_and_resumes(asking: ColloquyServer) -> None:
+    """By the real `@ag-ui/client`: the run ends with an interrupt, the next one answers it and reads on."""
+    seen = client(asking, "answer", "Write")
+    assert seen["asked"][-1] == "RUN_FINISHED"
+    assert "TEXT_MESSAGE_END" in seen["asked"]
+    (interrupt,) = seen["interrupts"]
+    assert (interrupt["reason"], interrupt["responseSchema"]) == ("input", {"type": "string"})
+    assert interrupt["metadata"]["colloquy"] == {"agent": "Person", "secret": False}
+    assert interrupt["expiresAt"]
+    assert (seen["answered"][0], seen["answered"][-1]) == ("RUN_STARTED", "RUN_FINISHED")
+    assert (seen["left"], seen["snapshots"]) == (0, 0)
+    words = [each["content"] for each in seen["messages"] if each["name"] == "Person"]
+    assert words == ["in AG-UI", "No answer: the question was withdrawn. Go on without it."]
 
 
 def test_a_line_at_the_terminal_is_an_answer(asking: ColloquyServer) -> None:

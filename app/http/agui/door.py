@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
 
 from app.auth.identity import Principal
-from app.auth.permissions import Action
+from app.auth.permissions import Action, permits
 from app.connections import Outlet
 from app.errors import (
     ColloquyError,
@@ -87,6 +87,7 @@ class RunStream(EventStream):
 
     def __init__(self, parts: Services, outlet: Outlet, principal: Principal, ticket: int, run: Run) -> None:
         self._translator = RunTranslator(run.request)
+        self._may_answer = permits(principal, Action.STEER, run.conversation)
         super().__init__(parts, outlet, principal, ticket, run.conversation, Wish(run.position), door="agui")
 
     def _events(self) -> Iterator[str]:
@@ -113,6 +114,8 @@ class RunStream(EventStream):
                 yield _encoded(translator.fail(ConversationUnknown("the conversation was deleted")))
             elif over:
                 yield _encoded(translator.finish(conversation.snapshot()))
+            elif self._may_answer and (pending := conversation.fold.pending_inputs()):  # all until now is told
+                yield _encoded(translator.interrupt(pending))
             elif self._follower.closed:
                 yield _encoded(translator.fail(Interrupted("this stream has ended; come back")))
             elif not self._follower.wait(beat_s):

@@ -24,13 +24,14 @@ KEY = "colloquy"
 STATE_KEY = "conversation"
 """Where the conversation lies in AG-UI's state; the rest of the state is the page's own and stays as it was sent."""
 
-_NOT_STATE = {"messages", "tool_calls", "charts", "pending_inputs", "epoch", "offset", "content_type", "created_at"}
+_EVENTS = {"messages", "tool_calls", "charts", "pending_inputs", "queued"}
+_NOT_STATE = _EVENTS | {"epoch", "offset", "content_type", "created_at"}
 _STATE_FIELDS = tuple(name for name in Snapshot.model_fields if name not in _NOT_STATE)
 MESSAGE_FACTS = ("content_type", "confidence", "usage", "model", "reason", "truncated", "demo")
 
 
 def state_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
-    """The shared state: the snapshot without its messages, tool calls, charts and inputs, which are events of AG-UI."""
+    """The shared state: the snapshot without its messages, tool calls, charts, inputs and queue, which are events."""
     return {name: snapshot[name] for name in _STATE_FIELDS}
 
 

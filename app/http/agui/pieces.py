@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ag_ui.core import BaseEvent, CustomEvent, StateDeltaEvent, TextMessageStartEvent, TokenUsage
+from ag_ui.core import BaseEvent, CustomEvent, Interrupt, StateDeltaEvent, TextMessageStartEvent, TokenUsage
 
 from app.http.agui.pictures import KEY, STATE_KEY
 from app.protocol.common import Usage
+from app.protocol.snapshot import InputView
 from app.streaming.log import LogEntry
 
 Place = tuple[str, int]
@@ -63,6 +64,19 @@ def start_of(key: str, told: Told, metadata: dict[str, Any]) -> BaseEvent:
     if role == "system":
         return TextMessageStartEvent(message_id=key, role="system", name=name, metadata=metadata)
     return TextMessageStartEvent(message_id=key, role="assistant", name=name, metadata=metadata)
+
+
+def interrupt_of(request: InputView) -> Interrupt:
+    """A question, as what a run waits for."""
+    permission = request.kind == "permission"
+    return Interrupt(
+        id=request.request_id,
+        reason="permission" if permission else "input",
+        message=request.prompt,
+        response_schema={"type": "boolean" if permission else "string"},
+        expires_at=request.deadline,
+        metadata=metadata_of(None, {"agent": request.agent, "secret": request.secret}),
+    )
 
 
 def token_usage(usage: Usage | None, model: str | None) -> list[TokenUsage] | None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ag_ui.core import RunAgentInput
+from ag_ui.core import ResumeEntry, RunAgentInput
 from pydantic import BaseModel, ConfigDict
 
 from app.auth.entrance import Entrance
 from app.auth.identity import Principal
 from app.auth.permissions import Action, authorise
-from app.errors import ConversationUnknown, InvalidPayload
+from app.errors import ConversationUnknown, InvalidPayload, InvalidState
 from app.http.agui.pictures import text_of
 from app.http.agui.threads import Thread, Threads
 from app.http.agui.translator import Request
 from app.http.body import parse
-from app.protocol.commands import RunOptions
+from app.protocol.commands import ProvideInput, RunOptions
 from app.protocol.common import ContentType, Position
 from app.streaming.conversation import Conversation
 from app.streaming.manager import StreamingManager
@@ -79,8 +79,6 @@ def enter(
     :raises InvalidState: a new message for a conversation that is running. It was not taken.
     :raises ColloquyError: as :meth:`StreamingManager.start` does; nothing has changed.
     """
-    if body.resume:
-        raise InvalidPayload("resume: no run of this thread waits for an answer")
     props = body.forwarded_props if isinstance(body.forwarded_props, dict) else {}
     wishes = parse(ForwardedProps, props)
     asked = _Asked(
@@ -92,13 +90,52 @@ def enter(
     thread = threads.of(principal.person, body.thread_id)
     with thread.lock:
         conversation = _find(entrance, principal, thread, body.thread_id)
+        if conversation is None and body.resume:
+            raise ConversationUnknown("there is no such conversation")
         if conversation is None:
             return _start(manager, principal, thread, team, asked)
         held = _held(conversation, thread)
         last = asked.last
+        if body.resume:
+            if last is not None and last.id not in thread.sent and last.id not in held:
+                raise InvalidState("an agent waits for an answer; send a new message when its run has ended")
+            _answer(manager, principal, conversation, body.resume, body.run_id)
+            return _run(manager, thread, conversation, asked, asked.position)
         if last is None or last.id in thread.sent or last.id in held:
             return _run(manager, thread, conversation, asked, asked.position)
         return _continue(manager, principal, thread, team, conversation, held, asked)
+
+
+def _answer(
+    manager: StreamingManager,
+    principal: Principal,
+    conversation: Conversation,
+    entries: Sequence[ResumeEntry],
+    run_id: str,
+) -> None:
+    """Answer what the agents wait for. Who cancels denies a permission, and ends the question for a text."""
+    authorise(principal, Action.STEER, conversation)
+    for entry in entries:
+        if entry.status == "cancelled":
+            manager.decline_input(conversation.id, entry.interrupt_id, principal.id)
+            continue
+        wanted = {
+            "conversation_id": conversation.id,
+            "request_id": entry.interrupt_id,
+            "client_id": run_id[:64] or None,
+        }
+        manager.provide_input(parse(ProvideInput, wanted | _given(entry.payload)), principal.id)
+
+
+def _given(payload: Any) -> dict[str, Any]:
+    """A text, a yes or no, or an object that has one or both as ``content`` and ``granted``."""
+    if isinstance(payload, bool):
+        return {"granted": payload}
+    if isinstance(payload, str):
+        return {"content": payload}
+    if not isinstance(payload, dict):
+        raise InvalidPayload("resume: a text, true or false, or an object with content or granted is needed")
+    return {name: payload[name] for name in ("content", "granted") if name in payload}
 
 
 def _find(

@@ -7,7 +7,7 @@ and comes back with the last place that it has seen is given the whole entry aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from ag_ui.core import (
     RunErrorEvent,
     RunFinishedCancelledOutcome,
     RunFinishedEvent,
+    RunFinishedInterruptOutcome,
     RunFinishedSuccessOutcome,
     RunStartedEvent,
     StateSnapshotEvent,
@@ -34,7 +35,17 @@ from ag_ui.core import (
 
 from app.errors import ColloquyError
 from app.http.agui.pictures import MESSAGE_FACTS, STATE_KEY, messages_of, result_id, state_of, text_of
-from app.http.agui.pieces import Place, Told, custom, metadata_of, milliseconds, patch, start_of, token_usage
+from app.http.agui.pieces import (
+    Place,
+    Told,
+    custom,
+    interrupt_of,
+    metadata_of,
+    milliseconds,
+    patch,
+    start_of,
+    token_usage,
+)
 from app.protocol.commands import JoinAck
 from app.protocol.common import Status, Usage
 from app.protocol.events import (
@@ -49,13 +60,16 @@ from app.protocol.events import (
     InputRequest,
     InputResolved,
     MessageDelta,
+    MessageQueued,
     MessageReset,
     MessageStart,
+    MessageUnqueued,
     MessageUpdated,
     Progress,
     ToolCall,
     ToolResult,
 )
+from app.protocol.snapshot import InputView
 from app.streaming.log import LogEntry
 from app.streaming.states import TERMINAL
 
@@ -109,12 +123,14 @@ class RunTranslator:
         self._result: Any = None
         self._usage: Usage | None = None
         self._model: str | None = None
+        self._place: Place | None = None
 
     # --- the run's frame ----------------------------------------------------------------------------------------------
 
     def begin(self, ack: JoinAck) -> list[BaseEvent]:
         """The run's opening. With a snapshot, that; with a position that is still covered, entries follow."""
         place = None if ack.snapshot else (ack.epoch, ack.offset)
+        self._place = place
         facts = {"conversation_id": ack.conversation_id, "session_id": self._session_id}
         started = RunStartedEvent(
             thread_id=self._request.thread_id,
@@ -141,13 +157,28 @@ class RunTranslator:
         error = snapshot["error"] or {}
         return self._end(Status(snapshot["status"]), place, error.get("code"), error.get("error"))
 
+    def interrupt(self, pending: Sequence[InputView]) -> list[BaseEvent]:
+        """The end of this AG-UI run, whose agents wait for a person: the next request answers, and reads on from here.
+
+        :param pending: at least one; everything that was logged until now is told.
+        """
+        self.finished = True
+        metadata = metadata_of(self._place)
+        finished = RunFinishedEvent(
+            thread_id=self._request.thread_id,
+            run_id=self._request.run_id,
+            outcome=RunFinishedInterruptOutcome(interrupts=[interrupt_of(request) for request in pending]),
+            metadata=metadata,
+        )
+        return [*self._close_all(metadata), finished]
+
     def fail(self, error: ColloquyError) -> list[BaseEvent]:
         """The end of a stream that cannot go on, whatever its run does."""
         self.finished = True
         return [*self._close_all(None), RunErrorEvent(message=error.message, code=error.error_code)]
 
     def _picture(self, snapshot: Mapping[str, Any]) -> list[BaseEvent]:
-        place = (str(snapshot["epoch"]), int(snapshot["offset"]))
+        place = self._place = (str(snapshot["epoch"]), int(snapshot["offset"]))
         messages = messages_of(snapshot, self._request.names)
         self._known = {message.id: text_of(message) or "" for message in messages}
         self._closed.clear()
@@ -155,7 +186,11 @@ class RunTranslator:
         self._result, self._model = snapshot["outcome"], snapshot["model"]
         self._recovered = False
         events: list[BaseEvent] = [self._state_snapshot(state_of(snapshot))]
-        for name, kept in ((ChartGenerated.name, "charts"), (InputRequest.name, "pending_inputs")):
+        for name, kept in (
+            (ChartGenerated.name, "charts"),
+            (InputRequest.name, "pending_inputs"),
+            (MessageQueued.name, "queued"),
+        ):
             events += [CustomEvent(name=name, value=each) for each in snapshot[kept]]
         events.append(MessagesSnapshotEvent(messages=messages, metadata=metadata_of(place)))
         self._step = None
@@ -201,7 +236,8 @@ class RunTranslator:
         handler = _HANDLERS.get(entry.name)
         if handler is None or self.finished or self.stale:
             return []
-        events = handler(self, Told(entry))
+        told = Told(entry)
+        events, self._place = handler(self, told), told.place
         at = milliseconds(entry.payload["timestamp"])
         for event in events:
             event.timestamp = at
@@ -367,4 +403,6 @@ _HANDLERS: dict[str, _Handler] = {
     ChartGenerated.name: RunTranslator._on_other,
     InputRequest.name: RunTranslator._on_other,
     InputResolved.name: RunTranslator._on_other,
+    MessageQueued.name: RunTranslator._on_other,
+    MessageUnqueued.name: RunTranslator._on_other,
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action, authorise, permits
 from app.errors import ColloquyError, InvalidPayload, InvalidState, UnknownCommand
 from app.http.reading import wish_of
 from app.http.sockets.door import NOTICES, Door
@@ -61,7 +61,8 @@ class Bridge(Door):
             self._send_message(command)
         elif isinstance(command, UnqueueMessage):
             conversation = self._steered()
-            self.parts.manager.queue.take_back(conversation, command.message_id, self.principal.id)
+            owns = permits(self.principal, Action.MANAGE, conversation)
+            self.parts.manager.queue.take_back(conversation, command.message_id, self.principal.id, anybodys=owns)
             done = UnqueueMessageAck(conversation_id=conversation.id, message_id=command.message_id)
             self._ack(UnqueueMessage.name, done)
         elif isinstance(command, ProvideInput):
