@@ -16,6 +16,7 @@ from autogen_core.models import (
     SystemMessage,
 )
 from autogen_core.tools import Tool, ToolSchema
+from openai.lib._pydantic import to_strict_json_schema
 from pydantic import BaseModel
 
 from app.providers import attempts, openai_clients, small_model
@@ -113,9 +114,10 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
         """
         fitting, condensed = condense(messages, prompt_budget(spec, tools=wishes["tools"], share=share), AUTOGEN)
         call.condensed = call.condensed or condensed
+        wishes = with_schema(wishes) if spec.structured_output else wishes
         if spec.kind == "local":
             fitting = small_model.plain_request(fitting, call.agent, AUTOGEN)
-            wishes = small_model.structured(wishes)
+            wishes = {**wishes, "extra_create_args": small_model.create_args(wishes["extra_create_args"])}
         transport = RunTransport(self._run, spec, call)
         client = openai_clients.build(spec, transport)
         async with attempts.closed_after(self._run, transport):
@@ -172,6 +174,21 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
     @classmethod
     def _from_config(cls, config: ClientConfig) -> GatedModelClient:
         raise NotImplementedError("a gated model client is made by its run")
+
+
+def with_schema(wishes: dict[str, Any]) -> dict[str, Any]:
+    """A call's wishes with the class that its reply is to be of as a JSON schema.
+
+    AutoGen would take openai's parsing client for a class: its import alone stalls a runner for a second, and a reply
+    that was cut off at its limit would be an error instead of a text.
+    """
+    given = dict(wishes["extra_create_args"])
+    for shape in (wishes["json_output"], given.get("response_format")):
+        if isinstance(shape, type) and issubclass(shape, BaseModel):
+            schema = {"name": shape.__name__, "schema": to_strict_json_schema(shape), "strict": True}
+            given["response_format"] = {"type": "json_schema", "json_schema": schema}
+            return {**wishes, "json_output": None, "extra_create_args": given}
+    return wishes
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

@@ -6,8 +6,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
 from app.providers.forms import Form, Message
 
 MAX_FIELD_CHARS = 320
@@ -47,16 +45,6 @@ def create_args(given: Mapping[str, Any]) -> dict[str, Any]:
     bounded = copy.deepcopy(response_format)
     _bound(bounded.get("json_schema", {}).get("schema", {}))
     return {**given, "response_format": bounded, "extra_body": dict(_STRUCTURED)}
-
-
-def structured(wishes: Mapping[str, Any]) -> dict[str, Any]:
-    """A call's wishes with the class that its reply is to be of as a JSON schema: AutoGen's own would have no ends."""
-    shape, given = wishes.get("json_output"), dict(wishes["extra_create_args"])
-    if not (isinstance(shape, type) and issubclass(shape, BaseModel)):
-        return {**wishes, "extra_create_args": create_args(given)}
-    schema = {"name": shape.__name__, "schema": shape.model_json_schema(), "strict": True}
-    given["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return {**wishes, "json_output": None, "extra_create_args": create_args(given)}
 
 
 def _bound(schema: Any) -> None:

@@ -8,6 +8,7 @@ import json
 import time
 from typing import Any
 
+import openai
 import pytest
 
 from app.protocol.commands import RunOptions
@@ -84,6 +85,24 @@ async def test_the_orchestrator_is_seen_at_work(network: Network, model: ModelSe
     assert order[order.index("tool_result") :].index("progress") < order[order.index("tool_result") :].index(
         "agent_step"
     )
+
+
+async def test_a_ledger_does_not_stall_the_runner(
+    network: Network, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a reply of a class was wanted, openai's parsing client was imported in the middle of a run: for a second or
+    more no other conversation of the runner moved, and none could be stopped.
+    """
+
+    def imported(client: openai.AsyncOpenAI) -> None:
+        raise AssertionError("the parsing client is used")
+
+    monkeypatch.setattr(openai.AsyncOpenAI, "beta", property(imported))
+    model.control(rules=orchestrated(), token_delay_ms=0)
+    room = await play(network, model, "magentic")
+    assert room.ended.outcome == "completed"
+    asked = [request["body"].get("response_format", {}) for request in model.stats()["requests"][-6:]]
+    assert [each["json_schema"]["name"] for each in asked if each] == ["LedgerEntry"] * 2
 
 
 async def test_an_orchestrator_runs_out_of_turns(network: Network, model: ModelServer) -> None:
