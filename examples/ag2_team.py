@@ -1,6 +1,6 @@
 """Three agents of ag2 1.x discuss what the user brings, and one of them may ask the user back.
 
-pip install "ag2[openai]>=1.2,<2"
+pip install "ag2>=1.2,<2"
 # .env
 TEAMS=chamber=examples.ag2_team:team
 """

@@ -21,8 +21,6 @@ from ag2.events import (
 )
 from ag2.exceptions import HumanInputNotProvidedError
 from ag2.utils import AGENT_CONTEXT_DEPENDENCY_KEY
-from autogen_core import FunctionCall
-from autogen_core.models import FunctionExecutionResult
 
 from app.adapters.answers import words_of
 from app.adapters.base import RunPort
@@ -136,10 +134,12 @@ class Room:
         elif isinstance(event, ModelResponse):
             await self._answered(event, agent, key)
         elif isinstance(event, ToolCallEvent):
-            called = FunctionCall(id=event.id, name=event.name, arguments=event.arguments)
-            await self._tools.called(self._stage.name(agent), called)
+            await self._tools.called(self._stage.name(agent), event.id, event.name, event.arguments)
         elif isinstance(event, ToolResultEvent):
-            await self._tools.answered(self._stage.name(agent), _result_of(event))
+            answer, success = _result_of(event)
+            await self._tools.answered(
+                self._stage.name(agent), event.parent_id, event.name or "", answer, success=success
+            )
 
     async def _answered(self, response: ModelResponse, agent: str, key: str) -> None:
         """The model's whole reply: words beside tool calls end no turn."""
@@ -152,12 +152,11 @@ class Room:
             await self._stage.silent(agent, key)
 
 
-def _result_of(event: ToolResultEvent) -> FunctionExecutionResult:
-    answer = "\n".join(str(getattr(part, "content", part)) for part in event.result.parts)
-    failed = isinstance(event, ToolErrorEvent)
+def _result_of(event: ToolResultEvent) -> tuple[str, bool]:
+    """(answer, success)."""
     if isinstance(event, ToolErrorEvent):  # its result is a whole traceback
-        answer = f"{type(event.error).__name__}: {event.error}"
-    return FunctionExecutionResult(content=answer, name=event.name or "", call_id=event.parent_id, is_error=failed)
+        return f"{type(event.error).__name__}: {event.error}", False
+    return "\n".join(str(getattr(part, "content", part)) for part in event.result.parts), True
 
 
 async def ask_person(event: HumanInputRequest, context: Context) -> str:

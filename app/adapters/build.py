@@ -18,7 +18,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from app.adapters.ag2_plan import Ag2Plan, plan_of
+from app.adapters.ag2_plan import plan_of
 from app.adapters.base import Adapter, RunPort
 from app.adapters.describe import Sketch, description
 from app.errors import TeamFailed
@@ -26,10 +26,17 @@ from app.runner.wire import Generation, TeamSpec
 
 MODEL_PARAMETERS: dict[str, Generation] = {"model_client": "agentchat", "llm_config": "classic", "model_config": "ag2"}
 IOSTREAM = "iostream"
-INSTALLED_BY = {
-    "ag2": 'pip install "ag2[openai]>=1.2,<2"',
-    "autogen": 'pip install "autogen>=0.14,<0.15"',
+_PLANS: dict[str, Generation] = {
+    "app.adapters.plan": "agentchat",
+    "app.adapters.classic_plan": "classic",
+    "app.adapters.ag2_plan": "ag2",
 }
+INSTALLED_BY = {  # the extras of setup.cfg say the same
+    "ag2": 'pip install "ag2>=1.2,<2"',
+    "autogen": 'pip install "autogen>=0.14,<0.15"',
+    "autogen_agentchat": 'pip install "autogen-agentchat>=0.7.5,<0.8" "autogen-ext[openai]>=0.7.5,<0.8"',
+}
+INSTALLED_BY |= dict.fromkeys(("autogen_core", "autogen_ext"), INSTALLED_BY["autogen_agentchat"])
 """A framework that is no part of Colloquy, and what installs it."""
 
 
@@ -110,14 +117,15 @@ def _models_of(generation: Generation, port: RunPort) -> Any:
 
 def _generation_of(made: object) -> Generation | None:
     """Whose object this is, by the packages of its class's ancestors; None: nobody's."""
-    from app.adapters.plan import TeamPlan
-
+    module = type(made).__module__
+    if module in _PLANS:
+        return _PLANS[module]
     packages = {cls.__module__.partition(".")[0] for cls in type(made).__mro__}
-    if isinstance(made, TeamPlan) or packages & {"autogen_agentchat", "autogen_core"}:
+    if packages & {"autogen_agentchat", "autogen_core"}:
         return "agentchat"
-    if "autogen" in packages or type(made).__module__ == "app.adapters.classic_plan":
+    if "autogen" in packages:
         return "classic"
-    if "ag2" in packages or isinstance(made, Ag2Plan):
+    if "ag2" in packages:
         return "ag2"
     if isinstance(made, list | tuple) and made:
         return _generation_of(made[0])

@@ -6,9 +6,6 @@ import json
 import secrets
 from typing import Any
 
-from autogen_core import FunctionCall
-from autogen_core.models import FunctionExecutionResult
-
 from app.adapters.base import RunPort
 from app.adapters.classic_names import SELECTORS
 from app.adapters.classic_stream import Shown
@@ -99,8 +96,7 @@ class Scene:
         call_id = call_id or tool or secrets.token_hex(4)
         self._waiting[call_id] = (agent, tool)
         await self._stage.step(agent)
-        call = FunctionCall(id=call_id, name=tool, arguments=function.get("arguments") or "")
-        await self._tools.called(self._stage.name(agent), call)
+        await self._tools.called(self._stage.name(agent), call_id, tool, function.get("arguments") or "")
 
     async def _executing(self, content: dict[str, Any]) -> None:
         """Of a call that nobody was told of: the chat is a silent one."""
@@ -117,8 +113,7 @@ class Scene:
     async def _returned(self, call_id: str | None, answer: str, *, success: bool) -> None:
         agent, tool = self._waiting.pop(call_id or "", ("", ""))
         if tool:
-            result = FunctionExecutionResult(content=answer, name=tool, call_id=call_id or "", is_error=not success)
-            await self._tools.answered(self._stage.name(agent), result)
+            await self._tools.answered(self._stage.name(agent), call_id or "", tool, answer, success=success)
 
     async def _print(self, content: dict[str, Any]) -> None:
         text = whole_characters((content["sep"].join(content["objects"]) + content["end"]).strip("\n"))

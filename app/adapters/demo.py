@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from app.adapters.base import RunPort
+from app.adapters.cast import DEFAULT_EMOJI
 from app.adapters.demo_scripts import cast_of, script
 from app.adapters.messages import MessageWriter, OpenMessage
-from app.adapters.plan import DEFAULT_EMOJI
 from app.protocol.common import Status
 from app.protocol.events import AgentStep, ConversationComplete, ConversationStatus, Progress
 from app.runner.wire import StartRun

@@ -5,12 +5,9 @@ It asks for whole replies and shows none of them while they come. Its calls are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from autogen_agentchat.teams._group_chat._magentic_one import _prompts as prompts
-from pydantic_core import from_json
 
 from app.protocol.common import MessageKind
 
@@ -46,12 +43,6 @@ _PHASES = {
     _opening(prompts.ORCHESTRATOR_TASK_LEDGER_PLAN_UPDATE_PROMPT): NEW_PLAN,
 }
 _TASK_LEDGER = _opening(prompts.ORCHESTRATOR_TASK_LEDGER_FULL_PROMPT)
-_LABELS = {
-    "is_request_satisfied": "Is the request satisfied?",
-    "is_in_loop": "Are we going round in circles?",
-    "is_progress_being_made": "Is there progress?",
-    "next_speaker": "Who is next?",
-}
 
 
 def phase_of(asked: str) -> Phase:
@@ -63,33 +54,3 @@ def phase_of(asked: str) -> Phase:
 def is_task_ledger(text: str) -> bool:
     """Whether this is the message in which the orchestrator repeats task, team, facts and plan for its agents."""
     return text.strip().startswith(_TASK_LEDGER)
-
-
-def read_ledger(text: str) -> str:
-    """A progress ledger for people, as far as it has come. Grows with the text; empty while nothing can be read.
-
-    The instruction to the next agent is left out: it is a message of its own.
-    """
-    start = text.find("{")
-    if start < 0:
-        return ""
-    try:
-        document = from_json(text[start:].rstrip("`\n "), allow_partial="trailing-strings")
-    except ValueError:
-        return ""
-    if not isinstance(document, dict):
-        return ""
-    found = [(_LABELS[name], value) for name, value in document.items() if name in _LABELS]
-    return "\n".join(_line(label, value) for label, value in found if isinstance(value, dict) and value)
-
-
-def _line(label: str, entry: Mapping[str, Any]) -> str:
-    parts = [f"- **{label}**"]
-    for name, value in entry.items():
-        if name == "answer" and isinstance(value, bool):
-            parts.append("**Yes.**" if value else "**No.**")
-        elif name == "answer" and isinstance(value, str):
-            parts.append(f"→ {value}")
-        elif isinstance(value, str):
-            parts.append(value)
-    return " ".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,10 +18,7 @@ from autogen_core.models import ChatCompletionClient
 
 from app.adapters.tree import TeamTree, tree_of
 from app.errors import TeamFailed
-from app.protocol.common import AgentCard
 
-DEFAULT_EMOJI = "🤖"
-_EMOJI = {"magenticoneorchestrator": "🧭"}
 STEPPABLE = (RoundRobinGroupChat, SelectorGroupChat, Swarm, GraphFlow)
 
 
@@ -95,23 +91,3 @@ def load_team(made: Team | ChatAgent | TeamPlan, max_turns: int | None) -> Loade
     if max_turns is not None and isinstance(team, MagenticOneGroupChat):
         team._max_turns = total = max_turns
     return LoadedTeam(team, plan.closing, tree, total, steps=False)
-
-
-class Cast:
-    """How agents appear: AgentChat names are identifiers (``Financial_Analyst``), people read ``Financial Analyst``."""
-
-    def __init__(self, cards: Sequence[AgentCard]) -> None:
-        self._cards = {_identifier(card.name): card for card in cards}
-
-    def name(self, agent: str) -> str:
-        """The display name; the agent's own where the team has no card for it."""
-        card = self._cards.get(_identifier(agent))
-        return card.name if card else agent
-
-    def emoji(self, agent: str) -> str:
-        card = self._cards.get(_identifier(agent))
-        return (card.emoji if card else "") or _EMOJI.get(_identifier(agent), DEFAULT_EMOJI)
-
-
-def _identifier(name: str) -> str:
-    return re.sub(r"\W+", "_", name).lower()

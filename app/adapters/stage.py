@@ -7,9 +7,9 @@ to the framework's own message id where the team has brought a model client of i
 from __future__ import annotations
 
 from app.adapters.base import RunPort
+from app.adapters.cast import Cast
+from app.adapters.ledger import read_ledger
 from app.adapters.messages import MessageWriter, OpenMessage
-from app.adapters.orchestrator import read_ledger
-from app.adapters.plan import Cast
 from app.protocol.common import MessageKind, Status, whole_characters
 from app.protocol.events import AgentStep, ConversationStatus, FallbackMode, Progress
 from app.providers.calls import Call, Piece, Switch

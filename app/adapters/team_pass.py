@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import (
@@ -20,8 +19,7 @@ from autogen_agentchat.messages import (
     ToolCallRequestEvent,
     UserInputRequestedEvent,
 )
-from autogen_core import CancellationToken, FunctionCall
-from autogen_core.models import FunctionExecutionResult
+from autogen_core import CancellationToken
 
 from app.adapters import orchestrator
 from app.adapters.answers import words_of
@@ -233,10 +231,11 @@ class TeamPass:
             case ToolCallRequestEvent():
                 await stage.step(agent)
                 for call in event.content:
-                    await self._tools.called(stage.name(agent), call)
+                    await self._tools.called(stage.name(agent), call.id, call.name, call.arguments)
             case ToolCallExecutionEvent():
                 for result in event.content:
-                    await self._tools.answered(stage.name(agent), result)
+                    name, success = stage.name(agent), not result.is_error
+                    await self._tools.answered(name, result.call_id, result.name, result.content, success=success)
             case CodeGenerationEvent():
                 await stage.finish(agent, event.id, event.to_text(), turn=False)
             case CodeExecutionEvent():
@@ -265,10 +264,8 @@ class TeamPass:
         agent = self._stage.name(event.source)
         given, result = event.id, event.result
         await self._stage.step(event.source)
-        await self._tools.called(agent, FunctionCall(id=given, name=CODE_TOOL, arguments=""))
-        failed = result.exit_code != 0
-        answer: dict[str, Any] = {"content": result.output, "name": CODE_TOOL, "call_id": given, "is_error": failed}
-        await self._tools.answered(agent, FunctionExecutionResult(**answer))
+        await self._tools.called(agent, given, CODE_TOOL, "")
+        await self._tools.answered(agent, given, CODE_TOOL, result.output, success=result.exit_code == 0)
 
     # --- people
 

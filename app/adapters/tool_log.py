@@ -5,9 +5,6 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict, deque
 
-from autogen_core import FunctionCall
-from autogen_core.models import FunctionExecutionResult
-
 from app.adapters.base import RunPort
 from app.protocol.common import whole_characters
 from app.protocol.events import ToolCall, ToolResult
@@ -25,27 +22,28 @@ class ToolLog:
         self._used: set[str] = set()
         self._open: defaultdict[tuple[str, str], deque[tuple[str, str]]] = defaultdict(deque)
 
-    async def called(self, agent: str, call: FunctionCall) -> None:
+    async def called(self, agent: str, given_id: str, tool: str, arguments: str) -> None:
         """An agent calls a tool.
 
         :param agent: its display name, as everywhere here.
+        :param given_id: as the model, or the framework, has given it.
         """
-        call_id = self._unique(call.id)
-        self._open[agent, call.id].append((call_id, call.name))
-        arguments = whole_characters(call.arguments)[:MAX_ARGUMENTS_CHARS]
-        await self._port.emit(ToolCall(call_id=call_id, agent=agent, tool=call.name, arguments=arguments))
+        call_id = self._unique(given_id)
+        self._open[agent, given_id].append((call_id, tool))
+        shown = whole_characters(arguments)[:MAX_ARGUMENTS_CHARS]
+        await self._port.emit(ToolCall(call_id=call_id, agent=agent, tool=tool, arguments=shown))
 
-    async def answered(self, agent: str, result: FunctionExecutionResult) -> None:
-        """A tool has answered, or failed."""
-        waiting = self._open.get((agent, result.call_id))
-        call_id, tool = waiting.popleft() if waiting else (self._unique(result.call_id), result.name)
-        text = whole_characters(result.content)
+    async def answered(self, agent: str, given_id: str, tool: str, answer: str, *, success: bool) -> None:
+        """A tool has answered, or failed. Where its call is known, the tool's name is that of the call."""
+        waiting = self._open.get((agent, given_id))
+        call_id, tool = waiting.popleft() if waiting else (self._unique(given_id), tool)
+        text = whole_characters(answer)
         await self._port.emit(
             ToolResult(
                 call_id=call_id,
                 agent=agent,
                 tool=tool,
-                success=not result.is_error,
+                success=success,
                 preview=text[:MAX_PREVIEW_CHARS],
                 length=len(text),
                 artifact_id=self._kept(text) if len(text) > MAX_PREVIEW_CHARS else None,

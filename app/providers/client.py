@@ -19,10 +19,10 @@ from autogen_core.tools import Tool, ToolSchema
 from openai.lib._pydantic import to_strict_json_schema
 from pydantic import BaseModel
 
-from app.providers import attempts, openai_clients, small_model
+from app.providers import attempts, autogen_clients, small_model
+from app.providers.autogen_form import AUTOGEN
 from app.providers.calls import Call
 from app.providers.condense import condense, estimate_tokens, prompt_budget
-from app.providers.forms import AUTOGEN
 from app.providers.model_run import ModelRun
 from app.providers.transport import RunTransport
 from app.runner.wire import ProviderSpec
@@ -119,7 +119,7 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
             fitting = small_model.plain_request(fitting, call.agent, AUTOGEN)
             wishes = {**wishes, "extra_create_args": small_model.create_args(wishes["extra_create_args"])}
         transport = RunTransport(self._run, spec, call)
-        client = openai_clients.build(spec, transport)
+        client = autogen_clients.build(spec, transport)
         async with attempts.closed_after(self._run, transport):
             if not spec.stream:
                 result = await client.create(fitting, **wishes)
@@ -166,7 +166,7 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
     @property
     def model_info(self) -> ModelInfo:
         """Of the provider that answers now."""
-        return openai_clients.model_info(self._run.spec)
+        return autogen_clients.model_info(self._run.spec)
 
     def _to_config(self) -> ClientConfig:
         return ClientConfig()

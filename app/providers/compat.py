@@ -126,7 +126,7 @@ async def _request(
     transport = RunTransport(run, spec, call)
     body = _rewritten(spec, share, call, wishes)
     async with attempts.closed_after(run, transport):
-        response = await openai_clients.build_bare(spec, transport).post(
+        response = await openai_clients.build(spec, transport).post(
             "/chat/completions", cast_to=httpx2.Response, body=body
         )
         attempts.raise_failure(run, transport)

@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from autogen_core.tools import Tool, ToolSchema
-
 from app.errors import ModelRejected
 from app.providers.forms import Form, Message
 from app.runner.wire import ProviderSpec
@@ -28,15 +26,14 @@ def estimate_tokens(text: str) -> int:
     return -(-letters // 3) + ascii_rest + others
 
 
-def prompt_budget(
-    spec: ProviderSpec, *, tools: Sequence[Tool | ToolSchema | dict[str, Any]] = (), share: float = 1.0
-) -> int:
+def prompt_budget(spec: ProviderSpec, *, tools: Sequence[Any] = (), share: float = 1.0) -> int:
     """Tokens that the prompt's messages may take: the context less the reply's share and the tools' schemas.
 
+    :param tools: JSON schemas, or objects that have one as ``schema``.
     :param share: below 1 for another attempt, after the provider found the first one too long.
     """
     reply = spec.max_reply_tokens or min(DEFAULT_REPLY_TOKENS, spec.context_tokens // 4)
-    schemas = [tool.schema if isinstance(tool, Tool) else tool for tool in tools]
+    schemas = [getattr(tool, "schema", tool) for tool in tools]
     room = spec.context_tokens - reply - (estimate_tokens(json.dumps(schemas, default=str)) if schemas else 0)
     return int(share * (min(room, LOCAL_PROMPT_TOKENS) if spec.kind == "local" else room))
 

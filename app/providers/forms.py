@@ -1,18 +1,10 @@
-"""How messages to a model are written: AutoGen's objects, or the JSON that every OpenAI client sends."""
+"""How messages to a model are written: in the objects of a framework, or in the JSON that every OpenAI client sends."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
-
-from autogen_core.models import (
-    AssistantMessage,
-    FunctionExecutionResultMessage,
-    LLMMessage,
-    SystemMessage,
-    UserMessage,
-)
 
 Message = TypeVar("Message")
 Json = Mapping[str, Any]
@@ -43,47 +35,6 @@ class Form(Protocol[Message]):
 
     def request(self, text: str) -> Message:
         """What a person says."""
-
-
-class AutoGenForm:
-    """``autogen_core.models.LLMMessage``."""
-
-    def is_system(self, message: LLMMessage) -> bool:
-        return isinstance(message, SystemMessage)
-
-    def is_result(self, message: LLMMessage) -> bool:
-        return isinstance(message, FunctionExecutionResultMessage)
-
-    def is_plain(self, message: LLMMessage) -> bool:
-        return isinstance(message, UserMessage | AssistantMessage) and isinstance(message.content, str)
-
-    def text(self, message: LLMMessage) -> str:
-        content: Any = message.content
-        if isinstance(content, str):
-            return content
-        return " ".join(part if isinstance(part, str) else str(getattr(part, "content", part)) for part in content)
-
-    def speaker(self, message: LLMMessage) -> str:
-        return str(getattr(message, "source", ""))
-
-    def parts(self, message: LLMMessage) -> list[str]:
-        if isinstance(message, FunctionExecutionResultMessage):
-            return [result.content for result in message.content]
-        if isinstance(message.content, str):
-            return [message.content]
-        if isinstance(message, UserMessage):
-            return ["\n".join(part for part in message.content if isinstance(part, str))]
-        return []
-
-    def with_parts(self, message: LLMMessage, parts: Sequence[str]) -> LLMMessage:
-        if isinstance(message, FunctionExecutionResultMessage):
-            pairs = zip(message.content, parts, strict=True)
-            results = [result.model_copy(update={"content": text}) for result, text in pairs]
-            return message.model_copy(update={"content": results})
-        return message.model_copy(update={"content": parts[0]})
-
-    def request(self, text: str) -> LLMMessage:
-        return UserMessage(content=text, source="user")
 
 
 class OpenAiForm:
@@ -126,6 +77,3 @@ class OpenAiForm:
 
     def request(self, text: str) -> Json:
         return {"role": "user", "content": text}
-
-
-AUTOGEN = AutoGenForm()

@@ -1,12 +1,10 @@
-"""AutoGen's own OpenAI clients, one per call: they cost 60 µs when the transport is given, and keep calls apart."""
+"""OpenAI's official client, one per call, over a given transport."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import httpx2
-from autogen_core.models import ChatCompletionClient, ModelInfo
-from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
 from app.providers.addresses import OPENAI_BASE_URL
@@ -16,46 +14,20 @@ AZURE_API_VERSION = "2024-10-21"
 NO_KEY = "none"
 
 
-def model_info(spec: ProviderSpec) -> ModelInfo:
-    """What AutoGen wants to know of a model, from the provider's declaration, never from a table of names."""
-    return ModelInfo(
-        vision=False,
-        function_calling=spec.function_calling,
-        json_output=spec.structured_output,
-        structured_output=spec.structured_output,
-        family="unknown",
-        multiple_system_messages=False,
-    )
-
-
-def build(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> ChatCompletionClient:
-    """The client of one call, over ``transport``. It never retries and never asks the network for anything else."""
-    shared = {**_shared(spec, transport), "model": spec.model, "model_info": model_info(spec)}
-    if spec.max_reply_tokens is not None:
-        shared["max_tokens"] = spec.max_reply_tokens
-    if spec.kind == "azure":
-        return AzureOpenAIChatCompletionClient(
-            azure_endpoint=spec.base_url or "",
-            azure_deployment=spec.model,
-            api_version=spec.api_version or AZURE_API_VERSION,
-            **shared,
-        )
-    return OpenAIChatCompletionClient(base_url=spec.base_url or OPENAI_BASE_URL, **shared)
-
-
-def build_bare(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> AsyncOpenAI:
-    """The official client alone: it knows a provider's addresses and how it wants its key."""
+def build(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> AsyncOpenAI:
+    """The client: it knows a provider's addresses and how it wants its key."""
     if spec.kind == "azure":
         return AsyncAzureOpenAI(
             azure_endpoint=spec.base_url or "",
             azure_deployment=spec.model,
             api_version=spec.api_version or AZURE_API_VERSION,
-            **_shared(spec, transport),
+            **shared(spec, transport),
         )
-    return AsyncOpenAI(base_url=spec.base_url or OPENAI_BASE_URL, **_shared(spec, transport))
+    return AsyncOpenAI(base_url=spec.base_url or OPENAI_BASE_URL, **shared(spec, transport))
 
 
-def _shared(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> dict[str, Any]:
+def shared(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> dict[str, Any]:
+    """What every client is given. It never retries and never asks the network for anything else."""
     return {
         "api_key": spec.api_key or NO_KEY,
         "http_client": httpx2.AsyncClient(transport=transport, trust_env=False, timeout=None),

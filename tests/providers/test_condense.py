@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ModelRejected
+from app.providers.autogen_form import AUTOGEN
 from app.providers.condense import MARK, condense, estimate_tokens, prompt_budget, shorten
-from app.providers.forms import AUTOGEN
 from app.runner.wire import ProviderSpec
 
 LOCAL = ProviderSpec(name="local", kind="local", model="m", context_tokens=2048, max_reply_tokens=220)

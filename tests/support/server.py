@@ -27,6 +27,7 @@ class ColloquyServer(ServerProcess):
     :param model: the model's name, with ``model_url``.
     :param env: settings and other environment; wins over the rest; None as a value removes the name.
     :param args: further arguments of ``run.py``.
+    :param python: the interpreter that runs it.
     :param prefix: a program, with its arguments, that starts it.
     """
 
@@ -38,6 +39,7 @@ class ColloquyServer(ServerProcess):
         env: Mapping[str, str | None] | None = None,
         args: tuple[str, ...] = (),
         prefix: tuple[str, ...] = (),
+        python: str = sys.executable,
         ready_timeout_s: float = 30.0,
     ) -> None:
         settings: dict[str, str | None] = dict.fromkeys(UNSET)
@@ -47,7 +49,7 @@ class ColloquyServer(ServerProcess):
         if model_url is not None:
             settings |= {"OPENAI_BASE_URL": model_url, "OPENAI_MODEL": model, "OPENAI_API_KEY": "not-a-key"}
         super().__init__(
-            [*prefix, sys.executable, "run.py", "--port", "0", *args],
+            [*prefix, python, "run.py", "--port", "0", *args],
             ready_pattern=rb"ready at http://127\.0\.0\.1:(\d+)",
             env=settings | dict(env or {}),
             cwd=ROOT,
