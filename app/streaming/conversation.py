@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 from app.errors import InvalidState, StoreUnavailable
 from app.protocol.commands import JoinAck
-from app.protocol.common import ContentType, Position, Status
+from app.protocol.common import Position, Status
 from app.protocol.events import ConversationStatus, Event, Heartbeat, Presence
 from app.streaming.access import Access
 from app.streaming.cursor import Cursor, Portion
 from app.streaming.fold import ConversationFold
 from app.streaming.follower import Follower
 from app.streaming.log import ConversationLog, LogEntry, PositionLost
-from app.streaming.ports import Clock, Concurrency, Kept, Transport
+from app.streaming.ports import Clock, Concurrency, Transport
 from app.streaming.readers import CatchUp, Done, Reader, ReaderOptions, Readers
 from app.streaming.serial import Serial
 from app.streaming.states import RUNNING, check_transition
@@ -429,81 +429,6 @@ class Conversation:
 
     def _stamped(self, event: Event) -> dict[str, object]:
         return {**event.to_wire(), "timestamp": self._clock.now_iso()}
-
-
-def new_conversation(
-    conversation_id: str,
-    *,
-    title: str,
-    content_type: ContentType,
-    access: Access,
-    transport: Transport,
-    clock: Clock,
-    concurrency: Concurrency,
-    catch_up: CatchUp = DEFAULT_CATCH_UP,
-    max_log_entries: int,
-    max_log_bytes: int,
-    max_messages: int,
-    max_chars: int = 8_000_000,
-    record: Recorder | None = None,
-) -> Conversation:
-    """A conversation with an empty log of a new epoch."""
-    log = ConversationLog(conversation_id, max_entries=max_log_entries, max_bytes=max_log_bytes)
-    fold = ConversationFold(
-        conversation_id,
-        log.epoch,
-        created_at=clock.now_iso(),
-        title=title,
-        content_type=content_type,
-        max_messages=max_messages,
-        max_chars=max_chars,
-    )
-    return Conversation(
-        log,
-        fold,
-        access=access,
-        transport=transport,
-        clock=clock,
-        concurrency=concurrency,
-        catch_up=catch_up,
-        record=record,
-    )
-
-
-def revived_conversation(
-    kept: Kept,
-    *,
-    transport: Transport,
-    clock: Clock,
-    concurrency: Concurrency,
-    catch_up: CatchUp = DEFAULT_CATCH_UP,
-    max_log_entries: int,
-    max_log_bytes: int,
-    max_messages: int,
-    max_chars: int = 8_000_000,
-    record: Recorder | None = None,
-) -> Conversation:
-    """A conversation as the store has kept it, with a log of a new epoch.
-
-    The log begins above 0: whoever asks for what was logged earlier gets a snapshot.
-    """
-    log = ConversationLog(kept.snapshot.conversation_id, max_entries=max_log_entries, max_bytes=max_log_bytes, offset=1)
-    snapshot = kept.snapshot.model_copy(update={"epoch": log.epoch, "offset": log.offset})
-    fold = ConversationFold.from_snapshot(
-        snapshot, max_messages=max_messages, max_chars=max_chars, updated_at=kept.updated_at
-    )
-    conversation = Conversation(
-        log,
-        fold,
-        access=kept.access,
-        transport=transport,
-        clock=clock,
-        concurrency=concurrency,
-        catch_up=catch_up,
-        record=record,
-    )
-    conversation.recoveries = kept.recoveries
-    return conversation
 
 
 def iso(at: datetime) -> str:

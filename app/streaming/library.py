@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from app.errors import ConversationUnknown, Interrupted, LimitExceeded
 from app.protocol.common import ContentType, Status
 from app.protocol.events import ConversationError, ConversationStatus
 from app.streaming.access import Access
 from app.streaming.bounds import Bounds
-from app.streaming.conversation import Conversation, Recorder, new_conversation, revived_conversation
+from app.streaming.conversation import Conversation, Recorder
 from app.streaming.ports import Archive, Clock, Concurrency, Kept, Transport
 from app.streaming.session import StreamingSession
 from app.streaming.session_events import broken_off, no_longer_asked
 from app.streaming.states import RUNNING
+from app.streaming.surroundings import Surroundings
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -52,10 +52,8 @@ class Library:
         self.lock = threading.Lock()
         self._bounds = bounds
         self._archive = archive
-        self._transport = transport
-        self._clock = clock
         self._concurrency = concurrency
-        self._record = record
+        self._surroundings = Surroundings(bounds, transport, clock, concurrency, record)
         self._gone = gone
         self._conversations: dict[str, Conversation] = {}
         self._sessions: dict[str, StreamingSession] = {}  # conversation id → its latest session
@@ -113,9 +111,7 @@ class Library:
 
     def new(self, conversation_id: str, *, title: str, content_type: ContentType, access: Access) -> Conversation:
         """A conversation that there was not before. It is not in memory until it is put there."""
-        return new_conversation(
-            conversation_id, title=title, content_type=content_type, access=access, **self._surroundings()
-        )
+        return self._surroundings.new(conversation_id, title=title, content_type=content_type, access=access)
 
     def put(self, conversation: Conversation, session: StreamingSession | None = None) -> None:
         """Take in a conversation, and its session; the lock is held."""
@@ -144,7 +140,7 @@ class Library:
             kept = self._archive.load(conversation_id)
             if kept is None:
                 raise ConversationUnknown("there is no such conversation")
-            conversation = revived_conversation(kept, **self._surroundings())
+            conversation = self._surroundings.revived(kept)
             if conversation.status in RUNNING:
                 _settle(conversation, kept)
             while True:
@@ -162,20 +158,6 @@ class Library:
         finally:
             with self.lock:
                 del self._arrivals[conversation_id]
-
-    def _surroundings(self) -> dict[str, Any]:
-        bounds = self._bounds
-        return {
-            "transport": self._transport,
-            "clock": self._clock,
-            "concurrency": self._concurrency,
-            "catch_up": bounds.catch_up,
-            "max_log_entries": bounds.max_log_entries,
-            "max_log_bytes": bounds.max_log_bytes,
-            "max_messages": bounds.max_messages_per_conversation,
-            "max_chars": bounds.max_conversation_chars,
-            "record": self._record,
-        }
 
     # --- going --------------------------------------------------------------------------------------------------------
 

@@ -13,11 +13,13 @@ from app.protocol.events import AgentMessage, ConversationComplete, Conversation
 from app.protocol.snapshot import MessageView
 from app.runner.wire import Answer, ProviderSpec, StartRun, TeamSpec
 from app.streaming.access import Access
-from app.streaming.conversation import DEFAULT_CATCH_UP, Conversation, Recorder, new_conversation
+from app.streaming.bounds import Bounds
+from app.streaming.conversation import DEFAULT_CATCH_UP, Conversation, Recorder
 from app.streaming.ports import Kept, RunSink
 from app.streaming.readers import CatchUp
 from app.streaming.serial import Serial
 from app.streaming.states import RUNNING
+from app.streaming.surroundings import Surroundings
 from tests.streaming.readers import Frame, Reader
 from tests.streaming.simulation import Simulation
 
@@ -391,20 +393,17 @@ def a_conversation(
     record: Recorder | None = None,
 ) -> Conversation:
     """A new conversation among stand-ins."""
-    return new_conversation(
-        "c1",
-        title="A question",
-        content_type=ContentType.TEXT,
-        access=Access("local"),
-        transport=transport,
-        clock=simulation,
-        concurrency=simulation,
-        catch_up=catch_up,
+    bounds = Bounds(
         max_log_entries=max_log_entries,
         max_log_bytes=max_log_bytes,
-        max_messages=max_messages,
-        record=record,
+        max_messages_per_conversation=max_messages,
+        catch_up_batch_bytes=catch_up.batch_bytes,
+        catch_up_interval_s=catch_up.interval_s,
+        unacked_window_bytes=catch_up.window_bytes,
+        slow_client_timeout_s=catch_up.timeout_s,
     )
+    surroundings = Surroundings(bounds, transport, simulation, simulation, record)
+    return surroundings.new("c1", title="A question", content_type=ContentType.TEXT, access=Access("local"))
 
 
 def a_reader(transport: RecordingTransport) -> Reader:
