@@ -92,6 +92,7 @@ class Services:
         self.mode.spawn(self.operation.watch)
         self.models.start()
         self.supervisor.warm_up()
+        self.mode.spawn(self.supervisor.watch)
         self.mode.spawn(self.recovery.run)
         self.recovery.tried.wait(_RECOVERY_S)  # who comes back at once finds his conversation running, not ended
         self.mode.spawn(self.retention.run)

@@ -279,6 +279,15 @@ class Settings(BaseSettings):
     teams: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="your teams, separated by commas: `name=module:function`, called as `function(model_client)`"
     )
+    runners_per_team: int = Field(
+        2, ge=1, le=64, description="agent processes for each team of yours, as far as it has something to do"
+    )
+    runner_silence_s: float = Field(
+        60.0,
+        ge=0,
+        description="an agent process whose event loop answers nothing for so long is killed, and its runs go on in "
+        "others, in seconds; 0: never",
+    )
     teams_dir: Path = Field(
         Path("teams"),
         description="folder whose JSON and YAML files are teams: AutoGen Studio's exports, and rounds of prompts",

@@ -139,7 +139,9 @@ def _parts(app: Flask, settings: Settings, version: str) -> Services:
     database = _database(settings, mode)
     people = people_of(settings, database, mode)
     shared = Shares(database)
-    supervisor = Supervisor(mode, settings.runners)
+    supervisor = Supervisor(
+        mode, settings.runners, per_team=settings.runners_per_team, silence_s=settings.runner_silence_s
+    )
     models = ModelDirectory(settings, mode)
     teams = TeamDirectory(
         settings.teams,

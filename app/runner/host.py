@@ -16,7 +16,7 @@ from app.providers.health import ask_providers
 from app.providers.network import Network
 from app.runner.link import Link
 from app.runner.run import Run
-from app.runner.wire import DOWN, Answer, Budget, Control, Describe, Ended, Grant, Hello, Probe, Reply, StartRun
+from app.runner.wire import DOWN, Answer, Budget, Control, Describe, Ended, Grant, Hello, Ping, Probe, Reply, StartRun
 
 log = logging.getLogger(__name__)
 SHUTDOWN_TIMEOUT_S = 0.6
@@ -82,6 +82,8 @@ class Host:
             run = self._runs.get(order.session)
             if run is not None:
                 run.answer(order)
+        elif isinstance(order, Ping):
+            self.link.send(Reply(seq=order.seq))
         elif isinstance(order, Describe):
             self._spawn(self._describe(order))
         else:

@@ -23,15 +23,19 @@ from pydantic import BaseModel
 from app.errors import RunnerLost
 from app.protocol.common import Usage
 from app.runner.environment import child_environment
-from app.runner.wire import MAX_LINE_BYTES, Answer, Budget, Control, Grant, Probe, ProviderSpec, StartRun
+from app.runner.output import Output
+from app.runner.wire import MAX_LINE_BYTES, Answer, Budget, Control, Grant, Ping, Probe, ProviderSpec, StartRun
 from app.streaming.ports import Concurrency, RunSink
 
 logger = logging.getLogger(__name__)
 
-_SHARED = "shared"  # the key of the runners that carry the bundled teams
+SHARED = "shared"  # the key of the runners that carry the bundled teams
 _MAX_UNSENT = 20_000  # messages to a runner that does not read: it hangs
 _CONTROL_TIMEOUT_S = 2.0  # a runner that takes longer to obey is killed; its other runs are resumed
 _START_TIMEOUT_S = 5.0  # a runner takes about 1.6 s to import AutoGen
+_TICK_S = 1.0
+_SILENT_TICKS = 2  # a runner that is asked for a sign of life once more than so gets no further runs
+_SPARE = 4  # further processes of one team: for runs that may have killed theirs, and while others are silent
 _EXIT_S = 1.0  # from the end of the socket to the end of the process
 _RECEIVE_BYTES = 262_144
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -43,11 +47,23 @@ class RunnerProcess:
     A greenlet reads, another one writes; whoever sends only queues. When the process is gone, every sink hears it.
     """
 
-    def __init__(self, key: str, concurrency: Concurrency, on_exit: Callable[[RunnerProcess], None]) -> None:
+    def __init__(
+        self,
+        key: str,
+        concurrency: Concurrency,
+        on_exit: Callable[[RunnerProcess], None],
+        *,
+        version: str = "",
+        on_idle: Callable[[RunnerProcess], None] = lambda runner: None,
+    ) -> None:
         self.key = key
+        self.version = version
         self.alive = True
         self.ready = False
+        self.convalescent = False
+        self._unheard = 0
         self._on_exit = on_exit
+        self._on_idle = on_idle
         self._sinks: dict[str, RunSink] = {}
         self._ended: dict[str, Usage] = {}
         self._replies: dict[int, dict[str, Any] | None] = {}
@@ -59,20 +75,30 @@ class RunnerProcess:
         except OSError as error:
             raise RunnerLost(f"the agent process could not be started: {error}") from error
         self._socket = ours
+        output = Output(key, concurrency) if key != SHARED else None
+        environment = {"PYTHONPATH": os.pathsep.join([str(_PROJECT), os.environ.get("PYTHONPATH", "")])}
+        if output is not None:
+            environment["PYTHONUNBUFFERED"] = "1"
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "app.runner", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=output.theirs.fileno() if output is not None else None,
+                stderr=output.theirs.fileno() if output is not None else None,
                 start_new_session=True,
                 cwd=_PROJECT,
-                env=child_environment(PYTHONPATH=os.pathsep.join([str(_PROJECT), os.environ.get("PYTHONPATH", "")])),
+                env=child_environment(**environment),
             )
         except OSError as error:
             ours.close()
+            if output is not None:
+                output.close()
             raise RunnerLost(f"the agent process could not be started: {error}") from error
         finally:
             theirs.close()
+        if output is not None:
+            output.begin()
         self.pid = self._process.pid
         concurrency.spawn(self._read)
         concurrency.spawn(self._write)
@@ -81,6 +107,22 @@ class RunnerProcess:
     def runs(self) -> int:
         """How many runs it carries."""
         return len(self._sinks)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has not answered lately: something blocks its event loop."""
+        return self._unheard > _SILENT_TICKS
+
+    def tick(self) -> int:
+        """Ask for a sign of life.
+
+        :returns: how often it has been asked in vain since it was last heard. Not seconds: where this process itself
+            has stood still, nobody has asked.
+        """
+        if self.ready:
+            self._unheard += 1
+            self.send(Ping())
+        return self._unheard
 
     def start(self, run: StartRun, sink: RunSink) -> RunnerRun:
         """Begin a run here.
@@ -215,6 +257,7 @@ class RunnerProcess:
             self._gone()
 
     def _take(self, message: dict[str, Any]) -> None:
+        self._unheard = 0
         op = message["op"]
         if op == "event":
             sink = self._sinks.get(message["session"])
@@ -247,6 +290,8 @@ class RunnerProcess:
                 self._changed.notify_all()
             if sink is not None:
                 sink.on_ended(message["outcome"], message["code"], message["message"], message["retryable"], usage)
+            if not self._sinks:
+                self._on_idle(self)
         elif op == "hello":
             with self._changed:
                 self.ready = True
@@ -322,11 +367,17 @@ class Supervisor:
     Implements :class:`app.streaming.ports.Runners`.
 
     :param shared: how many processes carry the bundled teams.
+    :param per_team: how many carry each of the others, when there is enough to do.
+    :param silence_s: a process whose event loop answers nothing for so long is killed; 0: it is waited for.
     """
 
-    def __init__(self, concurrency: Concurrency, shared: int = 1) -> None:
+    def __init__(
+        self, concurrency: Concurrency, shared: int = 1, *, per_team: int = 1, silence_s: float = 60.0
+    ) -> None:
         self._concurrency = concurrency
         self._shared = shared
+        self._per_team = per_team
+        self._silence_s = silence_s
         self._runners: list[RunnerProcess] = []
         self._lock = threading.Lock()  # guards the list
         self._closing = False
@@ -334,23 +385,56 @@ class Supervisor:
     def warm_up(self) -> None:
         """Start the shared runners ahead of their first use."""
         for _ in range(self._shared):
-            self.grow(_SHARED)
+            self.grow(SHARED)
 
     def start(self, run: StartRun, sink: RunSink) -> RunnerRun:
         """Begin a run in the least busy runner of its kind.
 
         :raises RunnerLost: when no runner can be started.
         """
-        key = f"team:{run.team.name}" if run.team.isolated else _SHARED
         for _ in range(3):
-            candidates = [runner for runner in self.runners() if runner.key == key and runner.alive]
-            wanted = self._shared if key == _SHARED else 1
-            runner = min(candidates, key=lambda each: each.runs) if len(candidates) >= wanted else self.grow(key)
+            runner = self._own_runner(run) if run.team.isolated else self._shared_runner()
             try:
                 return runner.start(run, sink)
             except RunnerLost:
                 continue  # it died between the look and the call
         raise RunnerLost("the agent process dies as soon as it starts")
+
+    def _shared_runner(self) -> RunnerProcess:
+        found = [each for each in self.runners() if each.key == SHARED and each.alive]
+        return min(found, key=lambda each: each.runs) if len(found) >= self._shared else self.grow(SHARED)
+
+    def _own_runner(self, run: StartRun) -> RunnerProcess:
+        """One that is idle, else a new one while there are few, else the least busy that answers.
+
+        A run whose runner has died may have killed it: for that one there are spare processes, so that it does not take
+        the same neighbours along again; nor do others join it while anywhere else is room.
+        """
+        key, version = f"team:{run.team.name}", run.team.version
+        found = [each for each in self.runners() if each.key == key and each.version == version and each.alive]
+        calm = [each for each in found if not each.silent]
+        idle = next((each for each in calm if each.runs == 0), None)
+        if idle is not None:
+            runner = idle
+        elif len(found) < self._per_team + (_SPARE if run.resumed or not calm else 0):
+            runner = self.grow(key, version)
+        else:
+            runner = min(calm or found, key=lambda each: (each.convalescent, each.runs))
+        runner.convalescent = run.resumed
+        return runner
+
+    def watch(self) -> None:
+        """Ask all runners once a second for a sign of life, until the end; kill those that give none."""
+        while not self._closing:
+            for runner in self.runners():
+                unheard = runner.tick()
+                if self._silence_s and unheard > self._silence_s:
+                    logger.error(
+                        "runner %d (%s) has answered nothing for %g s: its event loop is blocked. It is killed; its "
+                        "runs go on in another one", runner.pid, runner.key, self._silence_s,
+                    )  # fmt: skip
+                    runner.kill()
+            self._concurrency.sleep(_TICK_S)
 
     def runners(self) -> list[RunnerProcess]:
         with self._lock:
@@ -364,7 +448,7 @@ class Supervisor:
         :raises RunnerLost: when no runner answers in time.
         """
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while not (ready := [each for each in self.runners() if each.key == _SHARED and each.alive and each.ready]):
+        while not (ready := [each for each in self.runners() if each.key == SHARED and each.alive and each.ready]):
             if time.monotonic() > deadline:
                 raise RunnerLost("no agent process is ready")
             self._concurrency.sleep(0.02)
@@ -384,7 +468,7 @@ class Supervisor:
         for runner in runners:
             runner.wait(deadline)
 
-    def grow(self, key: str) -> RunnerProcess:
+    def grow(self, key: str, version: str = "") -> RunnerProcess:
         """Start one more process.
 
         :raises RunnerLost: when that cannot be done, or the server is shutting down.
@@ -392,14 +476,26 @@ class Supervisor:
         with self._lock:
             if self._closing:
                 raise RunnerLost("the server is shutting down")
-            runner = RunnerProcess(key, self._concurrency, self._forget)
+            runner = RunnerProcess(key, self._concurrency, self._forget, version=version, on_idle=self._dismiss)
             self._runners.append(runner)
             return runner
+
+    def _dismiss(self, runner: RunnerProcess) -> None:
+        """Nothing runs in it any more. Of a user's team no more stay than are wanted, and none with old code."""
+        if runner.key == SHARED:
+            return
+        found = [each for each in self.runners() if each.key == runner.key and each.alive]
+        is_old = runner is not found[-1] and runner.version != found[-1].version
+        if is_old or len(found) > self._per_team:
+            runner.hang_up()
+        for each in found[:-1]:
+            if each.runs == 0 and each.version != found[-1].version:
+                each.hang_up()
 
     def _forget(self, runner: RunnerProcess) -> None:
         with self._lock:
             if runner in self._runners:
                 self._runners.remove(runner)
-            again = not self._closing and runner.key == _SHARED and runner.ready
+            again = not self._closing and runner.key == SHARED and runner.ready
         if again:
-            self._concurrency.spawn(self.grow, _SHARED)
+            self._concurrency.spawn(self.grow, SHARED)

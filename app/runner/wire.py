@@ -62,6 +62,7 @@ class TeamSpec(Payload):
     title: str = ""
     description: str = ""
     factory: str
+    version: Annotated[str, Field(description="another one: its code has changed, and needs a new process")] = ""
     file: Annotated[str | None, Field(description="the team's file, handed to the factory as `file`")] = None
     generation: Annotated[Generation | None, Field(description="None: not known before the factory was called")] = None
     agents: tuple[AgentCard, ...] = ()
@@ -171,6 +172,13 @@ class Describe(Payload):
     team: TeamSpec
 
 
+class Ping(Payload):
+    """A sign of life is wanted: replied at once, unless something blocks the event loop."""
+
+    op: Literal["ping"] = "ping"
+    seq: int = 0
+
+
 class Probe(Payload):
     """Ask the providers whether they answer (`/api/v1/health/ready`)."""
 
@@ -181,8 +189,8 @@ class Probe(Payload):
     look: Annotated[bool, Field(description="also say whether each one lists its model; reads what it answers")] = False
 
 
-Down = Annotated[StartRun | Grant | Control | Budget | Answer | Describe | Probe, Field(discriminator="op")]
-DOWN: TypeAdapter[StartRun | Grant | Control | Budget | Answer | Describe | Probe] = TypeAdapter(Down)
+Down = Annotated[StartRun | Grant | Control | Budget | Answer | Describe | Ping | Probe, Field(discriminator="op")]
+DOWN: TypeAdapter[StartRun | Grant | Control | Budget | Answer | Describe | Ping | Probe] = TypeAdapter(Down)
 
 
 class Hello(Payload):

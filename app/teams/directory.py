@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.errors import TeamUnknown
 from app.runner.wire import OnAbandoned, TeamSpec
-from app.teams.descriptions import Descriptions
+from app.teams.descriptions import Descriptions, code_state
 from app.teams.folder import ROUNDS, STUDIO, STUDIO_WITH_CODE, BrokenTeam, TeamFolder
 from app.teams.registry import BUNDLED, DEBATE, Source, find_teams
 
@@ -117,7 +117,7 @@ class TeamDirectory:
         every = self._rules.get("*")
         return (
             {
-                name: team.model_copy(update={"on_abandoned": self._rules.get(name, every)})
+                name: team.model_copy(update={"on_abandoned": self._rules.get(name, every), "version": _version(team)})
                 for name, team in teams.items()
             },
             broken,
@@ -135,6 +135,11 @@ def source_of(team: TeamSpec) -> Source:
     if team in BUNDLED or (not team.isolated and team.file is None):
         return "bundled"
     return _SOURCE_OF.get(team.factory, "python")
+
+
+def _version(team: TeamSpec) -> str:
+    """Files are read for each run, Python's modules once for each process."""
+    return str(code_state(team.factory) or "") if team.isolated and team.file is None else ""
 
 
 def _owner(team: TeamSpec | None) -> str:
