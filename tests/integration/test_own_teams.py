@@ -49,7 +49,35 @@ def raising(model_client):
 
 def nothing(model_client):
     return 42
+
+
+def odd(model_client):
+    """It does to its process what it is asked to."""
+    from autogen_agentchat.agents import AssistantAgent
+
+    class Odd(AssistantAgent):
+        async def on_messages_stream(self, messages, cancellation_token):
+            match messages[-1].to_text():
+                case "die":
+                    os.kill(os.getpid(), 11)
+                case "block":
+                    time.sleep(3600)
+                case "print":
+                    print("x" * 5_000_000)
+            async for each in super().on_messages_stream(messages, cancellation_token):
+                yield each
+
+    return Odd("Odd", model_client, model_client_stream=True)
 '''
+
+
+CHANGING = """
+from autogen_agentchat.agents import AssistantAgent
+
+
+def team(model_client):
+    return AssistantAgent("{}", model_client, model_client_stream=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +94,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def own(folder: Path, model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ColloquyServer]:
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder on the server's PYTHONPATH."""
+    found: Path = tmp_path_factory.mktemp("modules")
+    return found
+
+
+@pytest.fixture(scope="module")
+def own(folder: Path, modules: Path, model: ModelServer) -> Iterator[ColloquyServer]:
     """A server with teams from everywhere."""
-    modules = tmp_path_factory.mktemp("modules")
     (modules / "odd_teams.py").write_text(ODD_TEAMS, encoding="utf-8")
     shutil.copy(EXAMPLES / "my_team.py", modules)
-    names = ("assistant", "hanging", "dying", "raising", "nothing")
-    teams = [*(f"{name}=odd_teams:{name}" for name in names), "duet=my_team:team", "lost=no_such_module:team"]
+    (modules / "changing.py").write_text(CHANGING.format("Before"), encoding="utf-8")
+    names = ("assistant", "hanging", "dying", "raising", "nothing", "odd")
+    teams = [
+        *(f"{name}=odd_teams:{name}" for name in names),
+        "duet=my_team:team",
+        "lost=no_such_module:team",
+        "changing=changing:team",
+    ]
     env = {
         "PYTHONPATH": str(modules),
         "TEAMS": ",".join(teams),
         "TEAMS_DIR": str(folder),
         "TEAM_LOAD_TIMEOUT_S": str(3 * TIMEOUT_SCALE),
         "STREAM_TOKENS_PER_S": "0",
-        "OPENAI_API_KEY": "not-a-key",
+        "RUNNERS_PER_TEAM": "1",  # so that they are neighbours
+        "RUNNER_SILENCE_S": str(round(3 * TIMEOUT_SCALE)),
     }
     with ColloquyServer(model_url=model.url, env=env) as server:
         yield server
@@ -180,3 +221,40 @@ def test_a_file_comes_breaks_and_goes_while_the_server_runs(
     assert "late" not in offered
     assert "late" not in broken
     assert person.wait_for_end(ack["session_id"]) == "completed"
+
+
+@pytest.mark.parametrize("harm", ["die", pytest.param("block", marks=pytest.mark.matrix)])
+def test_a_team_that_kills_its_process_ends_alone(
+    harm: str, own: ColloquyServer, person: Watcher, model: ModelServer
+) -> None:
+    """A neighbour in the same process goes on in another one; the culprit is tried again by itself, then it is over."""
+    model.control(token_delay_ms=20, tokens=100)
+    calm = person.must("start_stream", {"content": "Rain.", "team": "odd"})
+    person.wait_for_event("message_delta")
+    with Watcher(own.url, timeout_s=60 * TIMEOUT_SCALE) as other:
+        other.must("start_stream", {"content": harm, "team": "odd"})
+        assert other.wait_for_end() == "error"
+        codes = [payload["code"] for _, payload in other.events("conversation_error")]
+        assert codes == ["runner_lost"] * 3
+    assert person.wait_for_end(calm["session_id"]) == "completed"
+    assert [payload["code"] for _, payload in person.events("conversation_error")] == ["runner_lost"]
+
+
+def test_what_a_team_prints_does_not_fill_the_log(own: ColloquyServer, person: Watcher) -> None:
+    """Its beginning is there, under the team's name."""
+    before = len(own.output())
+    person.must("start_stream", {"content": "print", "team": "odd"})
+    assert person.wait_for_end() == "completed"
+    wait_until(lambda: "team:odd: xxx" in own.output()[before:])
+    assert len(own.output()) - before < 10_000
+
+
+def test_changed_code_is_there_with_the_next_run(person: Watcher, modules: Path) -> None:
+    """No restart of the server: a new process runs it."""
+    person.must("start_stream", {"content": "Rain.", "team": "changing"})
+    person.wait_for_end()
+    (modules / "changing.py").write_text(CHANGING.format("Afterwards"), encoding="utf-8")
+    ack = person.must("start_stream", {"content": "Rain.", "team": "changing"})
+    person.wait_for_end(ack["session_id"])
+    spoken = [payload["agent"] for _, payload in person.events("agent_message")]
+    assert spoken == ["user", "Before", "user", "Afterwards"]

@@ -1,0 +1,158 @@
+"""Which process a run is given, and which processes stay."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import pytest
+
+from app.concurrency import AsyncMode
+from app.protocol.common import ContentType
+from app.runner import supervisor as module
+from app.runner.output import MAX_LINES_PER_S, Output
+from app.runner.supervisor import Supervisor
+from app.runner.wire import StartRun, TeamSpec
+from tests.conftest import TIMEOUT_SCALE
+from tests.support.waiting import wait_until
+
+
+class Process:
+    """What a supervisor sees of a runner; ``unheard`` counts its seconds of silence."""
+
+    def __init__(self, key: str, _: object, on_exit: Any, *, version: str = "", on_idle: Any = None) -> None:
+        self.key, self.version, self.pid = key, version, 1
+        self.alive = self.ready = True
+        self.convalescent = self.silent = False
+        self.unheard = 0
+        self.runs = 0
+        self.killed = False
+        self._on_idle = on_idle
+
+    def start(self, run: StartRun, sink: Any) -> Process:
+        self.runs += 1
+        return self
+
+    def end(self) -> None:
+        self.runs -= 1
+        if not self.runs:
+            self._on_idle(self)
+
+    def tick(self) -> int:
+        self.unheard += self.silent
+        return self.unheard
+
+    def kill(self) -> None:
+        self.killed = True
+        self.alive = False
+
+    def hang_up(self) -> None:
+        self.alive = False
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    monkeypatch.setattr(module, "RunnerProcess", Process)
+    return Supervisor(AsyncMode("threading"), per_team=2)
+
+
+def start(supervisor: Supervisor, *, version: str = "", resumed: bool = False, team: str = "mine") -> Any:
+    """The process that a run of a user's team gets."""
+    spec = TeamSpec(name=team, factory="my_team:team", isolated=True, version=version)
+    run = StartRun(
+        session="s", conversation="c", team=spec, content="x", content_type=ContentType.TEXT, resumed=resumed
+    )
+    return supervisor.start(run, None)  # type: ignore[arg-type]
+
+
+def test_a_team_has_as_many_processes_as_it_needs(supervisor: Supervisor) -> None:
+    """An idle one is taken first; the least busy when there are enough."""
+    first = start(supervisor)
+    first.end()
+    assert start(supervisor) is first
+    second = start(supervisor)
+    assert second is not first
+    assert start(supervisor) in (first, second)
+    assert (first.runs, second.runs) in ((2, 1), (1, 2))
+    assert start(supervisor, team="other") not in (first, second)
+
+
+def test_a_silent_process_gets_no_further_runs(supervisor: Supervisor) -> None:
+    """Where all of a team are silent there are spare ones, but not without end."""
+    first, second = start(supervisor), start(supervisor)
+    first.silent = True
+    second.runs = 5
+    assert start(supervisor) is second
+    second.silent = True
+    spare = start(supervisor)
+    assert spare not in (first, second)
+    for _ in range(20):
+        for each in supervisor.runners():
+            each.silent = True  # type: ignore[misc]
+        start(supervisor)
+    assert len(supervisor.runners()) == 2 + 4
+
+
+def test_who_comes_back_after_a_crash_is_alone(supervisor: Supervisor) -> None:
+    """It may have caused it: it has no neighbours, and new ones go elsewhere."""
+    first, second = start(supervisor), start(supervisor)
+    back = start(supervisor, resumed=True)
+    assert back not in (first, second)
+    assert start(supervisor) in (first, second)
+    assert start(supervisor, resumed=True) not in (first, second, back)
+
+
+def test_processes_that_are_too_many_go_when_they_are_idle(supervisor: Supervisor) -> None:
+    first, second, third = start(supervisor), start(supervisor), start(supervisor, resumed=True)
+    first.end()
+    assert (first.alive, second.alive, third.alive) == (False, True, True)
+    third.end()
+    assert third.alive
+
+
+def test_changed_code_runs_in_a_new_process(supervisor: Supervisor) -> None:
+    """What runs goes on with the code that it began with; then its process goes."""
+    old = start(supervisor, version="1")
+    new = start(supervisor, version="2")
+    assert new is not old
+    old.end()
+    assert not old.alive
+    new.end()
+    assert new.alive
+    newer = start(supervisor, version="3")
+    newer.end()
+    assert (new.alive, newer.alive) == (False, True)
+
+
+def test_a_process_that_stays_silent_is_killed(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After RUNNER_SILENCE_S seconds in which it was asked."""
+    blocked, living = start(supervisor), start(supervisor)
+    blocked.silent = True
+    seconds = iter(range(70))
+
+    def sleep(_: float) -> None:
+        if next(seconds) == 65:
+            supervisor._closing = True
+
+    monkeypatch.setattr(supervisor._concurrency, "sleep", sleep)
+    supervisor.watch()
+    assert blocked.killed
+    assert not living.killed
+
+
+def test_what_a_team_prints_goes_to_the_log_in_small_doses(caplog: pytest.LogCaptureFixture) -> None:
+    """The first lines of a second; the others are counted; a line without end is cut off."""
+    caplog.set_level(logging.INFO, logger="app.runner.output")
+    output = Output("team:mine", AsyncMode("threading"), lambda: 1.0)
+    writer: socket.socket = output.theirs.dup()
+    output.begin()
+    with writer:
+        writer.settimeout(30 * TIMEOUT_SCALE)
+        writer.sendall(b"hello\n" + b"y" * 100_000 + b"\n" + b"x\n" * 1000)
+    wait_until(lambda: any("left out" in record.message for record in caplog.records))
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == "team:mine: hello"
+    assert max(map(len, said)) < 600
+    assert len(said) == MAX_LINES_PER_S + 1
+    assert said[-1] == f"team:mine: {1002 - MAX_LINES_PER_S} more lines, which are left out"
