@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,11 +108,14 @@ def own(folder: Path, modules: Path, model: ModelServer) -> Iterator[ColloquySer
     shutil.copy(EXAMPLES / "my_team.py", modules)
     (modules / "changing.py").write_text(CHANGING.format("Before"), encoding="utf-8")
     names = ("assistant", "hanging", "dying", "raising", "nothing", "odd")
+    readme = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    (modules / "readme_team.py").write_text(readme[0], encoding="utf-8")
     teams = [
         *(f"{name}=odd_teams:{name}" for name in names),
         "duet=my_team:team",
-        "lost=no_such_module:team",
+        "readme=readme_team:team",
         "changing=changing:team",
+        "lost=no_such_module:team",
     ]
     env = {
         "PYTHONPATH": str(modules),
@@ -179,7 +183,7 @@ def test_each_broken_team_is_told_with_its_error(own: ColloquyServer) -> None:
     [
         ("poets", ["Poet", "Strict Critic", "Poet", "Strict Critic"]),
         ("duet", ["Poet", "Critic"]),
-        ("assistant", ["Helper"]),
+        ("readme", ["Poet", "Critic"]),
     ],
 )
 def test_the_examples_run(team: str, speakers: list[str], person: Watcher) -> None:
@@ -240,6 +244,7 @@ def test_a_team_that_kills_its_process_ends_alone(
     assert [payload["code"] for _, payload in person.events("conversation_error")] == ["runner_lost"]
 
 
+@pytest.mark.matrix
 def test_what_a_team_prints_does_not_fill_the_log(own: ColloquyServer, person: Watcher) -> None:
     """Its beginning is there, under the team's name."""
     before = len(own.output())

@@ -105,30 +105,3 @@ def test_http_is_served_where_the_socket_layer_cannot_start(tmp_path: Path, mode
         assert refused.status == 503
         connection.close()
         assert "broken on purpose" in page
-
-
-def test_your_own_team_in_ten_lines(tmp_path: Path) -> None:
-    """A Python factory, named by a setting, runs in a runner of its own."""
-    (tmp_path / "my_team.py").write_text(
-        "from autogen_agentchat.agents import AssistantAgent\n"
-        "from autogen_agentchat.teams import RoundRobinGroupChat\n\n\n"
-        "def team(model_client):\n"
-        '    poet = AssistantAgent("Poet", model_client, system_message="Write two lines.", model_client_stream=True)\n'
-        '    critic = AssistantAgent("Critic", model_client, system_message="Judge them.", model_client_stream=True)\n'
-        "    return RoundRobinGroupChat([poet, critic], max_turns=2)\n",
-        encoding="utf-8",
-    )
-    from tests.support.model_server import ModelServer
-
-    with ModelServer() as model:
-        env = {"PYTHONPATH": str(tmp_path), "TEAMS": "poets=my_team:team", "STREAM_TOKENS_PER_S": "0"}
-        with (
-            ColloquyServer(model_url=model.url, env=env) as server,
-            Watcher(server.url, timeout_s=20 * TIMEOUT_SCALE) as watcher,
-        ):
-            watcher.must("start_stream", {"content": "A poem on rain.", "team": "poets"})
-            assert watcher.wait_for_end() == "completed"
-            spoken = [payload["agent"] for _, payload in watcher.events("agent_message")]
-            assert spoken == ["user", "Poet", "Critic"]
-            runners = server.get("/api/websocket/status")["runners"]
-            assert "team:poets" in [runner["for"] for runner in runners]
