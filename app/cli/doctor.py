@@ -20,6 +20,7 @@ import click
 import requests
 
 from app.cli.options import json_option, url_option
+from app.cli.team_checks import Finding, teams_of_server, teams_of_settings
 from app.client import Client, ClientError
 from app.concurrency import AsyncMode
 from app.errors import StoreUnavailable
@@ -86,8 +87,10 @@ def _checks(url: str) -> Iterator[Check]:
     yield check
     if alive:
         yield from _running(url)
+        yield from _teams(teams_of_server(lambda: _get(f"{url}/api/teams")))
     elif settings is not None:
         yield _model(settings)
+        yield from _teams(teams_of_settings(settings, _PROJECT))
     yield _node()
     yield _chromium()
     if settings is not None:
@@ -240,6 +243,15 @@ def _sockets(url: str) -> Check:
 
 
 # --- what the server would use ----------------------------------------------------------------------------------------
+
+
+def _teams(findings: Iterator[Finding]) -> Iterator[Check]:
+    try:
+        for team, found, mend in findings:
+            yield Check(f"team {team}" if team else "teams", "fail" if mend else "ok", found, mend)
+    except (requests.RequestException, ValueError, KeyError):  # who they are is told to people only
+        yield Check("teams", "warn", "the server does not tell a stranger", "stop it, and let doctor build them here")
+
 
 _MEND_MODEL = (
     "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OLLAMA_MODEL (docs/operations.md); or make run, for the small one"

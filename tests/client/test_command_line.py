@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,7 +235,7 @@ def diagnosis(*arguments: str, **env: str) -> tuple[int, dict[str, dict[str, str
 def test_doctor_of_a_running_server(server: ColloquyServer) -> None:
     """Server, readiness and sockets are looked at."""
     code, found = diagnosis(url=server.url)
-    for name in ("Python", "settings", "server", "readiness", "sockets"):
+    for name in ("Python", "settings", "server", "readiness", "sockets", "teams"):
         assert found[name]["verdict"] == "ok", found[name]
     assert "websocket, ping" in found["sockets"]["found"]
     assert code == (1 if any(each["verdict"] == "fail" for each in found.values()) else 0)
@@ -256,6 +257,22 @@ def test_doctor_says_what_is_wrong_and_what_mends_it() -> None:
     assert f"port {port} is free" in found["server"]["found"]
     assert found["Redis"]["verdict"] == "fail"
     assert all(each["mend"] for each in found.values() if each["verdict"] != "ok")
+
+
+def test_doctor_names_broken_teams(tmp_path: Path) -> None:
+    """Without a server it builds them itself; each with its file, and none keeps it from the others."""
+    (tmp_path / "typo.yaml").write_text("agents: [{name: A}]", encoding="utf-8")
+    (tmp_path / "good.yaml").write_text("agents: [{name: A, prompt: b}]", encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    env = {"TEAMS_DIR": str(tmp_path), "TEAMS": "wrong=json:loads,lost=no_such_module:team", "LOCAL_MODEL": "false"}
+    code, found = diagnosis(url=f"http://127.0.0.1:{port}", **env)
+    assert code == 1
+    assert found["teams"]["found"].endswith(", good")
+    assert found["team typo"]["found"] == f"{tmp_path.name}/typo.yaml: line 1, agents[0].prompt: it is missing"
+    assert "there is no module no_such_module" in found["team lost"]["found"]
+    assert "cannot be built" in found["team wrong"]["found"]
+    assert found["team typo"]["mend"] == f"correct {tmp_path.name}/typo.yaml"
 
 
 def test_doctor_knows_a_stranger_on_the_port() -> None:
