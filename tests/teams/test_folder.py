@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from app.teams.documents import MAX_FILE_BYTES
 from app.teams.folder import TeamFolder, team_name
 from app.teams.names import identifier
 from app.teams.rounds_file import RoundsFile
+from tests.support.processes import ROOT
 
 POETS = """\
 name: Two poets
@@ -159,3 +161,18 @@ def test_the_published_schema_is_current() -> None:
 
     assert team_schema.FILE.read_text(encoding="utf-8") == team_schema.written()
     assert set(RoundsFile.model_fields) == {"name", "description", "agents", "rounds", "closing"}
+
+
+@pytest.mark.parametrize(("page", "file"), [("rounds.md", "poets.yaml"), ("python.md", "my_team.py")])
+def test_the_pages_show_the_examples_as_they_are(page: str, file: str) -> None:
+    """They are run by tests/integration/test_own_teams.py."""
+    text = (ROOT / "docs/teams" / page).read_text()
+    shown = re.findall(r"^```(?:yaml|python)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert shown[0] == (ROOT / "examples/teams" / file).read_text()
+
+
+def test_the_examples_are_good() -> None:
+    """All that may be copied into the folder."""
+    teams, broken = TeamFolder(ROOT / "examples/teams").look()
+    assert not broken
+    assert [each.name for each in teams] == ["plan-write-review", "poets"]
