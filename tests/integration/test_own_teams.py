@@ -227,7 +227,8 @@ def test_a_file_comes_breaks_and_goes_while_the_server_runs(
     assert person.wait_for_end(ack["session_id"]) == "completed"
 
 
-@pytest.mark.parametrize("harm", ["die", pytest.param("block", marks=pytest.mark.matrix)])
+@pytest.mark.matrix
+@pytest.mark.parametrize("harm", ["die", "block"])
 def test_a_team_that_kills_its_process_ends_alone(
     harm: str, own: ColloquyServer, person: Watcher, model: ModelServer
 ) -> None:
@@ -254,6 +255,7 @@ def test_what_a_team_prints_does_not_fill_the_log(own: ColloquyServer, person: W
     assert len(own.output()) - before < 10_000
 
 
+@pytest.mark.matrix
 def test_changed_code_is_there_with_the_next_run(person: Watcher, modules: Path) -> None:
     """No restart of the server: a new process runs it."""
     person.must("start_stream", {"content": "Rain.", "team": "changing"})
