@@ -245,6 +245,13 @@ class ClassicAdapter:
         await self._port.emit(framework_event(event, said=said))
         if outer and self._chat is not None:
             self._save(content["sender"])
+            await self._forget_calls()
+
+    async def _forget_calls(self) -> None:
+        """Between two messages nothing need be known of the calls that made them: a chat may be long."""
+        if all(call.ended and not call.entries for call in self._bound):
+            self._bound.clear()
+            await self._stage.end_pass()
 
     async def _show_pieces(self) -> None:
         self._flushing = False

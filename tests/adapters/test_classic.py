@@ -167,6 +167,14 @@ async def test_the_word_next_ends_it(model: ModelServer, network: Network) -> No
     assert "Termination message" in stand.room.payloads("conversation_complete")[0]["reason"]
 
 
+async def test_a_long_chat_keeps_no_calls(model: ModelServer, network: Network) -> None:
+    """What a call has brought is forgotten with its message."""
+    stand = Stand(network, "until_next", provider(model.url, SHORT))
+    await stand.until(lambda: len(stand.said()) > 6)
+    assert len(stand.run.model._calls) <= 2
+    await stand.stop()
+
+
 async def test_a_group_goes_round(model: ModelServer, network: Network) -> None:
     stand = Stand(network, "group", provider(model.url, SHORT))
     await stand.ended()
