@@ -63,7 +63,13 @@ def show_messages(conversation_id: str) -> dict[str, Any]:
     )
     page = parts.store.messages(conversation.id, query)
     found = [
-        {**_shaped(each.view), "ordinal": each.ordinal, "state": each.view.state, "feedback": each.view.feedback}
+        {
+            **_shaped(each.view),
+            "ordinal": each.ordinal,
+            "state": each.view.state,
+            "kind": each.view.kind,
+            "feedback": each.view.feedback,
+        }
         for each in page.messages
     ]
     return {

@@ -44,6 +44,7 @@ MAGENTIC = TeamSpec(
     title="Magentic One",
     description="An orchestrator plans your task, has an analyst of crypto markets look things up, and sums up.",
     factory="app.teams.magentic:team",
+    generation="agentchat",
     agents=(
         AgentCard(
             name="MagenticOneOrchestrator", description="Plans, keeps the ledgers, gives the answer.", emoji="🧭"

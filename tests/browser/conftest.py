@@ -96,7 +96,7 @@ def shop(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (files / "hostile.json").write_text(json.dumps(hostile))
     (files / "broken.yaml").write_text("name: Broken\nagents:\n  - name: Nobody\n")
     env = {"TEAMS": "workshop=tests.support.workshop:team", "PYTHONPATH": str(ROOT), "REGISTRATION": "open"}
-    env |= {"TEAMS_DIR": str(files), "STREAM_TOKENS_PER_S": "0"}
+    env |= {"TEAMS_DIR": str(files), "STREAM_TOKENS_PER_S": "0", "MODEL_PRICES": "openai=3/15"}
     with ColloquyServer(model_url=model.url, env=env) as running:
         yield running
 

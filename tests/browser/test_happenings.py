@@ -173,6 +173,18 @@ def test_a_message_says_what_it_has_cost(open_page: OpenPage, shop: ColloquyServ
     expect(figures.nth(1)).to_have_text("")
 
 
+def test_a_conversation_says_what_it_has_cost(open_page: OpenPage, shop: ColloquyServer) -> None:
+    """Each message, and all of it: at the end, and at the top of the page."""
+    page = open_page(shop.url)
+    page.get_by_test_id("content-input").fill("What does this cost?")
+    page.get_by_test_id("start-conversation").click()
+    expect_end(page)
+    expect(page.get_by_test_id("message-usage").first).to_contain_text("$")
+    expect(page.get_by_test_id("cost")).to_contain_text("$")
+    tokens = page.get_by_test_id("usage").inner_text().removesuffix(" spent")
+    expect(page.get_by_test_id("spent")).to_have_text(f"{tokens} · {page.get_by_test_id('cost').inner_text()}")
+
+
 def test_hostile_tools_charts_and_thoughts_are_text(open_page: OpenPage, shop: ColloquyServer) -> None:
     """Live, after a reload, and enlarged."""
     page = open_page(shop.url)

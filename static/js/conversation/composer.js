@@ -25,6 +25,7 @@ const KINDS = {
 };
 
 const EXAMPLES = {
+  magentic: ["What does one bitcoin cost now, and how does that compare with ether?", "Which of the large cryptocurrencies has moved most?"],
   debate: [
     "NVIDIA beats expectations and raises its guidance. Is the stock still worth buying at 31 times earnings?",
     "The central bank holds rates for longer than expected. What does that do to regional banks?",

@@ -80,7 +80,7 @@ export class Earlier {
 }
 
 /** A message as HTTP tells it (FEATURES E3), as a snapshot would. */
-function viewOf({ id, role, message, timestamp, updated_at, updated_by, state, feedback }) {
+function viewOf({ id, role, message, timestamp, updated_at, updated_by, state, kind, feedback }) {
   const user = role === "user";
   return {
     message_id: id,
@@ -88,6 +88,7 @@ function viewOf({ id, role, message, timestamp, updated_at, updated_by, state, f
     agent: user ? "User" : role,
     content: message,
     content_type: user ? "text" : "markdown",
+    kind,
     state,
     confidence: null,
     model: null,
