@@ -191,6 +191,14 @@ class Settings(BaseSettings):
     max_artifacts: int = Field(
         200, ge=0, description="pictures and whole answers that one run may have kept; further ones are not"
     )
+    tool_timeout_s: float = Field(
+        30, gt=0, le=3600, description="how long a bundled tool may take; then it has failed, and its agent goes on"
+    )
+    mcp_servers: str = Field(
+        "",
+        description='the path of a JSON file with MCP servers, in the usual shape: `{"mcpServers": {"name": {…}}}`;'
+        " their tools are given to the market team, and to teams that ask for them; needs the package mcp",
+    )
     market_data: str = Field(
         "",
         description="where the finance tools' prices come from: `module:function`, called without arguments, returns an"

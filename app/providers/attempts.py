@@ -88,8 +88,7 @@ def raise_failure(run: ModelRun, transport: RunTransport, cause: Exception | Non
 
 def end(call: Call, transport: RunTransport, text: str) -> None:
     """The call has its reply."""
-    usage = transport.exchange.usage() if transport.exchange is not None else call.usage
-    call.end(text, transport.spec.label or transport.spec.model, usage)
+    call.end(text, transport.spec.label or transport.spec.model, transport.usage())
 
 
 async def _attempt(spec: ProviderSpec, request: Request[Item]) -> AsyncGenerator[Item]:

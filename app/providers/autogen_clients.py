@@ -15,7 +15,7 @@ def model_info(spec: ProviderSpec) -> ModelInfo:
     """What AutoGen wants to know of a model, from the provider's declaration, never from a table of names."""
     return ModelInfo(
         vision=False,
-        function_calling=spec.function_calling,
+        function_calling=True,  # by JSON schema where the model cannot: see tools_by_schema
         json_output=spec.structured_output,
         structured_output=spec.structured_output,
         family="unknown",

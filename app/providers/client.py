@@ -24,6 +24,7 @@ from app.providers.autogen_form import AUTOGEN
 from app.providers.calls import Call
 from app.providers.condense import condense, estimate_tokens, prompt_budget
 from app.providers.model_run import ModelRun
+from app.providers.tools_by_schema import ToolsBySchema
 from app.providers.transport import RunTransport
 from app.runner.wire import ProviderSpec
 
@@ -119,7 +120,7 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
             fitting = small_model.plain_request(fitting, call.agent, AUTOGEN)
             wishes = {**wishes, "extra_create_args": small_model.create_args(wishes["extra_create_args"])}
         transport = RunTransport(self._run, spec, call)
-        client = autogen_clients.build(spec, transport)
+        client = autogen_clients.build(spec, ToolsBySchema(transport, call.agent))
         async with attempts.closed_after(self._run, transport):
             if not spec.stream:
                 result = await client.create(fitting, **wishes)
@@ -160,6 +161,11 @@ class GatedModelClient(ChatCompletionClient, Component[ClientConfig]):
         return prompt_budget(self._run.spec, tools=tools) - self.count_tokens(messages, tools=tools)
 
     @property
+    def calls_functions(self) -> bool:
+        """Whether the model itself can; where it cannot, it gets tools by JSON schema, and is slower by that."""
+        return self._run.spec.function_calling
+
+    @property
     def capabilities(self) -> ModelInfo:
         return self.model_info
 
@@ -189,6 +195,11 @@ def with_schema(wishes: dict[str, Any]) -> dict[str, Any]:
             given["response_format"] = {"type": "json_schema", "json_schema": schema}
             return {**wishes, "json_output": None, "extra_create_args": given}
     return wishes
+
+
+def calls_functions(model_client: ChatCompletionClient) -> bool:
+    """Whether a team's model calls functions by itself, so that tools cost it little."""
+    return bool(getattr(model_client, "calls_functions", model_client.model_info["function_calling"]))
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

@@ -28,6 +28,7 @@ from app.providers.condense import condense, prompt_budget
 from app.providers.forms import OpenAiForm
 from app.providers.model_run import ModelRun
 from app.providers.sse import Kind, SseEvent, SseSplitter, events_of_whole, join_events, whole_of_events
+from app.providers.tools_by_schema import ToolsBySchema
 from app.providers.transport import RunTransport
 from app.runner.wire import ProviderSpec
 
@@ -126,7 +127,7 @@ async def _request(
     transport = RunTransport(run, spec, call)
     body = _rewritten(spec, share, call, wishes)
     async with attempts.closed_after(run, transport):
-        response = await openai_clients.build(spec, transport).post(
+        response = await openai_clients.build(spec, ToolsBySchema(transport, call.agent)).post(
             "/chat/completions", cast_to=httpx2.Response, body=body
         )
         attempts.raise_failure(run, transport)
@@ -139,8 +140,6 @@ def _rewritten(spec: ProviderSpec, share: float, call: Call, wishes: Mapping[str
     """The framework's request as this provider is to be asked."""
     form = OpenAiForm(call.agent)
     body = {key: value for key, value in wishes.items() if key not in ("stream", "stream_options", "model")}
-    if not spec.function_calling:
-        body = {key: value for key, value in body.items() if key not in ("tools", "tool_choice", "parallel_tool_calls")}
     if not spec.structured_output:
         body.pop("response_format", None)
     body["messages"], condensed = condense(

@@ -27,14 +27,15 @@ def estimate_tokens(text: str) -> int:
 
 
 def prompt_budget(spec: ProviderSpec, *, tools: Sequence[Any] = (), share: float = 1.0) -> int:
-    """Tokens that the prompt's messages may take: the context less the reply's share and the tools' schemas.
+    """Tokens that the prompt's messages may take: the context less the reply's share and the schemas of sent tools.
 
     :param tools: JSON schemas, or objects that have one as ``schema``.
     :param share: below 1 for another attempt, after the provider found the first one too long.
     """
     reply = spec.max_reply_tokens or min(DEFAULT_REPLY_TOKENS, spec.context_tokens // 4)
     schemas = [getattr(tool, "schema", tool) for tool in tools]
-    room = spec.context_tokens - reply - (estimate_tokens(json.dumps(schemas, default=str)) if schemas else 0)
+    sent = schemas and spec.function_calling  # else they are asked for in words, in requests of their own
+    room = spec.context_tokens - reply - (estimate_tokens(json.dumps(schemas, default=str)) if sent else 0)
     return int(share * (min(room, LOCAL_PROMPT_TOKENS) if spec.kind == "local" else room))
 
 

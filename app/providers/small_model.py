@@ -21,6 +21,10 @@ _PROSE = {
 """Without these it repeats a sentence, its own or another speaker's, to the end of its context."""
 _STRUCTURED = {"temperature": 0.3, "repeat_penalty": 1.05, "repeat_last_n": 128}
 """For replies bound to a schema: a strong penalty drives it into figures and brackets."""
+_WITH_FACTS = {"temperature": 0.2, "repeat_penalty": 1.05, "repeat_last_n": 64, "dry_allowed_length": 24}
+"""For replies with figures in them: what keeps it from repeating itself keeps it from repeating them, too."""
+CHOICE = {**_STRUCTURED, "temperature": 0.0}
+"""For replies whose words stand in the question."""
 
 
 def plain_request(messages: Sequence[Message], agent: str, form: Form[Message]) -> list[Message]:
@@ -35,6 +39,18 @@ def plain_request(messages: Sequence[Message], agent: str, form: Form[Message]) 
     lines = [_line(form.speaker(message), form.text(message)) for message in others]
     lines.append(f"Now write the reply of {_name(agent) or 'the assistant'}.")
     return [*systems, form.request("\n\n".join(lines))]
+
+
+def facts_request(messages: Sequence[Message], form: Form[Message]) -> list[Message]:
+    """A conversation in which a tool has just answered, as one request that keeps to the answers: they come first."""
+    systems = [message for message in messages if form.is_system(message)]
+    lines = [_line(form.speaker(message), form.text(message)) for message in messages if not form.is_system(message)]
+    return [*systems, form.request("\n\n".join([*lines, "Answer with the figures above."]))]
+
+
+def facts_args(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of such a request, with what this model needs instead of :func:`create_args`'s."""
+    return {**given, **_WITH_FACTS} if given.get("response_format") is None else dict(given)
 
 
 def create_args(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from app.errors import BudgetExhausted, ModelError, ModelUnavailable
+from app.protocol.common import Usage
 from app.providers import anthropic, failures
 from app.providers.anthropic_stream import MessagesStream
 from app.providers.body import MergedBody
@@ -45,6 +46,15 @@ class RunTransport(httpx2.AsyncBaseTransport):
         self.spec = spec
         self._call = call
         self.exchange: Exchange | None = None
+        self._earlier = Usage()
+
+    def usage(self) -> Usage:
+        """What all requests of the call have cost so far."""
+        return self._earlier + self.exchange.usage() if self.exchange is not None else self._earlier
+
+    def comes_whole(self) -> None:
+        """The reply will be shown word by word: it is not streamed through here."""
+        self._call.streams = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request once the gate is open; see the module for what happens to its reply.
@@ -60,7 +70,7 @@ class RunTransport(httpx2.AsyncBaseTransport):
         while True:
             await self._run.gate.opened()
             exchange = Exchange(self.spec, prompt_chars=_prompt_chars(asked), whole=not asked.get("stream"))
-            self.exchange = exchange
+            self._earlier, self.exchange = self.usage(), exchange
             await self._begin(exchange)
             guard = ReadGuard(self._run.gate, self._run.network)
             try:
@@ -118,8 +128,7 @@ class RunTransport(httpx2.AsyncBaseTransport):
                 raise RequestFailed("the reply is no completion") from exchange.error
             headers = httpx2.Headers([(k, v) for k, v in response.headers.raw if k.lower() not in _BODY_HEADERS])
             if exchange.status == 200 and not exchange.whole and (document := _completion(content)) is not None:
-                # A server that cannot stream: the reply is there as a whole, and will be shown word by word.
-                self._call.streams = False
+                self.comes_whole()  # the server cannot stream
                 headers["content-type"] = "text/event-stream"
                 content = events_of_whole(document)
             return httpx2.Response(response.status_code, headers=headers, content=content)
@@ -160,7 +169,7 @@ class RunTransport(httpx2.AsyncBaseTransport):
             return
         exchange.done = True
         exchange.provider_usage = usage_of(document)
-        exchange.deltas = -(-len(_whole_text(document)) // CHARS_PER_PROMPT_TOKEN)
+        exchange.deltas = -(-len(text_of_whole(document)) // CHARS_PER_PROMPT_TOKEN)
 
 
 _BODY_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding")
@@ -218,7 +227,7 @@ def _no_completion(content: bytes, spec: ProviderSpec) -> ModelError:
     return ModelUnavailable(f"{spec.name} answered with something that is no completion", code="model_broken")
 
 
-def _whole_text(document: dict[str, Any]) -> str:
+def text_of_whole(document: dict[str, Any]) -> str:
     """The text of a reply that came whole; empty where it has none."""
     choices = document.get("choices")
     message = choices[0].get("message") if isinstance(choices, list) and choices else None

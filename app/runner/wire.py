@@ -94,6 +94,8 @@ class Limits(Payload):
     max_checkpoint_bytes: int = 16_777_216
     max_artifact_bytes: int = 4_194_304
     max_artifacts: int = 200
+    tool_timeout_s: float = 30.0
+    mcp_servers: Annotated[str, Field(description="the path of a JSON file, as in the setting; empty: none")] = ""
     market_data: Annotated[str, Field(description="`module:function`; empty: the packaged figures")] = ""
     coingecko_url: str = "https://api.coingecko.com/api/v3"
 

@@ -161,10 +161,10 @@ async def test_a_long_history_is_condensed() -> None:
 
 
 async def test_the_bundled_model_is_asked_plainly() -> None:
-    """One request that says whose reply is wanted, without the tools that it cannot call."""
+    """One request that says whose reply is wanted, without tools that it may not call."""
     framework = Framework(Body(sse("a")), kind="local", function_calling=False)
     history = [*ASK, {"role": "assistant", "content": "So."}, {"role": "user", "name": "critic", "content": "No."}]
-    await framework.whole(messages=history, tools=[TOOL])
+    await framework.whole(messages=history, tools=[TOOL], tool_choice="none")
     [message] = framework.asked()["messages"]
     assert message["content"] == "A question of mine.\n\nanalyst: So.\n\ncritic: No.\n\nNow write the reply of analyst."
     assert framework.asked()["repeat_penalty"] > 1
