@@ -11,9 +11,12 @@ import logging
 import signal
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 from app.runner.host import Host
 from app.runner.lifeline import end_group, watch_parent
+
+MAX_THREADS = 32
 
 
 def main() -> None:
@@ -43,6 +46,7 @@ def main() -> None:
 async def _serve(fd: int) -> None:
     host = Host()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))  # else six on two cores: a few slow names fill them
     loop.add_signal_handler(signal.SIGTERM, host.leave)
     watch_parent(fd, host.leave)
     gc.collect()

@@ -6,6 +6,7 @@ variable: tasks inherit it, and so do threads that are started by :func:`asyncio
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -27,6 +28,9 @@ class ToolRun(Protocol):
     async def emit(self, event: Event) -> None: ...
 
     def artifact(self, media_type: str, data: bytes) -> str | None: ...
+
+    def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
+        """Call this when the run is over, however it ends; it may take a while."""
 
 
 RUN: ContextVar[ToolRun | None] = ContextVar("run", default=None)

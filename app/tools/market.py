@@ -23,6 +23,9 @@ PERIODS_PER_YEAR = 12
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 
 
+COMPANIES = {"APPLE": "AAPL", "AMAZON": "AMZN", "GOOGLE": "GOOG", "MICROSOFT": "MSFT"}
+
+
 class NoSuchData(ValueError):
     """What was asked for is not there; the sentence says what is."""
 
@@ -72,6 +75,11 @@ class PackagedMarket:
         if found is None:
             raise NoSuchData(f"there are no prices of {symbol[:40]!r}; there are: {', '.join(self._prices)}")
         return found
+
+
+def symbol_of(name: str) -> str:
+    """The symbol that somebody means: a symbol in any spelling, or one of :data:`COMPANIES`."""
+    return COMPANIES.get(name.strip().upper(), name.strip().upper())
 
 
 @dataclass(frozen=True, slots=True)

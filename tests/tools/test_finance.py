@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import date
 from xml.etree import ElementTree
 
@@ -23,9 +24,13 @@ class OneRun:
         self.full = full
         self.events: list[Event] = []
         self.pictures: list[bytes] = []
+        self.endings: list[Callable[[], Awaitable[None]]] = []
 
     async def emit(self, event: Event) -> None:
         self.events.append(event)
+
+    def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
+        self.endings.append(ending)
 
     def artifact(self, media_type: str, data: bytes) -> str | None:
         assert media_type == "image/svg+xml"
