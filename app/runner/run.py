@@ -7,6 +7,7 @@ import base64
 import logging
 import secrets
 import traceback
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -44,6 +45,7 @@ class Run:
         self._adapter: Adapter | None = None
         self._awaited: dict[str, asyncio.Future[Answer]] = {}
         self._artifacts = 0
+        self._endings: list[Callable[[], Awaitable[None]]] = []
         self._task: asyncio.Task[Ended | None] | None = None
 
     @property
@@ -106,6 +108,9 @@ class Run:
         )
         return artifact_id
 
+    def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
+        self._endings.append(ending)
+
     def checkpoint(self, state: dict[str, Any]) -> None:
         if self._silenced:
             return
@@ -132,10 +137,12 @@ class Run:
         self._task = asyncio.create_task(self._play())
         try:
             ended = await asyncio.shield(self._task)
+            if ended is not None and not self.stopping:
+                self._link.send(ended)
         except asyncio.CancelledError:
-            return
-        if ended is not None and not self.stopping:
-            self._link.send(ended)
+            pass
+        finally:
+            await self._end_tools()
 
     async def stop(self) -> Usage:
         """Close the model's requests and send what was held back. Returns the tokens spent; then :meth:`put_down`."""
@@ -154,6 +161,14 @@ class Run:
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task], timeout=STOP_TIMEOUT_S)
+        await self._end_tools()
+
+    async def _end_tools(self) -> None:
+        """Whatever its tools have left open is closed. Once."""
+        endings, self._endings = self._endings, []
+        for failed in await asyncio.gather(*(ending() for ending in endings), return_exceptions=True):
+            if failed is not None:
+                log.warning("a tool of session %s was not closed: %s", self._start.session, type(failed).__name__)
 
     async def _play(self) -> Ended | None:
         start = self._start

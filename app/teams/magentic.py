@@ -7,28 +7,25 @@ from autogen_agentchat.teams import MagenticOneGroupChat
 from autogen_core.models import ChatCompletionClient
 
 from app.tools.crypto import get_crypto_price
+from app.tools.functions import as_tool
+from app.tools.guard import guarded
 
 MAX_TURNS = 15
 _SYSTEM = (
     "You are an analyst of cryptocurrency markets. Look prices up with your tool; never invent one. "
     "Where the tool fails, say so and why, and go on with what is known without it. Be brief, and use Markdown."
 )
-_SYSTEM_WITHOUT_TOOLS = (
-    "You are an analyst of cryptocurrency markets. You have no access to current prices: never invent one, and say so "
-    "where one is asked for. Be brief, and use Markdown."
-)
 
 
 def team(model_client: ChatCompletionClient) -> MagenticOneGroupChat:
-    """One agent with one tool, orchestrated; a model that calls no tools gets none."""
-    calls_tools = bool(model_client.model_info["function_calling"])
+    """One agent with one tool, orchestrated."""
     analyst = AssistantAgent(
         "CryptoMarketAnalyst",
         model_client=model_client,
         description="Knows cryptocurrency markets, and looks up current prices.",
-        system_message=_SYSTEM if calls_tools else _SYSTEM_WITHOUT_TOOLS,
-        tools=[get_crypto_price] if calls_tools else None,
-        reflect_on_tool_use=calls_tools,
+        system_message=_SYSTEM,
+        tools=[as_tool(guarded(get_crypto_price))],
+        reflect_on_tool_use=True,
         model_client_stream=True,
     )
     return MagenticOneGroupChat([analyst], model_client=model_client, max_turns=MAX_TURNS)

@@ -52,7 +52,18 @@ MAGENTIC = TeamSpec(
         AgentCard(name="CryptoMarketAnalyst", description="Looks up the prices of cryptocurrencies.", emoji="🪙"),
     ),
 )
-BUNDLED = (DEBATE, CHAT, MAGENTIC)
+MARKET = TeamSpec(
+    name="market",
+    title="Market desk",
+    description="An analyst looks share prices up (Apple, Amazon, Google, IBM, Microsoft, 2000 to 2010) and shows a "
+    "chart; a challenger looks for what could go wrong.",
+    factory="app.teams.market:team",
+    agents=(
+        AgentCard(name="Market Analyst", description="Looks prices up and shows charts.", emoji="📈"),
+        AgentCard(name="Risk Challenger", description="Looks for what could go wrong.", emoji="⚠️"),
+    ),
+)
+BUNDLED = (DEBATE, CHAT, MAGENTIC, MARKET)
 
 
 def find_teams(entries: Sequence[str] = ()) -> dict[str, TeamSpec]:
