@@ -103,7 +103,7 @@ def without_ids(content: Any) -> Any:
                                       "tool_response", "termination"}),
         pytest.param("on_connect_in_group", ("More of it.",), {"text", "stream", "group_chat_run_chat", "question",
                                                                "termination"}, marks=pytest.mark.matrix),
-        ("asks", ("Ann", "sesame"), {"print", "question"}),
+        pytest.param("asks", ("Ann", "sesame"), {"print", "question"}, marks=pytest.mark.matrix),
     ],
 )  # fmt: skip
 def test_the_documented_client_sees_the_same(
@@ -173,7 +173,11 @@ def test_a_lost_socket_ends_nothing(scripted: ModelServer, ag2_server: ColloquyS
 
 @pytest.mark.parametrize(
     ("team", "content", "code"),
-    [("nobody", "Hello", "team_unknown"), ("chat", "", "content_empty"), ("failing_function", "x", "team_failed")],
+    [
+        ("nobody", "Hello", "team_unknown"),
+        ("chat", "", "content_empty"),
+        pytest.param("failing_function", "x", "team_failed", marks=pytest.mark.matrix),
+    ],
 )
 def test_what_fails_is_told(
     team: str, content: str, code: str, scripted: ModelServer, ag2_server: ColloquyServer
