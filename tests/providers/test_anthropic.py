@@ -20,7 +20,7 @@ from app.providers.calls import Switch
 from app.providers.client import GatedModelClient
 from app.providers.sse import Kind, SseEvent
 from app.runner.wire import ProviderSpec
-from tests.providers.scripted import Body, Script, ScriptedRun
+from tests.providers.scripted import Body, Script, ScriptedRun, sse
 from tests.support.model_messages import event, problem
 
 SPEC = ProviderSpec(name="claude", kind="anthropic", model="claude-x", api_key="sk-ant-secret")
@@ -246,6 +246,18 @@ async def test_an_error_in_mid_stream_goes_on_with_the_next(kind: str, code: str
     claude = Claude(Script(Body(broken), Body([other])))
     result = (await claude.ask())[-1]
     assert result.content == "Whole."
+    assert [each.reason for each in claude.entries if isinstance(each, Switch)] == [code]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, "model_unauthorized"), (402, "model_rate_limited"), (404, "model_not_found"), (429, "model_rate_limited"),
+     (500, "model_server_error"), (529, "model_server_error")],
+)  # fmt: skip
+async def test_a_refusal_before_the_first_word_goes_on_with_the_next(status: int, code: str) -> None:
+    """529: it is overloaded."""
+    claude = Claude(Script(status, Body(sse("Other."))))
+    assert (await claude.ask())[-1].content == "Other."
     assert [each.reason for each in claude.entries if isinstance(each, Switch)] == [code]
 
 
