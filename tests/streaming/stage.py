@@ -34,6 +34,7 @@ class Stage:
         choices: random.Random | None = None,
         answer_s: float = 0.0,
         max_restarts: int = 2,
+        input_timeout_s: float = 0.0,
         max_log_entries: int = 10_000,
         record: Recorder | None = None,
         checkpoint: dict[str, Any] | None = None,
@@ -46,6 +47,7 @@ class Stage:
             buffer_tokens=buffer_tokens, tokens_per_s=tokens_per_s, high_water=high_water, low_water=low_water
         )
         self.max_restarts = max_restarts
+        self.input_timeout_s = input_timeout_s
         self.checkpoints: list[tuple[str, dict[str, Any]]] = []
         self.conversation = a_conversation(
             self.simulation, self.transport, max_log_entries=max_log_entries, record=record, catch_up=catch_up
@@ -72,6 +74,7 @@ class Stage:
             concurrency=self.simulation,
             clock=self.simulation,
             max_restarts=self.max_restarts,
+            input_timeout_s=self.input_timeout_s,
             save_checkpoint=lambda conversation_id, state: self.checkpoints.append((conversation_id, state)),
         )
 

@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.errors import InvalidState
+from app.errors import AnsweredAlready, InputUnknown, InvalidState
 from app.protocol.common import Position, Status
 from app.protocol.events import (
     AgentMessage,
     AgentStep,
     ConversationComplete,
     Event,
+    InputRequest,
+    InputResolved,
     MessageDelta,
     MessageReset,
     MessageStart,
@@ -234,6 +236,7 @@ class SessionMachine(RuleBasedStateMachine):
                 max_log_entries=log,
                 answer_s=answer_s,
                 max_restarts=restarts,
+                input_timeout_s=10,
             )
         )
 
@@ -246,6 +249,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.readers: list[Reader] = []
         self.following: set[str] = set()
         self.commands: list[tuple[str, SimulatedTask]] = []
+        self.answers: list[SimulatedTask] = []
+        self.questions = 0
         self.stage.begin()
         self.readers.append(self.stage.reader)
         self.following.add(self.stage.reader.sid)
@@ -285,6 +290,12 @@ class SessionMachine(RuleBasedStateMachine):
             run.checkpoint({"turn": turn})
 
     @rule()
+    def ask(self) -> None:
+        if self.run is not None and self.run.credit:
+            self.questions += 1
+            self.run.event(InputRequest(request_id=f"r{self.questions}", agent="Ann"))
+
+    @rule()
     def complete(self) -> None:
         self.finish_message()
         if self.run is not None:
@@ -307,6 +318,16 @@ class SessionMachine(RuleBasedStateMachine):
     def command(self, what: str, times: int) -> None:
         for _ in range(times):
             self.commands.append((what, self.stage.later(getattr(self.session, what))))
+
+    @rule(back=st.integers(0, 3), times=st.integers(1, 2))
+    def answer(self, back: int, times: int) -> None:
+        for _ in range(times):
+            given = (f"r{self.questions - back}", "yes", None, "ann")
+            self.answers.append(self.stage.later(self.session.inputs.provide, *given))
+
+    @rule()
+    def look_at_the_clock(self) -> None:
+        self.session.inputs.look(self.stage.simulation.monotonic())
 
     @rule()
     def join(self) -> None:
@@ -401,6 +422,23 @@ class SessionMachine(RuleBasedStateMachine):
         self._check_tasks()
         self._check_readers()
         self._check_texts()
+        self._check_questions()
+
+    def _check_questions(self) -> None:
+        """Who was told of a question was told of its end, once; and each good answer reached its run, once."""
+        assert all(task.done for task in self.answers)
+        good = [task for task in self.answers if task.error is None]
+        assert all(isinstance(task.error, (AnsweredAlready, InputUnknown)) for task in self.answers if task.error)
+        for task in self.answers:
+            task.error = None
+        assert self.stage.conversation.fold.pending_inputs() == ()
+        asked = dict.fromkeys(each["request_id"] for each in self.stage.transport.payloads(InputRequest))
+        ended = self.stage.transport.payloads(InputResolved)
+        assert sorted(each["request_id"] for each in ended) == sorted(asked)
+        answered = [each["request_id"] for each in ended if each["resolution"] == "answered"]
+        assert len(answered) == len(good)
+        heard = [answer.request_id for run in self.stage.runners.runs for answer in run.answers]
+        assert len(heard) == len(set(heard))
 
     def _check_tasks(self) -> None:
         assert not [task for task in self.stage.simulation.tasks if not task.done]
