@@ -22,6 +22,7 @@ from app.protocol.events import ConversationComplete, FallbackMode
 from app.providers.calls import Call, Switch
 from app.providers.client import GatedModelClient
 from app.providers.gate import RunAborted
+from app.teams.names import identifier
 
 KIND = "agentchat"
 MAX_ROUNDS = "Max rounds reached."
@@ -198,4 +199,4 @@ class AgentChatAdapter:
 
 
 def _identifier(agent: str, role: str) -> str:
-    return "user" if role == "user" else "_".join(agent.split()) or role
+    return "user" if role == "user" else identifier(agent or role)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from app.protocol.common import AgentCard
+from app.teams.names import identifier
 
 DEFAULT_EMOJI = "🤖"
 _EMOJI = {"magenticoneorchestrator": "🧭"}
@@ -28,4 +28,4 @@ class Cast:
 
 
 def _identifier(name: str) -> str:
-    return re.sub(r"\W+", "_", name).lower()
+    return identifier(name).lower()

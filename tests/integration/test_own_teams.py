@@ -214,7 +214,7 @@ def test_a_file_comes_breaks_and_goes_while_the_server_runs(
     """No restart; the conversation that was begun with it goes on to its end."""
     model.control(token_delay_ms=20)
     path = folder / "late.yaml"
-    path.write_text("rounds: 2\nagents: [{name: Late, prompt: Speak.}]", encoding="utf-8")
+    path.write_text("rounds: 2\nagents: [{name: Späte, prompt: Speak.}]", encoding="utf-8")
     ack = person.must("start_stream", {"content": "Rain.", "team": "late"})
     person.wait_for_event("message_delta")
     path.write_text("rounds: [", encoding="utf-8")
@@ -225,6 +225,7 @@ def test_a_file_comes_breaks_and_goes_while_the_server_runs(
     assert "late" not in offered
     assert "late" not in broken
     assert person.wait_for_end(ack["session_id"]) == "completed"
+    assert {payload["agent"] for _, payload in person.events("agent_message")} == {"user", "Späte"}
 
 
 @pytest.mark.matrix

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from app.adapters.cast import Cast
+from app.protocol.common import AgentCard
 from app.teams.documents import MAX_FILE_BYTES
 from app.teams.folder import TeamFolder, team_name
 from app.teams.names import identifier
@@ -147,6 +149,17 @@ def test_models_know_agents_by_ascii_names(name: str, known_as: str) -> None:
     assert identifier(name) == known_as
     assert identifier(known_as) == known_as
     assert known_as.isidentifier()
+
+
+def test_people_read_the_names_of_the_file() -> None:
+    """Whatever the model knows the agents by."""
+    cast = Cast([AgentCard(name="Müller", emoji="🧔"), AgentCard(name="分"), AgentCard(name="Strict Critic")])
+    assert [cast.name(identifier(name)) for name in ("Müller", "分", "Strict Critic")] == [
+        "Müller",
+        "分",
+        "Strict Critic",
+    ]
+    assert cast.emoji("Muller") == "🧔"
 
 
 def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
