@@ -36,6 +36,9 @@ def main() -> None:
         "httpx2",
         "asyncio",
         "httpcore2",
+        "mcp",
+        "trafilatura",
+        "htmldate",
     ):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log contents, or what a stop breaks off
     warnings.simplefilter("ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from app.errors import FetchFailed
 from app.tools import fetch
 from app.tools.fetch import fetch_readable, is_public, readable_text
+from app.tools.guard import ToolFailed
+from app.tools.pages import read_page
 from tests.tools.pages import PAGES, serve_pages
 
 
@@ -41,32 +44,36 @@ async def test_what_cannot_be_fetched(url: str) -> None:
 
 
 def test_readable_text() -> None:
-    """Blocks on lines, without what is no text."""
+    """The article on lines of its own, without what stands around it; all text where there is no article."""
     html = (
-        "<html><head><title>T</title><style>p{}</style></head><body><nav>menu</nav><h1>Head &amp; line</h1>"
-        "<p>One <b>two</b>\n three.</p><script>bad()</script><ul><li>a</li><li>b</li></ul></body></html>"
+        "<html><head><title>T</title><style>p{}</style></head><body><nav>menu</nav><article><h1>Head &amp; line</h1>"
+        f"<p>One <b>two</b>\n three. {'This is said at length. ' * 20}</p><script>bad()</script>"
+        "<ul><li>a</li><li>b</li></ul></article><footer>imprint</footer></body></html>"
     )
-    assert readable_text(html) == "T\nHead & line\nOne two three.\na\nb"
+    text = readable_text(html)
+    assert text.startswith("Head & line\nOne two three. This is said")
+    assert not {"menu", "bad()", "imprint"} & set(text.split())
+    assert readable_text("<p>One</p>") == "One"
 
 
 @pytest.fixture
 async def pages(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[str], str]]:
     """A real HTTP server on loopback, which for this test alone counts as public under the name page.test."""
 
-    async def resolve(host: str, port: int) -> str:
+    async def resolve(host: str, port: int) -> list[str]:
         if host != "page.test":
             raise FetchFailed("this address is not a public one")
-        return "127.0.0.1"
+        return ["127.0.0.1"]
 
-    monkeypatch.setattr(fetch, "public_address", resolve)
+    monkeypatch.setattr(fetch, "public_addresses", resolve)
     async with serve_pages() as port:
         yield lambda path: f"http://page.test:{port}{path}"
 
 
 async def test_a_page_is_fetched(pages: Callable[[str], str]) -> None:
     """Also behind a redirection."""
-    assert await fetch_readable(pages("/page")) == "Hello\nreader"
-    assert await fetch_readable(pages("/redirect")) == "Hello\nreader"
+    assert (await fetch_readable(pages("/page"))).split() == ["Hello", "reader"]
+    assert (await fetch_readable(pages("/redirect"))).split() == ["Hello", "reader"]
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path.startswith("/bad")])
@@ -74,3 +81,41 @@ async def test_pages_that_are_refused(path: str, pages: Callable[[str], str]) ->
     """Too long, no text, an error, a redirection inside, or in a ring."""
     with pytest.raises(FetchFailed):
         await fetch_readable(pages(path))
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("/meta", "Привет"), ("/latin", "Zürich grüßt"), ("/gzip", "Hello reader"), ("/odd-charset", "Grüße aus Zürich")],
+)
+async def test_pages_that_say_wrong_things_of_themselves(path: str, text: str, pages: Callable[[str], str]) -> None:
+    """A charset that is not theirs or that nobody knows, a compression that was not asked for."""
+    assert text in " ".join((await fetch_readable(pages(path))).split())
+
+
+async def test_a_page_that_never_ends_is_given_up(pages: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slowly it drips."""
+    monkeypatch.setattr(fetch, "TIMEOUT_S", 0.3)
+    with pytest.raises(FetchFailed, match="not there within"):
+        await fetch_readable(pages("/drip"))
+
+
+async def test_a_name_may_not_change_its_mind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection goes to the address that was checked; a name with one private address has none for us."""
+    answers = [["93.184.216.34", "127.0.0.1"], ["::1"], ["fd00::1", "2606:4700::1111"]]
+
+    async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(None, None, None, "", (address, 80)) for address in answers[0]]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    while answers:
+        with pytest.raises(FetchFailed, match="not a public one"):
+            await fetch_readable("http://page.test/")
+        answers.pop(0)
+
+
+async def test_teams_read_pages_with_a_tool(pages: Callable[[str], str]) -> None:
+    """What fails is a sentence; what is long is cut, and says so."""
+    assert "reader" in await read_page(pages("/page"))
+    assert (await read_page(pages("/long"))).endswith("more characters …]")
+    with pytest.raises(ToolFailed, match="Error: this address is not a public one"):
+        await read_page("http://127.0.0.1/")
