@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.errors import RunnerLost
-from app.runner.supervisor import RunnerProcess, Supervisor
+from app.runner.process import RunnerProcess
+from app.runner.supervisor import Supervisor
 from app.runner.wire import Describe, TeamSpec
 
 KEY = "describe"
