@@ -1,0 +1,89 @@
+"""The bundled teams' tools, in a run: what is told of them, and that none of them holds anything up."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_core.models import ChatCompletionClient
+
+from app.providers.network import Network
+from app.tools.functions import as_tool
+from app.tools.guard import guarded
+from tests.adapters.room import a_run, play
+from tests.conftest import TIMEOUT_SCALE
+from tests.support.model_server import ModelServer
+
+STOP_S = 0.25 * TIMEOUT_SCALE
+RELEASED = threading.Event()
+MCP_SERVER = str(Path(__file__).parents[1] / "tools" / "mcp_server.py")
+
+
+@guarded
+def blocks() -> str:
+    """It blocks its thread."""
+    RELEASED.wait(10)
+    return "late"
+
+
+def blocking(model_client: ChatCompletionClient) -> AssistantAgent:
+    tool = as_tool(blocks)
+    return AssistantAgent("helper", model_client, tools=[tool], reflect_on_tool_use=True, model_client_stream=True)
+
+
+@pytest.mark.parametrize(("team", "agents"), [("market", 2), ("debate", 3)])
+async def test_a_model_that_calls_functions_has_the_finance_tools(
+    network: Network, model: ModelServer, team: str, agents: int
+) -> None:
+    """The analyst looks up, everybody sees the chart, and he speaks about it; the others have no tools."""
+    model.control(calls="price_chart", call_arguments='{"symbols": "AAPL, MSFT", "since": "2008"}', text="It fell. ")
+    room = await play(network, model, f"app.teams.{team}:team", model_name="scripted")
+    assert room.names("tool_call", "tool_result", "chart_generated") == ["tool_call", "chart_generated", "tool_result"]
+    [chart] = room.payloads("chart_generated")
+    assert (chart["symbol"], chart["title"]) == ("AAPL,MSFT", "AAPL, MSFT, 2008-01 to 2010-03")
+    assert room.payloads("tool_result")[0]["success"]
+    assert len(room.said()) == agents
+
+
+async def test_mcp_servers_serve_the_market_desk(network: Network, model: ModelServer, tmp_path: Path) -> None:
+    """Those of MCP_SERVERS, beside its own tools."""
+    path = tmp_path / "mcp.json"
+    path.write_text(json.dumps({"mcpServers": {"sums": {"command": sys.executable, "args": [MCP_SERVER]}}}))
+    model.control(calls="add", call_arguments='{"first": 2, "second": 3}', text="Five. ")
+    room = await play(network, model, "app.teams.market:team", model_name="scripted", limits={"mcp_servers": str(path)})
+    [result] = room.payloads("tool_result")
+    assert (result["tool"], result["success"], result["preview"]) == ("add", True, "5")
+
+
+async def test_a_stop_does_not_wait_for_a_blocking_tool(network: Network, model: ModelServer) -> None:
+    """Its thread is left behind."""
+    model.control(calls="blocks")
+    try:
+        async with a_run(network, model, f"{__name__}:blocking", model_name="scripted") as room:
+            await room.until(lambda: room.payloads("tool_call"))
+            began = time.monotonic()
+            await room.stop()
+            assert time.monotonic() - began < STOP_S
+        assert not room.payloads("tool_result")
+    finally:
+        RELEASED.set()
+
+
+async def test_a_hanging_tool_fails_and_its_agent_goes_on(network: Network, model: ModelServer) -> None:
+    """After TOOL_TIMEOUT_S."""
+    model.control(calls="blocks", text="It did not answer. ")
+    RELEASED.clear()
+    try:
+        room = await play(
+            network, model, f"{__name__}:blocking", model_name="scripted", limits={"tool_timeout_s": 0.05}
+        )
+    finally:
+        RELEASED.set()
+    [result] = room.payloads("tool_result")
+    assert (result["success"], result["preview"]) == (False, "Error: blocks had no answer within 0.05 s")
+    assert room.said() == [("helper", "It did not answer. ")]
