@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import date
 from xml.etree import ElementTree
@@ -104,6 +105,8 @@ async def test_a_chart_is_shown_to_everybody(run: OneRun) -> None:
     drawn = ElementTree.fromstring(run.pictures[0])  # noqa: S314  # we have drawn it
     texts = {"".join(each.itertext()).strip() for each in drawn.iter("{http://www.w3.org/2000/svg}text")}
     assert {"AAPL", "MSFT", "first month = 100"} <= texts
+    assert {text[:4] for text in texts if re.fullmatch(r"\d{4}-\d\d", text)} <= {"2007", "2008", "2009"}, texts
+    assert "2008-01" in texts
     assert b"<script" not in run.pictures[0]
 
 
