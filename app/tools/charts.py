@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.tools.market import Price
 
@@ -21,7 +22,6 @@ def price_lines(series: Mapping[str, Sequence[Price]], title: str) -> bytes:
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.dates import date2num
     from matplotlib.figure import Figure
 
     relative = len(series) > 1
@@ -31,7 +31,7 @@ def price_lines(series: Mapping[str, Sequence[Price]], title: str) -> bytes:
         axes = figure.add_subplot()
         for (symbol, prices), colour in zip(series.items(), _COLOURS * len(series), strict=False):
             base = prices[0].close / 100 if relative else 1
-            days = date2num([price.day for price in prices])
+            days: Any = [price.day for price in prices]  # its stubs know numbers only
             axes.plot(days, [price.close / base for price in prices], label=symbol, color=colour, linewidth=1.8)
         axes.xaxis_date()
         axes.set_title(title, color=_INK, fontsize=11)
