@@ -71,7 +71,7 @@ def test_shell_examples(server: ColloquyServer, model: ModelServer, tmp_path: Pa
             ["sh", "-c", command],
             env=env,
             cwd=ROOT,
-            input="a good long password\n",  # of whom it asks for one
+            input="y\n" if "user delete" in command else "a good long password\n",  # of whom it asks for one
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

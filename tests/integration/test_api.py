@@ -62,7 +62,6 @@ def test_a_conversation_without_a_socket(server: ColloquyServer, model: ModelSer
     status, body, _ = ask(server, "POST", f"{where}/pause")
     assert (status, body["status"]) == (200, "paused")
     assert ask(server, "POST", f"{where}/pause")[0] == 409
-    assert ask(server, "POST", f"{where}/messages", {"content": "more"})[0] == 409
     assert ask(server, "POST", f"{where}/continue")[0] == 409
     assert ask(server, "POST", f"{where}/resume")[1]["status"] == "active"
     model.control(token_delay_ms=1, tokens=10)
@@ -235,7 +234,7 @@ def test_exports(server: ColloquyServer, model: ModelServer) -> None:
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "default-src &#x27;none&#x27;" in page
     assert "sandbox" in headers["Content-Security-Policy"]
-    assert not re.search(r"<(script|img|link|iframe)|evil\.example/x\.png[\"']|<b>profits", page)
+    assert not re.search(r"<(script|img|link|iframe)|src=|<b>profits", page)
     assert ask(server, "GET", f"{where}?format=pdf")[0] == 400
 
 
