@@ -34,8 +34,8 @@ def ag2(model_config):
 """
 
 
-@pytest.mark.parametrize("extra", ["agentchat", "classic", "ag2"])
-def test_each_generation_alone(extra: str, tmp_path: Path, model: ModelServer) -> None:
+@pytest.mark.parametrize("extra", ["agentchat", "classic", "ag2", "agentchat,classic,ag2"])
+def test_generations_alone_and_together(extra: str, tmp_path: Path, model: ModelServer) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     pip = [str(python), "-m", "pip", "install", "-q", "--no-compile", "--disable-pip-version-check"]
@@ -59,7 +59,7 @@ def test_each_generation_alone(extra: str, tmp_path: Path, model: ModelServer) -
             started = watcher.must("start_stream", {"content": "Hello", "team": team})
             end = watcher.wait_for_end(started["session_id"])
             snapshot = httpx.get(f"{server.url}/api/conversations/{started['conversation_id']}").json()
-            if team == extra:
+            if team in extra.split(","):
                 assert (end, snapshot["messages"][-1]["role"]) == ("completed", "agent")
             else:
                 assert (end, snapshot["error"]["code"]) == ("error", "team_failed")
