@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _PROJECT = Path(__file__).resolve().parents[2]
 _CONTEXT_TOKENS = 2048  # of each slot of the bundled model
 _START_TIMEOUT_S = 30.0
+_STAND_IN_WAIT_S = 2.0
 _MAX_STARTS = 3  # within …
 _STARTS_WINDOW_S = 60.0
 LOCAL_LABEL = "SmolLM2-135M (bundled small model)"
@@ -200,7 +201,8 @@ class ModelDirectory:
             made.start()
 
     def providers(self) -> tuple[ProviderSpec, ...]:
-        return (*self._configured, *self._local(None))
+        # as a stand-in it is not worth waiting for: the conversation begins without it
+        return (*self._configured, *self._local(_STAND_IN_WAIT_S if self._configured else None))
 
     def ready_providers(self) -> tuple[ProviderSpec, ...]:
         """The same without waiting for the bundled model to load."""

@@ -54,6 +54,7 @@ def test_python_example(server: ColloquyServer, model: ModelServer, tmp_path: Pa
     assert done.stdout
 
 
+@pytest.mark.matrix
 def test_shell_examples(server: ColloquyServer, model: ModelServer, tmp_path: Path) -> None:
     """Each line succeeds, in a shell that has the project's programs."""
     model.control(tokens=3, token_delay_ms=0)

@@ -15,7 +15,7 @@ from tests.support.watcher import Watcher
 
 MODES = ("eventlet", "gevent", "threading")
 
-EVERY_MODE = {"test_control", "test_conversation", "test_processes"}
+EVERY_MODE = {"test_control"}
 """Modules of which `make test` runs every mode; of the others it runs the default one, and the matrix the rest."""
 
 TEXT = "Should the bank keep its dividend after this quarter?"

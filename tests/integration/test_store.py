@@ -29,7 +29,9 @@ from tests.support.stored import migrated, missing, store_at
 from tests.support.waiting import wait_until
 from tests.support.watcher import Watcher, check_chain, logged, tokens_of
 
-ALL_MODES = pytest.mark.parametrize("mode", MODES)
+ALL_MODES = pytest.mark.parametrize(
+    "mode", [MODES[0], *(pytest.param(mode, marks=pytest.mark.matrix) for mode in MODES[1:])]
+)
 OTHER_MODES_LATER = pytest.mark.parametrize(
     "mode", [MODES[0], *(pytest.param(mode, marks=pytest.mark.matrix) for mode in MODES[1:])]
 )

@@ -67,10 +67,8 @@ def spec(local: LocalServer, **fields: Any) -> ProviderSpec:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [("Shares of ACME fell by 5 %. Buy?", "text"), pytest.param(ARTICLE, "article", marks=pytest.mark.matrix)],
-)
+@pytest.mark.matrix  # `make test` has one in the browser: tests/browser/test_conversation_page.py
+@pytest.mark.parametrize(("content", "kind"), [("Shares of ACME fell by 5 %. Buy?", "text"), (ARTICLE, "article")])
 async def test_a_debate_on_the_bundled_model(local: LocalServer, content: str, kind: str) -> None:
     """Three agents, the model's own figures; a long article is condensed."""
     async with RunnerProcess() as runner:

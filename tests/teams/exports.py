@@ -29,11 +29,12 @@ from autogen_core.tools import FunctionTool
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
+MODEL = "gpt-4o-mini"
 KEY = "sk-from-the-file-0123456789"
 
 
 def _model() -> OpenAIChatCompletionClient:
-    return OpenAIChatCompletionClient(model="gpt-4o-mini", api_key=KEY, base_url="http://127.0.0.1:9/file/v1")
+    return OpenAIChatCompletionClient(model=MODEL, api_key=KEY, base_url="http://127.0.0.1:9/file/v1")
 
 
 def _agent(name: str, **fields: Any) -> AssistantAgent:
