@@ -34,6 +34,7 @@ from app.streaming.conversation import Conversation
 
 shares = Blueprint("shares", __name__)
 
+_WRITTEN_WITHIN_S = 5.0  # a conversation that has just begun, on a busy machine
 _MOST_HELD = 50  # links that a browser remembers; the oldest is forgotten first
 _MAX_USER = 255
 _YEAR_S = 366 * 86_400
@@ -123,7 +124,7 @@ def share(conversation_id: str, user: str) -> dict[str, Any]:
     conversation = _own(conversation_id)
     body = parse_body(ShareRequest)
     user_id = _person(parts, conversation, user)
-    parts.recorder.flush(conversation.id)
+    parts.recorder.flush(conversation.id, _WRITTEN_WITHIN_S)
     changed, made = parts.shares.grant(conversation.id, user_id, Role(body.role), conversation.owner)
     _install(parts, conversation.id, changed)
     note(Audited.SHARE_SET, conversation.id, person=user_id, role=body.role)
@@ -149,7 +150,7 @@ def make_link(conversation_id: str) -> tuple[dict[str, Any], int]:
     parts = services()
     conversation = _own(conversation_id)
     body = parse_body(LinkRequest)
-    parts.recorder.flush(conversation.id)
+    parts.recorder.flush(conversation.id, _WRITTEN_WITHIN_S)
     changed, made, secret = parts.shares.make_link(
         conversation.id, Role(body.role), conversation.owner, body.expires_in_s
     )
