@@ -124,7 +124,7 @@ def share(conversation_id: str, user: str) -> dict[str, Any]:
     conversation = _own(conversation_id)
     body = parse_body(ShareRequest)
     user_id = _person(parts, conversation, user)
-    parts.recorder.flush(conversation.id, _WRITTEN_WITHIN_S)
+    _have_written(parts, conversation)
     changed, made = parts.shares.grant(conversation.id, user_id, Role(body.role), conversation.owner)
     _install(parts, conversation.id, changed)
     note(Audited.SHARE_SET, conversation.id, person=user_id, role=body.role)
@@ -150,7 +150,7 @@ def make_link(conversation_id: str) -> tuple[dict[str, Any], int]:
     parts = services()
     conversation = _own(conversation_id)
     body = parse_body(LinkRequest)
-    parts.recorder.flush(conversation.id, _WRITTEN_WITHIN_S)
+    _have_written(parts, conversation)
     changed, made, secret = parts.shares.make_link(
         conversation.id, Role(body.role), conversation.owner, body.expires_in_s
     )
@@ -184,6 +184,14 @@ def follow_link(secret: str) -> Response:
     answer.headers["Referrer-Policy"] = "no-referrer"
     answer.headers["Cache-Control"] = "no-store"
     return answer  # type: ignore[return-value]  # Flask's redirect makes werkzeug's class
+
+
+def _have_written(parts: Services, conversation: Conversation) -> None:
+    """Let the store know of a conversation that has just begun: who has its id may be quicker than its first event."""
+    session = parts.manager.library.session_of(conversation.id)
+    if session is not None:
+        parts.manager.begin(session)
+    parts.recorder.flush(conversation.id, _WRITTEN_WITHIN_S)
 
 
 def _own(conversation_id: str) -> Conversation:

@@ -95,6 +95,7 @@ def test_a_cut_in_mid_sentence_is_not_seen_in_the_text(
         expect(page.get_by_test_id("agent-message").nth(place).locator(".prose")).to_have_text(content)
 
 
+@pytest.mark.matrix
 def test_a_killed_server_leaves_its_text_and_the_page_offers_to_start_again(
     open_page: OpenPage, model: ModelServer, free_port: Callable[[], int]
 ) -> None:

@@ -233,6 +233,7 @@ def test_a_line_at_the_terminal_is_an_answer(asking: ColloquyServer) -> None:
     assert "typed here" in ended.stdout
 
 
+@pytest.mark.matrix
 def test_a_restart_asks_anew_and_nobody_answers(house: House, asking: ColloquyServer) -> None:
     """The old question is cancelled; the new one runs into its deadline, and the team goes on without."""
     with Watcher(asking.url, timeout_s=TIMEOUT_S) as watcher:

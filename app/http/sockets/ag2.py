@@ -34,7 +34,6 @@ class Ag2Door(Door):
 
     def open(self) -> None:
         authorise(self.principal, Action.START)
-        self.parts.teams.get(self.key)
         self._translated = Ag2Events(self.key, _new_uuid)
         self._session_id = ""
         self._lock = threading.Lock()  # guards the two below

@@ -174,7 +174,8 @@ def test_since(socket: Connect, model: ModelServer, start: Start, snapshot: Look
     assert [each["data"]["id"] for each in messages(reader)] == [stored[-1]["message_id"]]
 
 
-@pytest.mark.parametrize("own_limit", [pytest.param(None, marks=pytest.mark.matrix), 2])
+@pytest.mark.matrix
+@pytest.mark.parametrize("own_limit", [None, 2])
 def test_too_many_commands(socket: Connect, start: Start, own_limit: int | None) -> None:
     """Refused beyond the limit; who does not listen is closed. The client may ask for less, never for more."""
     query = {"max_commands_per_s": own_limit} if own_limit else {"max_commands_per_s": 1000}
