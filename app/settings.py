@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.providers.addresses import ANTHROPIC_BASE_URL, ollama_url
+from app.providers.addresses import ANTHROPIC_BASE_URL, AZURE_API_VERSION, ollama_url
 from app.runner.wire import Limits, OnAbandoned, ProviderSpec
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -318,7 +318,7 @@ class Settings(BaseSettings):
     azure_openai_api_key: SecretStr | None = Field(None, description="key of the Azure OpenAI resource")
     azure_openai_endpoint: str | None = Field(None, description="its address, https://NAME.openai.azure.com")
     azure_openai_deployment: str | None = Field(None, description="name of the deployment")
-    azure_openai_api_version: str = Field("2024-10-21", description="its API version")
+    azure_openai_api_version: str = Field(AZURE_API_VERSION, description="its API version")
     anthropic_api_key: SecretStr | None = Field(None, description="key of Anthropic's API")
     anthropic_base_url: str | None = Field(None, description="its address; default: Anthropic's own")
     anthropic_model: str = Field("claude-haiku-4-5", description="its model")

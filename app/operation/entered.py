@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.operation.fields import InvalidFields
 from app.operation.key_vault import PREFIX, secret_name
-from app.providers.addresses import base_url_of
+from app.providers.addresses import AZURE_API_VERSION, base_url_of
 from app.runner.wire import ProviderSpec
 from app.settings import MODEL_ORDER
 
@@ -24,7 +24,6 @@ OPTIONS = (
     "reply_price_usd",
 )  # fmt: skip
 """Fields of ProviderSpec that are kept together."""
-DEFAULT_API_VERSION = "2024-10-21"
 _VERSION = re.compile(r"[0-9A-Za-z.-]{1,32}")
 _MAX_NAME_CHARS = 60
 _MAX_MODEL_CHARS = 200
@@ -57,7 +56,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         wrong["base_url"] = "the resource's address is needed, https://NAME.openai.azure.com"
     api_version = (values.get("api_version") or "").strip() or None
     if api_version is not None and not _VERSION.fullmatch(api_version):
-        wrong["api_version"] = f"as Azure names it, e.g. {DEFAULT_API_VERSION}"
+        wrong["api_version"] = f"as Azure names it, e.g. {AZURE_API_VERSION}"
     options = {each: values[each] for each in OPTIONS if values.get(each) is not None}
     wrong |= _wrong_options(options)
     if wrong:
@@ -67,7 +66,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         "kind": kind,
         "model": model,
         "base_url": base_url,
-        "api_version": (api_version or DEFAULT_API_VERSION) if kind == "azure" else None,
+        "api_version": (api_version or AZURE_API_VERSION) if kind == "azure" else None,
         "options": options,
         "enabled": bool(values["enabled"]),
     }

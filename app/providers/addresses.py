@@ -8,6 +8,7 @@ OPENAI_BASE_URL = "https://api.openai.com/v1"
 ANTHROPIC_BASE_URL = "https://api.anthropic.com"
 OLLAMA_HOST = "http://127.0.0.1:11434"
 OLLAMA_PORT = 11434
+AZURE_API_VERSION = "2024-10-21"
 
 
 def ollama_url(host: str | None) -> str:

@@ -6,8 +6,8 @@ import httpx2
 from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
 
-from app.providers.addresses import OPENAI_BASE_URL
-from app.providers.openai_clients import AZURE_API_VERSION, shared
+from app.providers.addresses import AZURE_API_VERSION, OPENAI_BASE_URL
+from app.providers.openai_clients import shared
 from app.runner.wire import ProviderSpec
 
 

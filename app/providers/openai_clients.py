@@ -7,10 +7,9 @@ from typing import Any
 import httpx2
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
-from app.providers.addresses import OPENAI_BASE_URL
+from app.providers.addresses import AZURE_API_VERSION, OPENAI_BASE_URL
 from app.runner.wire import ProviderSpec
 
-AZURE_API_VERSION = "2024-10-21"
 NO_KEY = "none"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -15,25 +14,6 @@ from app.runner.wire import TranscriptMessage
 from tests.adapters.room import Room, a_run, play
 from tests.runner.harness import provider
 from tests.support.model_server import ModelServer
-
-
-@pytest.fixture(scope="module")
-def model_process() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
-def model(model_process: ModelServer) -> ModelServer:
-    model_process.control(reset=True)
-    return model_process
-
-
-@pytest.fixture
-async def network() -> AsyncIterator[Network]:
-    network = Network()
-    yield network
-    await network.aclose()
 
 
 def mine(factory: str) -> str:

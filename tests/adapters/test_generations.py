@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -19,25 +18,6 @@ from tests.support.model_server import ModelServer
 QUICK = "scripted?tokens=12&token_delay_ms=1"
 SLOW = "scripted?tokens=400&token_delay_ms=5"
 STOP_S = 0.25 * TIMEOUT_SCALE
-
-
-@pytest.fixture(scope="module")
-def model_process() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
-def model(model_process: ModelServer) -> ModelServer:
-    model_process.control(reset=True)
-    return model_process
-
-
-@pytest.fixture
-async def network() -> AsyncIterator[Network]:
-    network = Network()
-    yield network
-    await network.aclose()
 
 
 # The other generations have modules of their own; with all of them this would take `make test` too long.
