@@ -211,7 +211,7 @@ def test_the_connection_comes_back_by_itself(
     for _ in range(2):
         with ColloquyServer(model_url=model.url, args=("--port", port), env={"STREAM_TOKENS_PER_S": "0"}) as server:
             if page is None:
-                page = open_page(server.url)
+                page = open_page(server.url, refusals=True)
                 expect(page.get_by_test_id("connection-status")).to_contain_text("Connected")
             else:
                 expect(page.get_by_test_id("connection-status")).to_contain_text("Connected")
