@@ -40,6 +40,7 @@ class Ag2Adapter:
         self._port = port
         self._plan = plan_of(made)
         self._stage = Stage(port)
+        self._room = Room(port, self._stage)
         self._said: Said = []
 
     @property
@@ -51,6 +52,10 @@ class Ag2Adapter:
         """Whether the conversation has become active."""
         return self._stage.is_active
 
+    @property
+    def caller(self) -> str | None:
+        return self._room.caller
+
     async def run(self) -> None:
         """See :class:`app.adapters.base.Adapter`."""
         try:
@@ -60,7 +65,7 @@ class Ag2Adapter:
                     agent.hitl_hook(ask_person)
             state, content = await self._restore()
             work = self._discuss(state, content) if len(self._plan.agents) > 1 else self._solo(state, content)
-            await Room(self._port, self._stage).serve(work)
+            await self._room.serve(work)
         except (RunAborted, ColloquyError):
             raise
         except Exception as error:  # a user's agents may raise anything, and ag2 wraps our errors
@@ -135,7 +140,7 @@ class Ag2Adapter:
         await room.tell(lambda: self._save(said=list(self._said)))
 
     async def _save(self, **state: Any) -> None:
-        kept = {"turns": self._stage.turns, "spoken": self._stage.spoken, "provider": self._port.model.spec.name}
+        kept = {"turns": self._stage.turns, "spoken": self._stage.spoken, "provider": self._port.model.provider}
         self._port.checkpoint({"kind": KIND, **kept, **state})
 
     def _transcript(self) -> Said:

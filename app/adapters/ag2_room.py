@@ -49,6 +49,11 @@ class Room:
         self._heard: dict[int, Stream] = {}
         self._tools = ToolLog(port)
 
+    @property
+    def caller(self) -> str | None:
+        """The agent whose tool is at work; None: nobody's, or those of several."""
+        return self._tools.caller
+
     async def serve(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work, in which this is the room, and tell what happens meanwhile.
 

@@ -58,6 +58,10 @@ class AgentChatAdapter:
         """Whether the conversation has become active."""
         return self._stage.is_active
 
+    @property
+    def caller(self) -> str | None:
+        return self._tools.caller
+
     async def run(self) -> None:
         """See :class:`app.adapters.base.Adapter`."""
         try:
@@ -166,7 +170,7 @@ class AgentChatAdapter:
                 "begin": self._begin,
                 **await states.saved(loaded.team, loaded.tree),
                 "spoken": self._stage.spoken,
-                "provider": self._port.model.spec.name,
+                "provider": self._port.model.provider,
             }
         )
 

@@ -67,6 +67,10 @@ class Adapter(Protocol):
     def active(self) -> bool:
         """Whether the conversation has become active."""
 
+    @property
+    def caller(self) -> str | None:
+        """The agent whose tool is at work, by its display name; None: nobody's, or those of several."""
+
     async def run(self) -> None:
         """Run to the end, ``conversation_complete`` included.
 

@@ -20,6 +20,7 @@ from app.adapters.classic_plan import ClassicPlan, plan_of
 from app.adapters.classic_scene import MESSAGES, Scene, framework_event
 from app.adapters.classic_stream import RoomStream, Shown, Unanswered
 from app.adapters.classic_thread import Crossing
+from app.adapters.classic_tools import CrossingRun
 from app.adapters.stage import Stage
 from app.adapters.task import task_text
 from app.errors import ColloquyError
@@ -28,6 +29,7 @@ from app.providers.calls import Call
 from app.providers.compat_threads import CallEnded
 from app.providers.gate import RunAborted
 from app.runner.wire import Answer
+from app.tools.context import RUN
 
 KIND = "classic"
 MAX_PIECES = 64
@@ -78,6 +80,10 @@ class ClassicAdapter:
     def active(self) -> bool:
         return self._stage.is_active
 
+    @property
+    def caller(self) -> str | None:
+        return self._scene.caller
+
     async def run(self) -> None:
         """See :class:`app.adapters.base.Adapter`."""
         name_speakers()
@@ -85,7 +91,10 @@ class ClassicAdapter:
         self._task = await task_text(start.content, start.content_type)
         work = self._play_function if self._function is not None else self._work_of(plan_of(self._made))
         self._port.model.on_change = self._note
+        run = RUN.get()
         context = contextvars.copy_context()
+        if run is not None:
+            context.run(RUN.set, CrossingRun(run, self._crossing, self._in_order))
         threading.Thread(
             target=context.run, args=(self._in_thread, work), name=f"classic {start.session}", daemon=True
         ).start()
@@ -144,7 +153,7 @@ class ClassicAdapter:
             before = len(history)
         else:
             history, before = state["chat"]["messages"], int(state["chat"]["before"])
-            self._prefer(state.get("provider"))
+            self._port.model.prefer(state.get("provider"))
         if not start.resumed:
             return lambda: chat.begin(self._task, history)
         if state is not None:
@@ -160,12 +169,6 @@ class ClassicAdapter:
     @property
     def _summarizes(self) -> bool:
         return self._chat is not None and self._chat.plan.summary_method is not None
-
-    def _prefer(self, provider: str | None) -> None:
-        """Go on with the provider that the conversation had come to."""
-        names = [spec.name for spec in self._port.model.providers]
-        if provider in names:
-            self._port.model.current = names.index(provider)
 
     def _piece(self, agent: str, text: str) -> None:
         """In the thread: a token of the team's own model. All that wait are shown together."""
@@ -288,7 +291,7 @@ class ClassicAdapter:
                 "kind": KIND,
                 "turns": self._stage.turns,
                 "spoken": self._stage.spoken,
-                "provider": self._port.model.spec.name if self._port.model.providers else None,
+                "provider": self._port.model.provider,
                 "chat": self._chat.capture(sender),
             }
         )

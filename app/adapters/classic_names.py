@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from autogen import ConversableAgent, OpenAIWrapper
@@ -25,10 +26,12 @@ OWN_MODEL: ContextVar[bool] = ContextVar("OWN_MODEL", default=False)
 
 
 def name_speakers() -> None:
-    """Let ``OpenAIWrapper.create`` and ``ConversableAgent.get_human_input`` name their agent. Once per process."""
+    """Let ``OpenAIWrapper.create`` and ``ConversableAgent.get_human_input`` name their agent, and tools that are
+    coroutines know their run, although AG2 has each in a thread of its own. Once per process."""
     if hasattr(OpenAIWrapper, _MARK):
         return
     create, get_human_input = OpenAIWrapper.create, ConversableAgent.get_human_input
+    run_in_thread = ConversableAgent._run_async_in_thread
 
     @functools.wraps(create)
     def named_create(self: OpenAIWrapper, **config: Any) -> Any:
@@ -45,8 +48,18 @@ def name_speakers() -> None:
         with calling(Caller(self.name)):
             return get_human_input(self, *args, **named)
 
+    @functools.wraps(run_in_thread)
+    def run_in_context(self: ConversableAgent, work: Coroutine[Any, Any, Any]) -> Any:
+        context = copy_context()
+
+        async def carry_out() -> Any:
+            return await asyncio.get_running_loop().create_task(work, context=context)
+
+        return run_in_thread(self, carry_out())  # type: ignore[no-untyped-call]  # AG2 has no types there
+
     OpenAIWrapper.create = named_create  # type: ignore[method-assign]  # it has no hook for this
     ConversableAgent.get_human_input = named_input  # type: ignore[method-assign]  # nor this
+    ConversableAgent._run_async_in_thread = run_in_context  # type: ignore[method-assign]  # nor this
     setattr(OpenAIWrapper, _MARK, True)
 
 

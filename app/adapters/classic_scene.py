@@ -37,6 +37,11 @@ class Scene:
         self.ending: str | None = None
         self.answers: set[tuple[str, str]] = set()
 
+    @property
+    def caller(self) -> str | None:
+        """The agent whose tool is at work; None: nobody's, or those of several."""
+        return self._tools.caller
+
     async def show(self, event: Shown, *, known: bool) -> bool:
         """Show one, and say whether its text is now the content of a message.
 

@@ -30,6 +30,7 @@ class DemoAdapter:
         self._port = port
         self._activate = activate
         self.active = False
+        self.caller: str | None = None
         self._writer = MessageWriter(port, 1000 / port.start.limits.demo_tokens_per_s)
         self._open: OpenMessage | None = None
         self.turns = turns

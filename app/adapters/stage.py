@@ -352,5 +352,5 @@ class Stage:
         self._port.model.forget_calls()
 
     def _label(self) -> str | None:
-        spec = self._port.model.spec if self._port.model.providers else None
-        return (spec.label or spec.model) if spec else None
+        spec = self._port.model.spec
+        return spec.label or spec.model or None

@@ -33,6 +33,12 @@ class ToolLog:
         shown = whole_characters(arguments)[:MAX_ARGUMENTS_CHARS]
         await self._port.emit(ToolCall(call_id=call_id, agent=agent, tool=tool, arguments=shown))
 
+    @property
+    def caller(self) -> str | None:
+        """The agent that waits for a tool's answer; None: nobody does, or several do."""
+        waiting = {agent for (agent, _), calls in self._open.items() if calls}
+        return waiting.pop() if len(waiting) == 1 else None
+
     async def answered(self, agent: str, given_id: str, tool: str, answer: str, *, success: bool) -> None:
         """A tool has answered, or failed. Where its call is known, the tool's name is that of the call."""
         waiting = self._open.get((agent, given_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from app.errors import BudgetExhausted, ColloquyError, ModelUnavailable
+from app.errors import BackendUnavailable, BudgetExhausted, ColloquyError, ModelUnavailable
 from app.protocol.common import Usage
 from app.providers import circuits
 from app.providers.calls import Call
@@ -14,6 +14,9 @@ from app.providers.gate import Gate, RunAborted
 from app.providers.network import Network
 from app.providers.purse import Purse
 from app.runner.wire import Limits, ProviderSpec
+
+NO_PROVIDER = ProviderSpec(name="", kind="openai", model="")
+"""Stands where none is configured: a team that brings its own models needs none."""
 
 
 class ModelRun:
@@ -47,7 +50,12 @@ class ModelRun:
     @property
     def spec(self) -> ProviderSpec:
         """The provider that answers now."""
-        return self.providers[min(self.current, len(self.providers) - 1)]
+        return self.providers[min(self.current, len(self.providers) - 1)] if self.providers else NO_PROVIDER
+
+    @property
+    def provider(self) -> str | None:
+        """Its name; None: there is none."""
+        return self.spec.name or None
 
     def prefer(self, provider: str | None) -> None:
         """Go on with the provider that the conversation had come to, where it is still there."""
@@ -60,7 +68,13 @@ class ModelRun:
         return self._aborted
 
     def choose(self, call: Call) -> ProviderSpec:
-        """The provider that is asked now. One that has failed too often is passed over, where another may answer."""
+        """The provider that is asked now. One that has failed too often is passed over, where another may answer.
+
+        :raises BackendUnavailable: there is none at all.
+        """
+        if not self.providers:
+            self.failure = BackendUnavailable("no model answers")
+            raise self.failure
         known = self.network.circuits
         places = range(self.current, len(self.providers))
         place = next((each for each in places if known.of(self.providers[each]).admits), self.current)

@@ -108,6 +108,9 @@ class Run:
         )
         return artifact_id
 
+    def caller(self) -> str | None:
+        return self._adapter.caller if self._adapter is not None else None
+
     def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
         self._endings.append(ending)
 
@@ -193,14 +196,13 @@ class Run:
     async def _perform(self) -> None:
         start = self._start
         demo_before = (start.checkpoint or {}).get("kind") == DEMO_KIND
-        without_model = start.demo or not start.providers
         unheard = not start.resumed or start.continued  # nobody in the room knows that this is a demo
-        if unheard and without_model:
+        if unheard and start.demo:
             await self._announce_demo(BackendUnavailable("no model answers"), source=None)
-        if start.resumed and demo_before and (without_model or not unheard):
+        if start.resumed and demo_before and (start.demo or not unheard):
             self._demo = True
             await self._play_demo(int((start.checkpoint or {}).get("turns", 0)), activate=unheard)
-        elif without_model:
+        elif start.demo:
             self._demo = True
             await self._play_demo(0, activate=True)
         else:
@@ -211,9 +213,8 @@ class Run:
         try:
             await adapter.run()
         except BackendUnavailable as error:
-            source = self._model.spec.name
             await adapter.withdraw(error.error_code)
-            await self._announce_demo(error, source=source)
+            await self._announce_demo(error, source=self._model.provider)
             await self._play_demo(adapter.turns, activate=not adapter.active)
 
     async def _announce_demo(self, error: BackendUnavailable, source: str | None) -> None:

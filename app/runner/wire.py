@@ -108,7 +108,9 @@ class StartRun(Payload):
     content: str
     content_type: ContentType
     providers: tuple[ProviderSpec, ...] = ()
-    demo: Annotated[bool, Field(description="run the prepared script: no model is configured, or none answers")] = False
+    demo: Annotated[bool, Field(description="run the prepared script: there is no model, none is brought along")] = (
+        False
+    )
     options: RunOptions = RunOptions()
     limits: Limits = Limits()
     allowed: Annotated[int, Field(description="tokens that may be sent before the first grant", ge=1)] = 800

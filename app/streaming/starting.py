@@ -390,7 +390,7 @@ class Starting:
             owner, wish = _owner_of(session.conversation), session.run_request.options.max_tokens
             known = {
                 "providers": providers,
-                "demo": not providers,
+                "demo": not providers and not session.run_request.team.isolated,
                 "max_tokens": self._budgets.of_conversation(session.conversation.fold.usage, wish),
                 **self._past(session),
             }

@@ -29,6 +29,9 @@ class ToolRun(Protocol):
 
     def artifact(self, media_type: str, data: bytes) -> str | None: ...
 
+    def caller(self) -> str | None:
+        """The agent whose tool is at work; None: not known."""
+
     def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
         """Call this when the run is over, however it ends; it may take a while."""
 
@@ -52,6 +55,7 @@ async def show_chart(
 
     :param picture: SVG or PNG. Scripts in it never run.
     :param symbol: what it is about, for machines: ``AAPL``.
+    :param agent: whose it is; default: the agent that has called the tool, where no other one waits for its tool.
     :returns: the chart's id.
     :raises ChartNotKept: it is too large (MAX_ARTIFACT_BYTES), or the run has shown too many (MAX_ARTIFACTS).
     :raises RuntimeError: outside of a run.
@@ -68,7 +72,7 @@ async def show_chart(
             url=f"/api/conversations/{run.conversation}/artifacts/{chart_id}",
             title=title,
             symbol=symbol,
-            agent=agent,
+            agent=agent or run.caller(),
         )
     )
     return chart_id

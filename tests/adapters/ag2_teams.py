@@ -11,6 +11,7 @@ from ag2.middleware import approval_required
 from ag2.testing import TestConfig
 
 from app.adapters.ag2_plan import Ag2Plan
+from app.tools.finance import TOOLS as FINANCE
 
 
 def solo(model_config: ModelConfig) -> Agent[Any]:
@@ -112,6 +113,11 @@ def same_names(model_config: ModelConfig) -> list[Agent[Any]]:
 def long_answer() -> str:
     """Much."""
     return "much " * 1000
+
+
+def charting(model_config: ModelConfig) -> Agent[Any]:
+    """The bundled finance tools."""
+    return Agent("assistant", config=model_config, tools=list(FINANCE))
 
 
 def listing(model_config: ModelConfig) -> Agent[Any]:

@@ -10,6 +10,7 @@ from autogen import ConversableAgent, GroupChat, GroupChatManager, LLMConfig, Us
 from autogen.io.websockets import IOWebsockets
 
 from app.adapters.classic_plan import ClassicPlan, person, replies
+from app.tools.finance import TOOLS as FINANCE
 
 DOZING, WAKE = threading.Event(), threading.Event()
 """Of the tool in :func:`sleepy`."""
@@ -86,6 +87,14 @@ def tools(llm_config: LLMConfig) -> ClassicPlan:
 
     for tool in (lookup, broken):
         register_function(tool, caller=assistant, executor=proxy, description="A tool.")
+    return ClassicPlan(proxy, assistant, max_turns=2)
+
+
+def charting(llm_config: LLMConfig) -> ClassicPlan:
+    """The bundled finance tools, which are coroutines."""
+    assistant, proxy = agent("assistant", llm_config), person()
+    for tool in FINANCE:
+        register_function(tool, caller=assistant, executor=proxy, description=tool.__doc__)
     return ClassicPlan(proxy, assistant, max_turns=2)
 
 

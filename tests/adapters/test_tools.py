@@ -46,8 +46,22 @@ async def test_a_model_that_calls_functions_has_the_finance_tools(
     assert room.names("tool_call", "tool_result", "chart_generated") == ["tool_call", "chart_generated", "tool_result"]
     [chart] = room.payloads("chart_generated")
     assert (chart["symbol"], chart["title"]) == ("AAPL,MSFT", "AAPL, MSFT, 2008-01 to 2010-03")
+    assert chart["agent"] == room.payloads("tool_call")[0]["agent"]
     assert room.payloads("tool_result")[0]["success"]
     assert len(room.said()) == agents
+
+
+@pytest.mark.parametrize("generation", ["classic", "ag2"])
+async def test_the_finance_tools_serve_every_generation(network: Network, model: ModelServer, generation: str) -> None:
+    """As they are; the chart comes between the call and its answer, and says whose it is."""
+    model.control(calls="price_chart", call_arguments='{"symbols": "IBM", "since": "2008"}', text="It fell. ")
+    room = await play(network, model, f"tests.adapters.{generation}_teams:charting", model_name="scripted")
+    assert room.names("tool_call", "tool_result", "chart_generated") == ["tool_call", "chart_generated", "tool_result"]
+    [chart], [result] = room.payloads("chart_generated"), room.payloads("tool_result")
+    assert (chart["symbol"], chart["agent"]) == ("IBM", "assistant")
+    assert result["success"]
+    assert result["preview"] == "The chart “IBM, 2008-01 to 2010-03” is shown to everybody."
+    assert room.artifacts[chart["chart_id"]].media_type == "image/svg+xml"
 
 
 async def test_mcp_servers_serve_the_market_desk(network: Network, model: ModelServer, tmp_path: Path) -> None:

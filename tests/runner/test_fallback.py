@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from app.runner.wire import Limits
+from app.runner.wire import Limits, TeamSpec
 from tests.runner.harness import RunnerProcess, check_messages, provider, start_run
 from tests.support.model_server import ModelServer
 
@@ -167,3 +167,30 @@ async def test_a_demo_is_resumed(runner: RunnerProcess) -> None:
     assert [payload["turn"] for payload in runner.payloads("agent_step")] == [2, 3]
     assert runner.events("fallback_mode", "conversation_error") == []
     assert all(event.demo for event in runner.events())
+
+
+@pytest.mark.parametrize("generation", ["own_teams:own_client", "classic_teams:own", "ag2_teams:talkative"])
+async def test_a_team_with_its_own_model_needs_no_provider(
+    generation: str, model: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no provider is configured, a team that brings its own models runs as it is."""
+    monkeypatch.setenv("OWN_MODEL", "scripted?tokens=5")
+    monkeypatch.setenv("OWN_URL", model.url)
+    team = TeamSpec(name="mine", factory=f"tests.adapters.{generation}", isolated=True)
+    async with RunnerProcess() as runner:
+        runner.say(start_run(team=team))
+        assert (await runner.ended()).outcome == "completed"
+        assert runner.events("fallback_mode", "conversation_error") == []
+        assert runner.payloads("agent_message")
+        check_messages(runner)
+
+
+async def test_a_team_without_any_model_becomes_a_demo(runner: RunnerProcess) -> None:
+    """A user's team that asks for a model where none is configured: the error, the fallback, the script."""
+    team = TeamSpec(name="mine", factory="tests.adapters.own_teams:single", isolated=True)
+    runner.say(start_run(team=team, limits=FAST_DEMO))
+    assert (await runner.ended()).outcome == "completed"
+    assert [error["code"] for error in runner.payloads("conversation_error")] == ["backend_unavailable"]
+    fallback = runner.payloads("fallback_mode")[0]
+    assert (fallback["mode"], fallback["from"], fallback["to"]) == ("demo", None, "demo")
+    check_messages(runner)

@@ -360,10 +360,13 @@ class FakeArchive:
 class FakeTeams:
     """A stand-in for the directory of teams, with one team."""
 
+    def __init__(self, team: TeamSpec = TEAM) -> None:
+        self._team = team
+
     def get(self, name: str) -> TeamSpec:
-        if name != TEAM.name:
+        if name != self._team.name:
             raise TeamUnknown(f"there is no team {name!r}")
-        return TEAM
+        return self._team
 
 
 @dataclass

@@ -23,7 +23,7 @@ from app.protocol.commands import RunOptions
 from app.protocol.common import ContentType, Position, Status
 from app.protocol.events import ConversationError, ConversationStatus, Heartbeat, Presence, StillWorking
 from app.streaming.bounds import Bounds
-from tests.streaming.fakes import a_reader
+from tests.streaming.fakes import TEAM, FakeTeams, a_reader
 from tests.streaming.house import House
 
 
@@ -79,6 +79,14 @@ def test_without_a_model_the_run_is_a_demo(house: House) -> None:
     house.models.found = ()
     house.run()
     assert house.runners.last.request.demo
+
+
+def test_a_users_team_may_bring_its_own_model() -> None:
+    """So it is asked, also where no model is configured."""
+    house = House(teams=FakeTeams(TEAM.model_copy(update={"isolated": True})))
+    house.models.found = ()
+    house.run()
+    assert not house.runners.last.request.demo
 
 
 @pytest.mark.parametrize(
