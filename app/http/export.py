@@ -19,9 +19,9 @@ from app.http.body import parse_query
 from app.http.caller import permitted
 from app.http.contract import HTML, JSON, contract
 from app.http.conversation_shapes import ExportedFile, ExportWish
-from app.http.export_charts import Pictures, in_time
-from app.http.export_html import POLICY, page_begin, page_chart, page_end, page_message
-from app.protocol.snapshot import ChartView, MessageView
+from app.http.export_html import POLICY, page_begin, page_chart, page_end, page_message, page_tool_call
+from app.http.export_parts import Aside, Pictures, answer_of, in_time
+from app.protocol.snapshot import ChartView, MessageView, ToolCallView
 from app.services import services
 from app.store.base import ConversationRecord, ConversationStore, MessageQuery
 
@@ -44,6 +44,12 @@ class Exported:
     messages: Messages
     store: ConversationStore
     at: str
+
+    @property
+    def parts(self) -> Iterator[MessageView | Aside]:
+        """Messages, tool calls and charts, oldest first."""
+        name = self.record.conversation_id
+        return in_time(self.messages, [*self.store.tool_calls(name, _MOST), *self.store.charts(name, _MOST)])
 
 
 @export.get("/api/conversations/<conversation_id>/export")
@@ -113,14 +119,18 @@ def file_names(title: str, created_at: str) -> tuple[str, str]:
 def _markdown(found: Exported) -> Iterator[str]:
     record = found.record
     yield f"# {_plain(record.title)}\n\n{_facts(found)}\n"
-    for message in in_time(found.messages, found.store.charts(record.conversation_id, _MOST)):
-        if isinstance(message, ChartView):
-            about = (message.title or message.symbol, message.symbol if message.title else "", message.agent)
-            yield f"\n*Chart: {_plain(', '.join(filter(None, about)))} · {message.timestamp}*\n"
-            continue
-        yield f"\n## {_plain(message.agent)}\n\n*{message.timestamp}{_remarks(message)}*\n\n"
-        text = message.content.rstrip()
-        yield "".join(f"> {line}\n" for line in text.splitlines()) if message.role == "user" else f"{text}\n"
+    for part in found.parts:
+        if isinstance(part, ChartView):
+            about = (part.title or part.symbol, part.symbol if part.title else "", part.agent)
+            yield f"\n*Chart: {_plain(', '.join(filter(None, about)))} · {part.timestamp}*\n"
+        elif isinstance(part, ToolCallView):
+            ended, answer = answer_of(part)
+            yield f"\n*{_plain(part.agent)} calls {_plain(part.tool)} · {part.timestamp} · {ended}*\n"
+            yield _block(part.arguments) + _block(answer)
+        else:
+            yield f"\n## {_plain(part.agent)}\n\n*{part.timestamp}{_remarks(part)}*\n\n"
+            text = part.content.rstrip()
+            yield "".join(f"> {line}\n" for line in text.splitlines()) if part.role == "user" else f"{text}\n"
     outcome = record.state.get("outcome") or {}
     for name in ("summary", "consensus"):
         if outcome.get(name):
@@ -130,6 +140,12 @@ def _markdown(found: Exported) -> Iterator[str]:
 def _plain(text: str) -> str:
     """One line in which no character means anything."""
     return re.sub(r"([\\`*_\[\]<>#|!~&])", r"\\\1", " ".join(text.split()))
+
+
+def _block(text: str) -> str:
+    """Text as it is, in a fence that nothing in it ends."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 0)
+    return f"\n{fence}\n{text.strip()}\n{fence}\n" if text.strip() else ""
 
 
 def _facts(found: Exported) -> str:
@@ -204,8 +220,11 @@ def _html(found: Exported) -> Iterator[str]:
     record = found.record
     yield page_begin(record, found.at)
     pictures = Pictures(found.store, record.conversation_id)
-    for each in in_time(found.messages, found.store.charts(record.conversation_id, _MOST)):
-        yield page_chart(each, pictures.address_of(each)) if isinstance(each, ChartView) else page_message(each)
+    for part in found.parts:
+        if isinstance(part, ChartView):
+            yield page_chart(part, pictures.address_of(part))
+        else:
+            yield page_tool_call(part) if isinstance(part, ToolCallView) else page_message(part)
     yield page_end(record)
 
 

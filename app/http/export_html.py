@@ -12,7 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 
-from app.protocol.snapshot import ChartView, MessageView
+from app.http.export_parts import answer_of
+from app.protocol.snapshot import ChartView, MessageView, ToolCallView
 from app.store.base import ConversationRecord
 
 _STYLE = """
@@ -32,6 +33,10 @@ figure { margin: 1rem 0; padding: .8rem 1rem; border: 1px solid var(--line); bor
 figure img { display: block; max-width: 100%; margin: 0 auto .5rem; }
 figcaption { overflow-wrap: anywhere; }
 figcaption span { color: var(--soft); font-size: .85rem; margin-left: .8rem; }
+details { border: 1px dashed var(--line); border-radius: .6rem; padding: .5rem 1rem; margin: 1rem 0; }
+summary { cursor: pointer; overflow-wrap: anywhere; }
+summary span { color: var(--soft); font-size: .85rem; margin-left: .8rem; }
+details pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 pre { overflow-x: auto; padding: .6rem; border: 1px solid var(--line); border-radius: .4rem; }
 .plain { white-space: pre-wrap; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
@@ -112,6 +117,15 @@ def page_message(message: MessageView) -> str:
     body = f'<p class="plain">{escape(message.content)}</p>' if user else harmless(message.content)
     kind = "user" if user else "agent" if message.kind == "message" else "aside"
     return f'<article class="{kind}"><header><strong>{escape(message.agent)}</strong>{told}</header>{body}</article>\n'
+
+
+def page_tool_call(call: ToolCallView) -> str:
+    """One call of a tool, folded."""
+    ended, answer = answer_of(call)
+    texts = "".join(f"<pre>{escape(text.strip())}</pre>" for text in (call.arguments, answer) if text.strip())
+    told = "".join(f"<span>{escape(each)}</span>" for each in (call.timestamp, ended))
+    head = f"<summary><strong>{escape(call.agent)}</strong> calls <code>{escape(call.tool)}</code>{told}</summary>"
+    return f"<details>{head}{texts}</details>\n"
 
 
 def page_chart(chart: ChartView, address: str | None) -> str:

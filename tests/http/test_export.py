@@ -6,12 +6,13 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
+from markdown_it import MarkdownIt
 
-from app.http.export import file_names
-from app.http.export_charts import in_time
-from app.http.export_html import harmless, page_begin, page_chart, page_end, page_message
+from app.http.export import _block, file_names
+from app.http.export_html import harmless, page_begin, page_chart, page_end, page_message, page_tool_call
+from app.http.export_parts import answer_of, in_time
 from app.protocol.common import ContentType
-from app.protocol.snapshot import ChartView, MessageView
+from app.protocol.snapshot import ChartView, MessageView, ToolCallView
 from app.store.base import ConversationRecord
 
 NASTY = [
@@ -101,7 +102,9 @@ def test_nothing_runs_and_nothing_loads(text: str) -> None:
     said = MessageView(message_id="u", agent="user", role="user", content=text, state="complete", timestamp="t")
     chart = ChartView(chart_id="c", url=text, symbol=text, title=text, agent=text, timestamp=text)
     thought = message.model_copy(update={"kind": "thought"})
+    call = ToolCallView(call_id="1", agent=text, tool=text, arguments=text, timestamp=text, success=True, preview=text)
     parts = [page_message(message), page_message(said), page_message(thought), page_chart(chart, None)]
+    parts.append(page_tool_call(call))
     page = page_begin(record, "t") + "".join(parts) + page_end(record)
     seen = Elements(page)
     assert seen.tags.isdisjoint({"script", "img", "svg", "iframe", "form", "button", "link", "object"})
@@ -126,6 +129,22 @@ def test_markdown_is_markdown() -> None:
     for part in ("<strong>b</strong>", "<code>c</code>", "<table>", "<td>1</td>", "<s>s</s>"):
         assert part in html
     assert 'rel="noopener noreferrer nofollow"' in html
+
+
+def test_a_tool_call_says_what_came_of_it() -> None:
+    """Also where only the beginning of its answer is known, and where there is none."""
+    call = ToolCallView(call_id="1", agent="a", tool="t", success=True, preview="ab", length=2)
+    assert answer_of(call) == ("answered", "ab")
+    assert answer_of(call.model_copy(update={"length": 5000}))[0] == "answered, 2 of 5,000 characters"
+    assert answer_of(call.model_copy(update={"success": False}))[0] == "failed"
+    assert answer_of(ToolCallView(call_id="1", agent="a", tool="t")) == ("no answer", "")
+
+
+@pytest.mark.parametrize("text", ["plain", "```\n# no heading\n```", "a ````` b"])
+def test_no_text_ends_its_block(text: str) -> None:
+    """In Markdown, what a tool has answered is shown as it is."""
+    [token] = MarkdownIt().parse(_block(text))
+    assert (token.type, token.content) == ("fence", f"{text}\n")
 
 
 def test_charts_stand_between_the_messages_at_their_time() -> None:

@@ -13,7 +13,9 @@ from tests.support.watcher import Watcher
 TEAM = """
 from autogen_agentchat.agents import BaseChatAgent
 from autogen_agentchat.base import Response
-from autogen_agentchat.messages import TextMessage
+from autogen_agentchat.messages import TextMessage, ToolCallExecutionEvent, ToolCallRequestEvent
+from autogen_core import FunctionCall
+from autogen_core.models import FunctionExecutionResult
 from app.tools.context import ChartNotKept, show_chart
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script><circle r="4"/></svg>'
@@ -26,7 +28,15 @@ class Painter(BaseChatAgent):
         try:
             await show_chart(b"x" * 5000)
         except ChartNotKept as error:
-            return Response(chat_message=TextMessage(content=str(error), source=self.name))
+            call = FunctionCall(id="1", name="paint", arguments="{}")
+            answer = FunctionExecutionResult(call_id="1", name="paint", content="No paint.", is_error=True)
+            return Response(
+                chat_message=TextMessage(content=str(error), source=self.name),
+                inner_messages=[
+                    ToolCallRequestEvent(content=[call], source=self.name),
+                    ToolCallExecutionEvent(content=[answer], source=self.name),
+                ],
+            )
 
     async def on_reset(self, token):
         pass
@@ -70,6 +80,8 @@ def test_a_chart_is_shown_kept_and_harmless(tmp_path: Path) -> None:
             f'src="data:image/svg+xml;base64,{base64.b64encode(found.content).decode()}"'
             in httpx.get(exported + "html").text
         )
+        for wanted in ("*painter calls paint · ", "<strong>painter</strong> calls <code>paint</code>"):
+            assert wanted in httpx.get(exported + ("html" if "<" in wanted else "markdown")).text
         assert "*Chart: A \\<b\\>circle\\</b\\>, PI, painter · " in httpx.get(exported + "markdown").text
         listed = httpx.get(exported + "json").json()["charts"]
         assert [each["chart_id"] for each in listed] == [chart["chart_id"]]

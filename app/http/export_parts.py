@@ -1,27 +1,38 @@
-"""The charts of an exported conversation: at their place between the messages, and in a page as what they show."""
+"""What stands between the messages of an exported conversation: tool calls, and charts, in a page as what they show."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from app.http.artifacts import PICTURES
-from app.protocol.snapshot import ChartView, MessageView
+from app.protocol.snapshot import ChartView, MessageView, ToolCallView
 from app.store.base import ConversationStore
 
 MOST_EMBEDDED_BYTES = 16_777_216
 """Of all pictures in one page; those behind are named only."""
 
 
-def in_time(messages: Iterator[MessageView], charts: tuple[ChartView, ...]) -> Iterator[MessageView | ChartView]:
-    """Messages, and the charts between them, oldest first."""
-    waiting = sorted(charts, key=lambda chart: chart.timestamp, reverse=True)
+Aside = ToolCallView | ChartView
+
+
+def in_time(messages: Iterator[MessageView], asides: Iterable[Aside]) -> Iterator[MessageView | Aside]:
+    """Messages, and what belongs between them, oldest first."""
+    waiting = sorted(asides, key=lambda aside: aside.timestamp, reverse=True)
     for message in messages:
         while waiting and waiting[-1].timestamp < message.timestamp:
             yield waiting.pop()
         yield message
     while waiting:
         yield waiting.pop()
+
+
+def answer_of(call: ToolCallView) -> tuple[str, str]:
+    """What came of a tool call, in a word or two, and its answer, or the beginning of it."""
+    if call.success is None:
+        return "no answer", ""
+    cut = f", {len(call.preview):,} of {call.length:,} characters" if call.length > len(call.preview) else ""
+    return ("answered" if call.success else "failed") + cut, call.preview
 
 
 class Pictures:
