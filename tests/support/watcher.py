@@ -52,6 +52,7 @@ class Watcher:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._client.disconnect()
+        self._client.eio.queue.put(None)  # its writer may have looked at the state too early, and waits for 20 s
         self._client.eio.wait()  # the client's own wait sleeps a second for a reconnection that is off
 
     def _take(self, name: str, payload: dict[str, Any]) -> None:
