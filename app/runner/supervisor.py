@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from app.errors import RunnerLost
@@ -38,6 +39,7 @@ class Supervisor:
         self._silence_s = silence_s
         self._runners: list[RunnerProcess] = []
         self._lock = threading.Lock()  # guards the list
+        self._placing = threading.Lock()  # two runs that come at once see each other's place
         self._closing = False
 
     def warm_up(self) -> None:
@@ -51,11 +53,10 @@ class Supervisor:
         :raises RunnerLost: when no runner can be started.
         """
         for _ in range(3):
-            runner = self._own_runner(run) if run.team.isolated else self._shared_runner()
-            try:
-                return runner.start(run, sink)
-            except RunnerLost:
-                continue  # it died between the look and the call
+            with self._placing:
+                runner = self._own_runner(run) if run.team.isolated else self._shared_runner()
+                with suppress(RunnerLost):  # it died between the look and the call
+                    return runner.start(run, sink)
         raise RunnerLost("the agent process dies as soon as it starts")
 
     def _shared_runner(self) -> RunnerProcess:

@@ -23,7 +23,8 @@ from tests.support.watcher import TERMINAL, Watcher
 def begin(server: ColloquyServer, content: str = TEXT, **more: Any) -> str:
     """Start a conversation over HTTP; its id."""
     status, body, headers = ask(server, "POST", "/api/conversations", {"content": content, "team": "chat", **more})
-    assert (status, body["status"]) == (201, "initializing"), body
+    assert status == 201, body
+    assert body["status"] in ("initializing", "active"), body  # a busy machine may have gone on
     assert headers["Location"] == f"/api/conversations/{body['conversation_id']}"
     return str(body["conversation_id"])
 

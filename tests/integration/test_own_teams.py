@@ -252,7 +252,7 @@ def test_what_a_team_prints_does_not_fill_the_log(own: ColloquyServer, person: W
     before = len(own.output())
     person.must("start_stream", {"content": "print", "team": "odd"})
     assert person.wait_for_end() == "completed"
-    wait_until(lambda: "team:odd: xxx" in own.output()[before:])
+    wait_until(lambda: "team:odd: xxx" in own.output()[before:], "its first line", 40)  # at a megabyte per second
     assert len(own.output()) - before < 10_000
 
 

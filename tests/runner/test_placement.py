@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -101,6 +103,26 @@ def test_who_comes_back_after_a_crash_is_alone(supervisor: Supervisor) -> None:
     assert back not in (first, second)
     assert start(supervisor) in (first, second)
     assert start(supervisor, resumed=True) not in (first, second, back)
+
+
+def test_two_that_come_back_at_once_do_not_meet(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both had the new process of the first, which the second took for an idle one."""
+    both = threading.Barrier(2)
+    begin = Process.start
+
+    def start_together(self: Process, run: StartRun, sink: Any) -> Process:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.3)
+        return begin(self, run, sink)
+
+    monkeypatch.setattr(Process, "start", start_together)
+    places: list[Process] = []
+    threads = [threading.Thread(target=lambda: places.append(start(supervisor, resumed=True))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert places[0] is not places[1]
 
 
 def test_processes_that_are_too_many_go_when_they_are_idle(supervisor: Supervisor) -> None:
