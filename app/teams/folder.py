@@ -12,6 +12,7 @@ from pathlib import Path
 
 from app.runner.wire import TeamSpec
 from app.teams.documents import SUFFIXES, Document, TeamFileError, dotted, read_document
+from app.teams.names import one_line
 from app.teams.rounds_file import read_rounds
 from app.teams.studio_file import StudioTeam, loadable, looks_like_studio, teams_in
 
@@ -59,8 +60,11 @@ class TeamFolder:
         try:
             with os.scandir(self._folder) as entries:
                 found = {each.name: _stamp(each) for each in entries if _is_team_file(each)}
-        except OSError:
+        except FileNotFoundError:
             found = {}
+        except OSError as error:
+            why = f"the folder of teams cannot be read: {error.strerror or error}"
+            return [], [BrokenTeam(self._folder.name, why, one_line(self._folder.name))]
         known = self._files
         self._files = files = {
             name: known[name] if name in known and known[name].stamp == stamp else self._read(name, stamp)
@@ -73,7 +77,7 @@ class TeamFolder:
 
     def shown(self, file: str) -> str:
         """A team's file as people are told of it: folder and name, never where on the machine."""
-        name = Path(file).name
+        name = one_line(Path(file).name)
         while not name.lower().endswith(SUFFIXES) and FRAGMENT in name:
             name = name.rpartition(FRAGMENT)[0]
         return f"{self._folder.name}/{name}"
@@ -82,6 +86,8 @@ class TeamFolder:
         path = self._folder.absolute() / file
         name = team_name(path.stem)
         try:
+            if one_line(file) != " ".join(file.split()):
+                raise TeamFileError("its name is not UTF-8, or holds what cannot be shown: rename it")
             document = read_document(path)
             if looks_like_studio(document.value):
                 return self._read_studio(document, name, stamp)
@@ -134,7 +140,7 @@ def team_name(stem: str) -> str:
 
 def title_of(name: str) -> str:
     """``my_team`` → ``My team``."""
-    title = name.replace("_", " ").replace("-", " ").strip()
+    title = name.replace("_", " ").replace("-", " ").strip() or name
     return title[:1].upper() + title[1:]
 
 
@@ -151,9 +157,9 @@ def _is_team_file(entry: os.DirEntry[str]) -> bool:
     if entry.name.startswith((".", "~")) or not entry.name.lower().endswith(SUFFIXES):
         return False
     try:
-        return entry.is_file()
-    except OSError:
-        return False
+        return not entry.is_dir()
+    except OSError:  # a link to itself: reading it tells
+        return True
 
 
 def _stamp(entry: os.DirEntry[str]) -> _Stamp:

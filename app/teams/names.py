@@ -1,4 +1,4 @@
-"""The names that models know agents by."""
+"""The names that models know agents by, and names and sentences that people read in one line."""
 
 from __future__ import annotations
 
@@ -15,3 +15,9 @@ def identifier(name: str) -> str:
     plain = "".join(each for each in unicodedata.normalize("NFKD", name) if not unicodedata.combining(each))
     found = re.sub(r"\W+", "_", plain.encode("ascii", "xmlcharrefreplace").decode())
     return f"_{found}" if not found or found[0].isdigit() else found
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and what commands a terminal; halves of characters become question marks."""
+    readable = text.encode(errors="replace").decode()
+    return " ".join("".join(" " if unicodedata.category(each) == "Cc" else each for each in readable).split())

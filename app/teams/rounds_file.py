@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app.protocol.common import AgentCard
 from app.teams.documents import Document, TeamFileError
-from app.teams.names import identifier
+from app.teams.names import identifier, one_line
 
 MAX_AGENTS = 20
 MAX_ROUNDS = 50
@@ -35,9 +35,16 @@ class RoundsAgent(BaseModel):
     emoji: Annotated[str, Field(max_length=16, description="stands beside its name")] = ""
     description: Annotated[_Line, Field(description="one line about it, for the chooser of teams")] = ""
 
+    @field_validator("name", "emoji", "description")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        return one_line(text)
+
     @field_validator("name")
     @classmethod
     def _usable(cls, name: str) -> str:
+        if not name:
+            raise ValueError("it has no letters that can be seen")
         if len(identifier(name)) > 60:
             raise ValueError("it is too long: the model knows an agent by at most 60 ASCII characters")
         return name
@@ -62,6 +69,11 @@ class RoundsFile(BaseModel):
             description="asked at the end, about all that was said; the answer is the conversation's summary",
         ),
     ] = None
+
+    @field_validator("name", "description")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        return one_line(text)
 
     def cards(self) -> tuple[AgentCard, ...]:
         """The agents as people see them."""

@@ -1,11 +1,10 @@
-"""What AutoGen Studio exports: a team as component JSON, a team's record, or a gallery of several teams.
+"""What AutoGen Studio exports: a team as component JSON, what its API answers, or a gallery of several teams.
 
 Imports no AutoGen: whether it really loads, a runner finds out.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,11 @@ from typing import Any
 from app.protocol.common import AgentCard
 from app.teams.components import Path, is_component, prepared, refusals
 from app.teams.documents import Document, TeamFileError
+from app.teams.names import one_line
 
+_INSIDE = ("component", "config", "components", "items", "data", "teams")
+"""Where teams stand: in a team's record, in galleries (newer and older ones), in the API's answers."""
+_BEFORE_COMPONENTS = ("team_type", "agent_type"), ("sender", "receiver")
 _PERSON = "autogen_agentchat.agents.UserProxyAgent"
 _MAX_NAMED = 4  # refused components that one sentence names
 _MAX_CARDS = 50
@@ -44,9 +47,8 @@ def looks_like_studio(value: object) -> bool:
         return any(looks_like_studio(each) for each in value)
     return isinstance(value, dict) and (
         "provider" in value
-        or isinstance(value.get("component"), dict)
-        or isinstance(value.get("components"), dict)
-        or (isinstance(value.get("config"), dict) and "components" in value["config"])
+        or _is_of_old(value)
+        or ("agents" not in value and any(isinstance(value.get(key), dict | list) for key in _INSIDE))
     )
 
 
@@ -57,9 +59,7 @@ def teams_in(document: Document) -> list[StudioTeam]:
     """
     found = [_team(path, each) for path, each in _found(document.value, ())]
     if not found:
-        kinds = {str(each.get("component_type")) for each in [document.value] if isinstance(each, dict)}
-        what = f"it is a component of type {kinds.pop()}" if is_component(document.value) else "there is no team in it"
-        raise TeamFileError(f"{what}; export a team from AutoGen Studio's team builder")
+        raise TeamFileError(_instead(document.value))
     return found
 
 
@@ -83,14 +83,42 @@ def _found(value: Any, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         for index, each in enumerate(value):
             yield from _found(each, (*path, index))
     elif is_component(value):
-        if value.get("component_type") in ("team", "agent"):
+        if _kind(value) in ("team", "agent"):
             yield path, value
     elif isinstance(value, dict):
-        if isinstance(value.get("components"), dict):
-            yield from _found(value["components"].get("teams", []), (*path, "components", "teams"))
-        for key in ("component", "config"):
-            if isinstance(value.get(key), dict):
+        for key in _INSIDE:
+            if isinstance(value.get(key), dict | list):
                 yield from _found(value[key], (*path, key))
+
+
+def _kind(component: dict[str, Any]) -> str:
+    """What a component is; AutoGen reads one that does not say so as well."""
+    named = component.get("component_type")
+    package = str(component["provider"]).rpartition(".")[0].rpartition(".")[2]  # teams, agents
+    return named if isinstance(named, str) else package.removesuffix("s")
+
+
+def _instead(value: Any) -> str:
+    """What a document without a team is, and what helps."""
+    if any(_is_of_old(each) for each in _records(value)):
+        return "it comes from AutoGen Studio before 0.4.0.4, which newer ones cannot read either: build it anew there"
+    what = f"it is a component of type {_kind(value)}" if is_component(value) else "there is no team in it"
+    return f"{what}; export a team from AutoGen Studio's team builder"
+
+
+def _records(value: Any) -> Iterator[Any]:
+    """A document, and what stands where teams do."""
+    yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        yield from _records(each)
+
+
+def _is_of_old(value: object) -> bool:
+    """Whether it is from before AutoGen had component JSON."""
+    return isinstance(value, dict) and any(
+        any(isinstance(value.get(key), str | dict) for key in keys) for keys in _BEFORE_COMPONENTS
+    )
 
 
 def _team(path: Path, component: dict[str, Any]) -> StudioTeam:
@@ -119,4 +147,4 @@ def _cards(component: dict[str, Any]) -> Iterator[AgentCard]:
 
 
 def _text(value: object) -> str:
-    return re.sub(r"\s+", " ", value).strip()[:_MAX_DESCRIPTION_CHARS] if isinstance(value, str) else ""
+    return one_line(value)[:_MAX_DESCRIPTION_CHARS] if isinstance(value, str) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -147,3 +148,43 @@ MCP_TOOLS = {
     "config": {"server_params": {"type": "StdioServerParams", "command": "touch", "args": ["/tmp/never"]}},
 }
 """As Studio's default gallery has it; the extra that would load it need not be installed."""
+
+CALCULATOR = {
+    "provider": "autogen_core.tools.FunctionTool",
+    "component_type": "tool",
+    "version": 1,
+    "component_version": 1,
+    "config": {
+        "source_code": """def calculator(a: float, b: float, operator: str) -> str:
+    try:
+        if operator == "+":
+            return str(a + b)
+        elif operator == "-":
+            return str(a - b)
+        elif operator == "*":
+            return str(a * b)
+        elif operator == "/":
+            if b == 0:
+                return "Error: Division by zero"
+            return str(a / b)
+        else:
+            return "Error: Invalid operator. Please use +, -, *, or /"
+    except Exception as e:
+        return f"Error: {str(e)}"
+""",
+        "name": "calculator",
+        "description": "A simple calculator that performs basic arithmetic operations",
+        "global_imports": [],
+        "has_cancellation_support": False,
+    },
+}
+"""The tool of Studio's default team, as all its versions since 0.4.0.4 write it."""
+
+
+def with_calculator() -> dict[str, Any]:
+    """Studio's default team."""
+    component = dumped(endless)
+    bench = {"provider": "autogen_core.tools.StaticWorkbench", "component_type": "workbench", "config": {}}
+    bench["config"] = {"tools": [copy.deepcopy(CALCULATOR)]}
+    component["config"]["participants"][0]["config"]["workbench"] = bench  # since 0.4.3 a list of them
+    return component

@@ -11,7 +11,7 @@ import pytest
 
 from app.adapters.cast import Cast
 from app.protocol.common import AgentCard
-from app.teams.documents import MAX_FILE_BYTES
+from app.teams.documents import MAX_FILE_BYTES, MAX_YAML_BYTES
 from app.teams.folder import TeamFolder, team_name
 from app.teams.names import identifier
 from app.teams.rounds_file import RoundsFile
@@ -103,9 +103,12 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
         ("a: &a [1]\nb: *a\n", "line 2: references (*a) are not supported"),
         ("a: !!python/object/apply:os.system [x]", "it is no YAML: could not determine a constructor"),
         ("- agents", "an object with the field `agents` is needed"),
+        ("agents: [{name: \"\\e\", prompt: b}]", "line 1, agents[0].name: it has no letters that can be seen"),
         (b"\xff\xfe", "it is not UTF-8"),
-        ("x" * (MAX_FILE_BYTES + 1), "it is larger than"),
-        ("{" * 5000, "it is"),
+        ("x" * (MAX_YAML_BYTES + 1), "it is larger than"),
+        ("{" * 5000, "line 1: it is nested too deeply"),
+        ("[" * 100_000, "line 1: it is nested too deeply"),
+        ("\n".join(" " * level + "a:" for level in range(200)), "line 101: it is nested too deeply"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_place(text: str | bytes, said: str, tmp_path: Path) -> None:
@@ -120,6 +123,11 @@ def test_what_is_wrong_is_named_with_its_place(text: str | bytes, said: str, tmp
         ('{"agents": [\n{"name": "a"}]}', "line 2, agents[0].prompt: it is missing"),
         ('{\n\t"agents": [{"name": "a"}]}', "agents[0].prompt: it is missing"),
         ("[" * 100_000, "nested too deeply"),
+        *(("[" * depth + "]" * depth, "nested too deeply") for depth in (101, 500, 900)),
+        ('{"data": ' * 500 + "{}" + "}" * 500, "nested too deeply"),
+        ('{"agents": [{"name": "a", "prompt": "\\ud800"}]}', "it holds half of a character"),
+        ('{"agents": [{"name": "a"}], "closing": "' + "x" * MAX_YAML_BYTES + '"}', "agents[0].prompt: it is missing"),
+        ("x" * (MAX_FILE_BYTES + 1), "it is larger than"),
         ('{"rounds": ' + "1" * 5000 + "}", "it is no JSON that can be read"),
     ],
 )
@@ -162,10 +170,47 @@ def test_people_read_the_names_of_the_file() -> None:
     assert cast.emoji("Muller") == "🧔"
 
 
-def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
-    """A link that leads nowhere is left alone; one that cannot be read is told."""
+def test_what_is_no_file_is_told_and_never_waited_for(tmp_path: Path) -> None:
+    """Links that lead nowhere or to themselves; a pipe and a device, which would give bytes for ever or never."""
     os.symlink(tmp_path / "nowhere", tmp_path / "gone.yaml")
-    assert TeamFolder(tmp_path).look() == ([], [])
+    os.symlink(tmp_path / "itself.yaml", tmp_path / "itself.yaml")
+    os.symlink("/dev/zero", tmp_path / "endless.json")
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "good.yaml").write_text(POETS, encoding="utf-8")
+    teams, broken = TeamFolder(tmp_path).look()
+    assert [each.name for each in teams] == ["good"]
+    assert {each.name: each.error for each in broken} == {
+        "gone": "it cannot be read: No such file or directory",
+        "itself": "it cannot be read: Too many levels of symbolic links",
+        "endless": "it is no file that can be read",
+        "pipe": "it is no file that can be read",
+    }
+
+
+def test_a_file_whose_name_cannot_be_told_is_broken(tmp_path: Path) -> None:
+    """Bytes that are no text, what commands a terminal: no answer could carry them."""
+    (tmp_path / os.fsdecode(b"bad\xff.yaml")).write_text(POETS, encoding="utf-8")
+    (tmp_path / "red\x1b[31m.yaml").write_text(POETS, encoding="utf-8")
+    teams, broken = TeamFolder(tmp_path).look()
+    assert not teams
+    assert [each.file for each in broken] == [f"{tmp_path.name}/bad?.yaml", f"{tmp_path.name}/red [31m.yaml"]
+    assert all("rename it" in each.error for each in broken)
+
+
+def test_names_command_no_terminal(tmp_path: Path) -> None:
+    """They are printed by `flask colloquy`, and stand in one line."""
+    (tmp_path / "odd.json").write_text('{"name": "a\\u001b[31m", "agents": [{"name": "b\\u0000\\nc", "prompt": "d"}]}')
+    (team,), broken = TeamFolder(tmp_path).look()
+    assert not broken
+    assert (team.title, team.agents[0].name) == ("a [31m", "b c")
+
+
+def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    """TEAMS_DIR names a file."""
+    (tmp_path / "teams").write_text("", encoding="utf-8")
+    teams, broken = TeamFolder(tmp_path / "teams").look()
+    assert not teams
+    assert [each.error for each in broken] == ["the folder of teams cannot be read: Not a directory"]
 
 
 def test_the_published_schema_is_current() -> None:

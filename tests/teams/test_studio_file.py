@@ -129,6 +129,60 @@ def test_a_record_and_a_gallery_have_teams(model: ChatCompletionClient, tmp_path
     assert isinstance(team(model, teams[3].file or ""), RoundRobinGroupChat)
 
 
+def test_answers_of_studios_api_and_older_galleries_have_teams(tmp_path: Path) -> None:
+    """What `curl` gets of Studio; what its galleries were called before 0.4.1."""
+    one = exports.dumped(exports.round_robin) | {"label": "One"}
+    gallery = {"config": {"components": {"teams": [one, one]}}}
+    answers: dict[str, Any] = {
+        "a-team": {"status": True, "data": {"id": 1, "user_id": "x@y.z", "component": one}},
+        "b-teams": {"status": True, "data": [{"component": one}, {"component": one}]},
+        "c-gallery": {"status": True, "message": "Gallery Retrieved Successfully", "data": gallery},
+        "d-galleries": {"status": True, "message": "Gallery Retrieved Successfully", "data": [gallery]},
+        "e-older": {"id": "g", "items": {"teams": [one], "components": {"agents": [one["config"]["participants"][0]]}}},
+    }
+    for name, answer in answers.items():
+        write(tmp_path, answer, f"{name}.json")
+    teams, broken = TeamFolder(tmp_path).look()
+    assert not broken
+    assert [each.name for each in teams] == [
+        "a-team", "b-teams.one", "b-teams.one-2", "c-gallery.one", "c-gallery.one-2",
+        "d-galleries.one", "d-galleries.one-2", "e-older",
+    ]  # fmt: skip
+
+
+def test_a_component_need_not_say_its_kind(model: ChatCompletionClient, tmp_path: Path) -> None:
+    """AutoGen reads it as well."""
+    component = exports.dumped(exports.round_robin)
+    del component["component_type"]
+    assert isinstance(team(model, str(write(tmp_path, component))), RoundRobinGroupChat)
+
+
+def test_studios_default_team_runs_as_it_is(model: ChatCompletionClient, tmp_path: Path) -> None:
+    """The code of its calculator is known, to the byte."""
+    path = write(tmp_path, exports.with_calculator())
+    teams, broken = TeamFolder(tmp_path).look()
+    assert not broken
+    assert [each.factory for each in teams] == ["app.teams.studio:team"]
+    assert isinstance(team(model, str(path)), RoundRobinGroupChat)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source_code": exports.CALCULATOR["config"]["source_code"] + "\n"},  # type: ignore[index]
+        {"global_imports": ["os"]},
+        {"source_code": None},
+    ],
+)
+def test_a_calculator_of_ones_own_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    """One more byte, one import."""
+    component = exports.with_calculator()
+    component["config"]["participants"][0]["config"]["workbench"]["config"]["tools"][0]["config"] |= change
+    write(tmp_path, component)
+    _, broken = TeamFolder(tmp_path).look()
+    assert "FunctionTool is refused" in broken[0].error
+
+
 @pytest.mark.parametrize(
     ("build", "why"),
     [
@@ -233,6 +287,9 @@ def test_what_does_not_load_is_told_without_its_values(model: ChatCompletionClie
         ({"provider": "autogen_ext.models.openai.OpenAIChatCompletionClient", "component_type": "model", "config": {}},
          "a component of type model"),
         ({"components": {"teams": []}}, "there is no team in it"),
+        ({"component_type": "team", "team_type": "RoundRobinGroupChat", "participants": []}, "before 0.4.0.4"),
+        ({"id": "g", "items": {"teams": [{"team_type": "RoundRobinGroupChat"}]}}, "before 0.4.0.4"),
+        ({"name": "w", "type": "autonomous", "sender": {"id": 1}, "receiver": {"id": 2}}, "before 0.4.0.4"),
     ],
 )  # fmt: skip
 def test_an_export_without_a_team_is_told(value: Any, why: str, tmp_path: Path) -> None:
