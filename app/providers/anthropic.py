@@ -59,7 +59,7 @@ def request_of(chat: Mapping[str, Any], spec: ProviderSpec) -> httpx2.Request:
 
     :param chat: the body of ``POST /chat/completions``.
     """
-    own = {**headers(spec), "accept-encoding": "identity", "content-type": "application/json"}
+    own = {**headers(spec), "content-type": "application/json"}
     return httpx2.Request("POST", messages_url(spec), headers=own, content=json.dumps(body_of(chat, spec)))
 
 
@@ -89,7 +89,7 @@ def body_of(chat: Mapping[str, Any], spec: ProviderSpec) -> dict[str, Any]:
     stops = [stops] if isinstance(stops, str) else stops or []
     if any(stop.strip() for stop in stops):
         body["stop_sequences"] = [stop for stop in stops if stop.strip()]
-    return body | _tools(chat)
+    return body | (_tools(chat) or _called_tools(turns))
 
 
 def completion_of(message: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -251,6 +251,14 @@ def _tools(chat: Mapping[str, Any]) -> dict[str, Any]:
     if chat.get("parallel_tool_calls") is False and choice["type"] != "none":
         choice["disable_parallel_tool_use"] = True
     return {"tools": tools, "tool_choice": choice}
+
+
+def _called_tools(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The tools that a conversation speaks of: the API wants to know them, also where none may be called any more."""
+    blocks = [block for turn in turns for block in turn["content"] if block["type"] == "tool_use"]
+    names = dict.fromkeys(block["name"] for block in blocks)
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in names]
+    return {"tools": tools, "tool_choice": {"type": "none"}} if tools else {}
 
 
 def _schema(schema: Any) -> Any:

@@ -27,7 +27,7 @@ class MessagesStream:
         self._head: dict[str, Any] = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
         self._prompt = 0
         self._calls: dict[int, int] = {}  # content block → number of the tool call
-        self._unsaid: set[int] = set()  # tool calls whose arguments have not begun
+        self._unsaid: dict[int, str] = {}  # tool calls whose arguments have not begun: what they began with
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events completed by ``data``.
@@ -52,8 +52,7 @@ class MessagesStream:
             case "content_block_stop":
                 number = self._calls.get(_index(document))
                 if number in self._unsaid:
-                    self._unsaid.discard(number)
-                    return [self._arguments(number, "{}")]
+                    return [self._arguments(number, self._unsaid.pop(number))]
             case "message_delta":
                 return self._ending(document)
             case "message_stop":
@@ -75,7 +74,7 @@ class MessagesStream:
         if block.get("type") != "tool_use":
             return []
         number = self._calls[index] = len(self._calls)
-        self._unsaid.add(number)
+        self._unsaid[number] = json.dumps(_part(block, "input"))
         function = {"name": block.get("name"), "arguments": ""}
         call = {"index": number, "id": block.get("id"), "type": "function", "function": function}
         return [self._event({"tool_calls": [call]})]
@@ -85,12 +84,11 @@ class MessagesStream:
             case "text_delta" if delta.get("text"):
                 return [self._content(str(delta["text"]))]
             case "input_json_delta" if delta.get("partial_json") and index in self._calls:
-                self._unsaid.discard(self._calls[index])
+                self._unsaid.pop(self._calls[index], None)
                 return [self._arguments(self._calls[index], str(delta["partial_json"]))]
-            case "thinking_delta":  # nobody is shown it, but the model is at work
-                thought = self._event({"reasoning_content": str(delta.get("thinking", ""))})
-                thought.raw = b""
-                return [thought]
+            case "thinking_delta" if delta.get("thinking"):
+                thought = self._chunk({"content": None, "reasoning_content": str(delta["thinking"])})
+                return [SseEvent(_sse(thought), Kind.THOUGHT, text=str(delta["thinking"]), document=thought)]
         return []
 
     def _ending(self, document: dict[str, Any]) -> list[SseEvent]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic_core import from_json
 
 from app.protocol.common import whole_characters
+from app.providers.usual import UsualForm, thought_of
 
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
 _MAX_COUNT = 10**9
@@ -43,7 +44,7 @@ class SseEvent:
         """``finish_reason`` of choice 0, where this event ends it."""
         choice = _choice(self.document)
         reason = choice.get("finish_reason") if choice else None
-        return reason if isinstance(reason, str) else None
+        return reason if isinstance(reason, str) and reason else None
 
     @property
     def usage(self) -> tuple[int, int] | None:
@@ -97,16 +98,29 @@ class Splitter(Protocol):
 
 
 class SseSplitter:
-    """The :class:`Splitter` of a stream that is a chat completion's already."""
+    """The :class:`Splitter` of a stream that is a chat completion's already; its events come in OpenAI's own form."""
 
     def __init__(self) -> None:
         self._cutter = SseCutter()
+        self._form = UsualForm()
 
     def feed(self, data: bytes) -> list[SseEvent]:
-        return [parse_event(raw) for raw in self._cutter.feed(data)]
+        return [event for raw in self._cutter.feed(data) for event in self._usual(parse_event(raw))]
 
     def finish(self) -> list[SseEvent]:
-        return [parse_event(raw) for raw in self._cutter.finish()]
+        rest = [event for raw in self._cutter.finish() for event in self._usual(parse_event(raw))]
+        return [*rest, *self._ending()]
+
+    def _usual(self, event: SseEvent) -> list[SseEvent]:
+        if event.kind is Kind.DONE:
+            return [*self._ending(), event]
+        if event.kind is not Kind.OTHER or not event.document:
+            return [event]
+        chunks = self._form.of(event.document)
+        return [event] if chunks == [event.document] else [_event_of(chunk) for chunk in chunks]
+
+    def _ending(self) -> list[SseEvent]:
+        return [_event_of(chunk) for chunk in self._form.ending()]
 
 
 def document_of(raw: bytes) -> dict[str, Any]:
@@ -124,10 +138,13 @@ def _payload(lines: list[bytes]) -> bytes:
     return b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
 
 
+def _event_of(chunk: dict[str, Any]) -> SseEvent:
+    return parse_event(b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n")
+
+
 def parse_event(raw: bytes) -> SseEvent:
     """Understand one event. What is no JSON object is ``OTHER`` and passes as it is."""
-    lines = raw.strip().splitlines()
-    payload = _payload(lines)
+    payload = _payload(raw.strip().splitlines())
     if not payload:
         return SseEvent(raw, Kind.OTHER)
     if payload == b"[DONE]":
@@ -141,7 +158,7 @@ def parse_event(raw: bytes) -> SseEvent:
         return SseEvent(raw, Kind.OTHER)
     if document.get("error"):
         return SseEvent(raw, Kind.ERROR, document=document)
-    text = _plain_content(document) if len(lines) == 1 else None
+    text = _plain_content(document)
     if text is None:
         thought = _thought(document)
         return SseEvent(raw, Kind.THOUGHT if thought else Kind.OTHER, text=thought, document=document)
@@ -256,9 +273,6 @@ def _choice(document: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-_THOUGHTS = ("reasoning_content", "reasoning")  # DeepSeek, vLLM and llama.cpp · OpenRouter and Ollama
-
-
 def _thought(document: dict[str, Any]) -> str:
     """The reasoning that a delta carries beside nothing else; empty where it carries none."""
     choice = _choice(document)
@@ -267,19 +281,22 @@ def _thought(document: dict[str, Any]) -> str:
         return ""
     if delta.get("content") or delta.get("tool_calls"):
         return ""
-    return next((delta[name] for name in _THOUGHTS if isinstance(delta.get(name), str) and delta[name]), "")
+    return thought_of(delta)
 
 
 def _plain_content(document: dict[str, Any]) -> str | None:
     choice = _choice(document)
-    if choice is None or choice.get("index", 0) != 0 or choice.get("finish_reason") or document.get("usage"):
+    if choice is None or choice.get("index", 0) != 0 or document.get("usage"):
+        return None
+    if choice.get("finish_reason") is not None:
         return None
     delta = choice.get("delta")
-    if not isinstance(delta, dict) or choice.get("logprobs"):
+    logprobs = choice.get("logprobs")
+    if not isinstance(delta, dict) or (isinstance(logprobs, dict) and logprobs.get("content")):
         return None
     text = delta.get("content")
     if not isinstance(text, str) or not text:
         return None
     rest = ((key, value) for key, value in delta.items() if key != "content")
-    plain = all(value is None or (key == "role" and value == "assistant") for key, value in rest)
+    plain = all(not value or (key == "role" and value == "assistant") for key, value in rest)
     return text if plain else None

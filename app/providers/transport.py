@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -66,6 +66,7 @@ class RunTransport(httpx2.AsyncBaseTransport):
         asked = _asked(body)
         if self.spec.kind == "anthropic":
             request = anthropic.request_of(asked, self.spec)
+        request.headers["accept-encoding"] = "identity"  # words that wait to be packed come late
         retried = False
         while True:
             await self._run.gate.opened()
@@ -116,17 +117,16 @@ class RunTransport(httpx2.AsyncBaseTransport):
                 self._call.begin(self.spec)
             if response.status_code == 200 and "text/event-stream" in response.headers.get("content-type", ""):
                 splitter = _splitter(exchange, asked)
-                body = _stream(response)
-                response.stream = MergedBody(self._run, self._call, exchange, guard, body, watcher, splitter)
+                body = MergedBody(self._run, self._call, exchange, guard, _stream(response), watcher, splitter)
                 streaming = True
-                return response
+                return httpx2.Response(200, headers=_plain_headers(response), stream=body)
             content = await self._supervised(exchange, _whole(response, guard, exchange))
             if self.spec.kind == "anthropic":
                 content = anthropic.translated_whole(content, self.spec.model)
             self._account(exchange, content)
             if exchange.error is not None and exchange.status == 200:
                 raise RequestFailed("the reply is no completion") from exchange.error
-            headers = httpx2.Headers([(k, v) for k, v in response.headers.raw if k.lower() not in _BODY_HEADERS])
+            headers = _plain_headers(response)
             if exchange.status == 200 and not exchange.whole and (document := _completion(content)) is not None:
                 self.comes_whole()  # the server cannot stream
                 headers["content-type"] = "text/event-stream"
@@ -203,8 +203,28 @@ def _splitter(exchange: Exchange, asked: dict[str, Any]) -> Splitter:
 
 
 def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:
+    """The body as the model has written it."""
     assert isinstance(response.stream, httpx2.AsyncByteStream)
-    return response.stream
+    return _Unpacked(response) if "content-encoding" in response.headers else response.stream
+
+
+class _Unpacked(httpx2.AsyncByteStream):
+    """Some proxies pack a stream though nobody has asked them to."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._response.aiter_bytes():
+            yield part
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+def _plain_headers(response: httpx2.Response) -> httpx2.Headers:
+    """The headers without those of the body, which is another now."""
+    return httpx2.Headers([(k, v) for k, v in response.headers.raw if k.lower() not in _BODY_HEADERS])
 
 
 def _completion(content: bytes) -> dict[str, Any] | None:

@@ -56,6 +56,7 @@ class Script(httpx2.AsyncBaseTransport):
 
     def __init__(self, *answers: Body | int | Exception) -> None:
         self.answers = list(answers)
+        self.headers = {"content-type": "text/event-stream"}
         self.requests: list[httpx2.Request] = []
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -65,7 +66,7 @@ class Script(httpx2.AsyncBaseTransport):
             raise answer
         if isinstance(answer, int):
             return httpx2.Response(answer, json={"error": {"message": "sk-secret is wrong"}})
-        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=answer)
+        return httpx2.Response(200, headers=self.headers, stream=answer)
 
 
 class ScriptedRun:

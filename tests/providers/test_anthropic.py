@@ -91,11 +91,41 @@ def test_a_stream_cut_anywhere_is_the_same_completion(cuts: list[int]) -> None:
     assert sum(each.kind is Kind.CONTENT for each in events) == 2
 
 
+def thinking(*pieces: str) -> list[bytes]:
+    """A model's thoughts, signed, and what it thinks but does not tell."""
+    deltas = [{"index": 0, "delta": {"type": "thinking_delta", "thinking": piece}} for piece in pieces]
+    signature = {"index": 0, "delta": {"type": "signature_delta", "signature": "EqQBCgIYAhIM"}}
+    return [
+        event(
+            "content_block_start", {"index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}
+        ),
+        *(event("content_block_delta", each) for each in [*deltas, signature]),
+        event("content_block_stop", {"index": 0}),
+        event("content_block_start", {"index": 1, "content_block": {"type": "redacted_thinking", "data": "Eqk"}}),
+        event("content_block_stop", {"index": 1}),
+    ]
+
+
 def test_what_nobody_knows_is_passed_over() -> None:
-    """Pings, later versions' events and blocks; thinking counts as work and is shown to nobody."""
-    thinking = event("content_block_delta", {"index": 0, "delta": {"type": "thinking_delta", "thinking": "Hm."}})
-    events, _ = understood(b"".join([event("later", {"x": 1}), b"data: no JSON\n\n", thinking]))
-    assert [(each.raw, each.is_delta) for each in events] == [(b"", True)]
+    """Pings, later versions' events and blocks."""
+    assert understood(b"".join([event("later", {"x": 1}), b"data: no JSON\n\n", event("ping", {})]))[0] == []
+
+
+def test_thoughts_are_thoughts() -> None:
+    """What is signed or hidden is nobody's business; the text comes after them."""
+    events, _ = understood(b"".join([*thinking("Hm, ", "", "well."), *text("Yes.", index=2)]))
+    assert [(each.kind, each.text) for each in events] == [
+        (Kind.THOUGHT, "Hm, "), (Kind.THOUGHT, "well."), (Kind.CONTENT, "Yes."),
+    ]  # fmt: skip
+
+
+def test_arguments_that_stand_at_the_beginning_of_a_call() -> None:
+    """Servers that only speak as Anthropic does send them there, and no delta."""
+    block = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"a": 1}}
+    begun = event("content_block_start", {"index": 0, "content_block": block})
+    events, _ = understood(begun + event("content_block_stop", {"index": 0}))
+    calls = [each.document["choices"][0]["delta"]["tool_calls"][0] for each in events]
+    assert "".join(each["function"]["arguments"] for each in calls) == '{"a": 1}'
 
 
 def test_a_request_says_the_same() -> None:
@@ -138,6 +168,17 @@ def test_a_request_says_the_same() -> None:
     assert [block["tool_use_id"] for block in body["messages"][4]["content"]] == ["t1", "t2"]
     assert body["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
     assert body["tools"] == [{"name": "look", "input_schema": {"type": "object"}, "description": "Looks."}]
+
+
+def test_tools_that_were_called_are_named_again() -> None:
+    """Where the answer is to be in words, as after every call by an AutoGen agent that reflects on it."""
+    calls = [{"id": f"t{n}", "type": "function", "function": {"name": "look", "arguments": "{}"}} for n in range(2)]
+    answers = [{"role": "tool", "tool_call_id": f"t{n}", "content": "7"} for n in range(2)]
+    said = [{"role": "user", "content": "How much?"}, {"role": "assistant", "tool_calls": calls}]
+    body = body_of({"messages": [*said, *answers]}, SPEC)
+    assert problem({"x-api-key": "k", "anthropic-version": "2023-06-01"}, body) is None
+    assert [tool["name"] for tool in body["tools"]] == ["look"]
+    assert body["tool_choice"] == {"type": "none"}
 
 
 def test_a_schema_is_asked_for_as_structured_output() -> None:

@@ -101,7 +101,11 @@ def test_a_last_event_without_its_blank_line() -> None:
 
 def test_a_whole_reply_as_a_stream() -> None:
     """Text, tool calls, finish reason and usage of a completion that came whole."""
-    message = {"role": "assistant", "content": None, "tool_calls": [{"id": "t", "function": {"name": "f"}}]}
+    message = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "t", "function": {"name": "f", "arguments": "{}"}}],
+    }
     whole = {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
              "usage": {"prompt_tokens": 1, "completion_tokens": 2}}  # fmt: skip
     events = SseSplitter().feed(events_of_whole(whole))

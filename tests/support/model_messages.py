@@ -49,6 +49,8 @@ def problem(head: dict[str, str], body: dict[str, Any]) -> tuple[int, str] | Non
         return 400, f"{min(strange)}: Extra inputs are not permitted"
     for turn in turns:
         for block in turn["content"]:
+            if block["type"] in ("tool_use", "tool_result") and not body.get("tools"):
+                return 400, "Requests which include `tool_use` or `tool_result` blocks must define tools"
             if block["type"] == "text" and not block["text"].strip():
                 return 400, "messages: text content blocks must contain non-whitespace text"
     return None
