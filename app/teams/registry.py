@@ -58,6 +58,7 @@ MARKET = TeamSpec(
     description="An analyst looks share prices up (Apple, Amazon, Google, IBM, Microsoft, 2000 to 2010) and shows a "
     "chart; a challenger looks for what could go wrong.",
     factory="app.teams.market:team",
+    generation="agentchat",
     agents=(
         AgentCard(name="Market Analyst", description="Looks prices up and shows charts.", emoji="📈"),
         AgentCard(name="Risk Challenger", description="Looks for what could go wrong.", emoji="⚠️"),
