@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Sequence
 
 from autogen_agentchat.base import TaskResult
@@ -13,13 +14,14 @@ from autogen_agentchat.messages import (
     CodeGenerationEvent,
     MemoryQueryEvent,
     ModelClientStreamingChunkEvent,
+    MultiModalMessage,
     SelectSpeakerEvent,
     ThoughtEvent,
     ToolCallExecutionEvent,
     ToolCallRequestEvent,
     UserInputRequestedEvent,
 )
-from autogen_core import CancellationToken
+from autogen_core import CancellationToken, Image
 
 from app.adapters import orchestrator
 from app.adapters.answers import words_of
@@ -30,6 +32,7 @@ from app.adapters.stage import Stage
 from app.adapters.tool_log import ToolLog
 from app.providers.calls import Call
 from app.providers.gate import RunAborted
+from app.tools.context import ChartNotKept, show_chart
 
 CANCEL_TIMEOUT_S = 0.5
 ANNOUNCEMENT_TIMEOUT_S = 1.0
@@ -219,7 +222,22 @@ class TeamPass:
             if not self._planned:  # its model is not ours: nothing of it was shown
                 await self._stage.finish(agent, message.id, text, kind="plan", turn=False)
             return
+        if isinstance(message, MultiModalMessage):
+            await self._pictures(message)
         await self._stage.finish(agent, message.id, text, turn=agent in tree.speakers, scripted=agent in tree.stand_ins)
+
+    async def _pictures(self, message: MultiModalMessage) -> None:
+        """Show the pictures of a message before its words, which have a mark in the place of each."""
+        agent = self._stage.name(message.source)
+        await self._stage.step(message.source, turn=message.source in self._tree.speakers)
+        for picture in (part for part in message.content if isinstance(part, Image)):
+            png = base64.b64decode(await asyncio.to_thread(picture.to_base64))
+            try:
+                await show_chart(png, media_type="image/png", title="Picture", agent=agent)
+            except ChartNotKept:
+                await self._stage.progress(
+                    f"A picture of {agent} cannot be shown: it is too large, or there were too many"
+                )
 
     async def _event(self, event: BaseAgentEvent) -> None:
         stage, agent = self._stage, event.source

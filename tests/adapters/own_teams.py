@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import PIL.Image
 from autogen_agentchat.agents import (
     AssistantAgent,
     BaseChatAgent,
@@ -17,7 +18,12 @@ from autogen_agentchat.agents import (
 from autogen_agentchat.agents._code_executor_agent import ApprovalResponse
 from autogen_agentchat.base import Response
 from autogen_agentchat.conditions import HandoffTermination, MaxMessageTermination, TextMentionTermination
-from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent, TextMessage
+from autogen_agentchat.messages import (
+    BaseChatMessage,
+    ModelClientStreamingChunkEvent,
+    MultiModalMessage,
+    TextMessage,
+)
 from autogen_agentchat.teams import (
     DiGraphBuilder,
     GraphFlow,
@@ -27,7 +33,7 @@ from autogen_agentchat.teams import (
     Swarm,
 )
 from autogen_agentchat.tools import AgentTool, TeamTool
-from autogen_core import CancellationToken
+from autogen_core import CancellationToken, Image
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_core.memory import ListMemory, MemoryContent, MemoryMimeType
 from autogen_core.models import ChatCompletionClient, UserMessage
@@ -323,6 +329,25 @@ async def broken() -> str:
 async def encyclopedia() -> str:
     """More than fits into a preview."""
     return "wisdom " * 1000
+
+
+def painting(model_client: ChatCompletionClient) -> Any:
+    """An agent that shows a picture, then one that talks."""
+    talker = AssistantAgent("talker", model_client, model_client_stream=True)
+    return RoundRobinGroupChat([Painter("painter", "paints"), talker], max_turns=2)
+
+
+class Painter(BaseChatAgent):
+    """Its messages have a picture between their words."""
+
+    produced_message_types = (MultiModalMessage,)
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        red = PIL.Image.new("RGB", (2, 1), "red")
+        return Response(chat_message=MultiModalMessage(content=["Look:", Image(red), "Nice?"], source=self.name))
+
+    async def on_reset(self, cancellation_token: CancellationToken) -> None:
+        return
 
 
 class Odd(BaseChatAgent):

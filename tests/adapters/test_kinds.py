@@ -281,6 +281,24 @@ async def test_code_is_a_tool(network: Network, model: ModelServer) -> None:
     ]
 
 
+async def test_pictures_are_shown(network: Network, model: ModelServer) -> None:
+    """A picture in a message is a chart beside it; one that is too large is not there without a word."""
+    room = await play(network, model, "painting")
+    assert room.said()[0] == ("painter", "Look:\n<image>\nNice?")
+    (chart,) = room.payloads("chart_generated")
+    assert (chart["agent"], chart["title"]) == ("painter", "Picture")
+    kept = room.artifacts[chart["chart_id"]]
+    assert kept.media_type == "image/png"
+    assert base64.b64decode(kept.data).startswith(b"\x89PNG")
+    order = room.names("agent_step", "chart_generated", "agent_message")
+    assert order[:3] == ["agent_step", "chart_generated", "agent_message"]
+
+    room = await play(network, model, "painting", limits={"max_artifact_bytes": 10})
+    assert not room.payloads("chart_generated")
+    assert "cannot be shown" in str(room.payloads("progress")[0]["message"])
+    assert room.ended.outcome == "completed"
+
+
 async def test_a_memory_is_told(network: Network, model: ModelServer) -> None:
     """That an agent remembers is progress, not a message."""
     room = await play(network, model, "remembering")
