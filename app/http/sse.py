@@ -188,6 +188,8 @@ class EventStream(Connection):
                     return
                 if self._batch_s:
                     self._hurry.wait(self._batch_s)
+            elif (aside := self._follower.aside()) is not None:
+                yield _event(*aside)
             else:
                 self._follower.wait(max(0.0, beat_at - clock.monotonic()))
             if clock.monotonic() >= beat_at:

@@ -414,6 +414,13 @@ class Conversation:
 
         self._serial.run(send)
 
+    def announce_to_all(self, event: Event) -> None:
+        """Tell of a transient event not only in the room, but at every door."""
+        self.announce(event)
+        payload = self._stamped(event)
+        for follower in list(self._followers):
+            follower.tell(event.name, payload)
+
     def announce_presence(self) -> None:
         """Tell the room how many watch, if that changed since the last time."""
         if self.presence_changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from app.protocol.events import Event
 from app.streaming.cursor import Cursor, Portion
@@ -15,7 +16,8 @@ __all__ = ["Follower", "Portion", "View"]
 class Follower:
     """A place in a conversation's log. Made by :meth:`Conversation.follow`; counts as a watcher until it is closed.
 
-    :meth:`read` and :meth:`wait` belong to one task; :meth:`wake` and :meth:`close` may be called from anywhere.
+    :meth:`read`, :meth:`aside` and :meth:`wait` belong to one task; :meth:`tell`, :meth:`wake` and :meth:`close` may be
+    called from anywhere.
     """
 
     def __init__(
@@ -29,9 +31,10 @@ class Follower:
         self._cursor = cursor
         self._read = read
         self._leave = leave
-        self._changed = condition  # guards the two below
+        self._changed = condition  # guards the three below
         self._woken = True  # there may be something to read already
         self._closed = False
+        self._aside: tuple[str, dict[str, Any]] | None = None
         self.parting: Event | None = None
         """With :attr:`closed`: the last word on why, where there is one (a transient event)."""
 
@@ -47,7 +50,26 @@ class Follower:
 
     def read(self, max_bytes: int = 65_536) -> Portion | None:
         """What follows, at most about so many bytes of it; None at the log's head. Does not wait for more."""
-        return None if self._closed else self._read(self._cursor, max_bytes)
+        if self._closed:
+            return None
+        portion = self._read(self._cursor, max_bytes)
+        if portion is not None:
+            self._aside = None  # it was said before this, and is over
+        return portion
+
+    def tell(self, name: str, payload: dict[str, Any]) -> None:
+        """Have a transient event told to a reader at the log's head; of several that wait, the newest."""
+        if not self._cursor.view.wants(name):
+            return
+        with self._changed:
+            self._aside = name, payload
+        self.wake()
+
+    def aside(self) -> tuple[str, dict[str, Any]] | None:
+        """The transient event that waits, once: its name and payload."""
+        with self._changed:
+            told, self._aside = self._aside, None
+        return told
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until there may be something to read, or for so many seconds.

@@ -519,7 +519,8 @@ class StreamingSession:
             return
         self._said_at = now
         silent_s, waiting_for = now - self.last_event_at, self.inputs.waiting_for
-        self.conversation.announce(still_working(self.conversation.id, self.conversation.fold, silent_s, waiting_for))
+        working = still_working(self.conversation.id, self.conversation.fold, silent_s, waiting_for)
+        self.conversation.announce_to_all(working)
 
     def _tell_run(self, answer: Answer) -> None:
         self.touch()

@@ -54,6 +54,10 @@ class View:
             after = shown.offset
         return chained
 
+    def wants(self, name: str) -> bool:
+        """Whether this reader is told of transient events of this name."""
+        return self.filter is None or not self.filter.types or name in self.filter.types
+
     def _passes(self, entry: LogEntry) -> bool:
         wanted = self.filter
         if wanted is None or entry.name in _ALWAYS:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from app.protocol.common import Filter, Position
-from app.protocol.events import AgentMessage, AgentStep, MessageDelta
+from app.protocol.events import AgentMessage, AgentStep, MessageDelta, StillWorking
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Follower, View
 from tests.streaming.fakes import RecordingTransport, a_conversation
@@ -173,3 +173,22 @@ def test_changes_only_keeps_the_whole_text_for_who_has_not_seen_its_beginning(
     assert read_all(early) == ["lo", "message_updated"]
     late.close()
     early.close()
+
+
+def test_a_silent_team_is_told_at_every_door(conversation: Conversation) -> None:
+    """Once, the newest, to who is at the head and wants to see it; what was said after it makes it old."""
+    _, follower = conversation.follow()
+    _, picky = conversation.follow(view=View(filter=Filter(types=(AgentStep.name,))))
+    assert not follower.wait(0) or not follower.wait(0)
+    for silent_s in (2.0, 4.0):
+        conversation.announce_to_all(StillWorking(conversation_id=conversation.id, current_turn=1, silent_s=silent_s))
+    assert follower.wait(0)
+    told = follower.aside()
+    assert told is not None
+    assert (told[0], told[1]["silent_s"]) == ("progress", 4.0)
+    assert told[1]["timestamp"]
+    assert (follower.aside(), picky.aside()) == (None, None)
+    conversation.announce_to_all(StillWorking(conversation_id=conversation.id, current_turn=1, silent_s=6.0))
+    say(conversation)
+    assert read_all(follower) == ["x"]
+    assert follower.aside() is None

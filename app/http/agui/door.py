@@ -118,6 +118,8 @@ class RunStream(EventStream):
                 yield _encoded(translator.interrupt(pending))
             elif self._follower.closed:
                 yield _encoded(translator.fail(Interrupted("this stream has ended; come back")))
+            elif (aside := self._follower.aside()) is not None:
+                yield _encoded([CustomEvent(name=aside[0], value=aside[1])])
             elif not self._follower.wait(beat_s):
                 yield ": alive\n\n"
 

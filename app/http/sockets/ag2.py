@@ -9,6 +9,7 @@ from typing import Any
 
 from app.auth.permissions import Action, authorise
 from app.errors import AnsweredAlready, ColloquyError, InputUnknown, InvalidPayload, LimitExceeded
+from app.http.reading import switched_on
 from app.http.sockets.ag2_events import Ag2Events
 from app.http.sockets.door import Door
 from app.http.sockets.websocket import Closed
@@ -122,7 +123,7 @@ class Ag2Door(Door):
             return ag2.Error(error=payload["message"], code=payload.get("code", name)).to_wire(_new_uuid())
         if name == events.ConversationDeleted.name:
             return ag2.Error(error="The conversation was deleted.", code=name).to_wire(_new_uuid())
-        if name == events.Broadcast.name:
+        if name == events.Broadcast.name or (name == events.StillWorking.name and switched_on(self.query, "progress")):
             return ag2.Print(objects=(payload["message"],)).to_wire(_new_uuid())
         return None
 

@@ -28,7 +28,15 @@ from app.http.sockets.websocket import GOODBYE_S, Closed, WebSocket
 from app.namespaces.budget import CommandBudget
 from app.protocol.close_codes import CloseCode
 from app.protocol.commands import AuthenticateAck
-from app.protocol.events import AccessEnded, AuthExpiring, Broadcast, ConversationDeleted, SignedOut, Storage
+from app.protocol.events import (
+    AccessEnded,
+    AuthExpiring,
+    Broadcast,
+    ConversationDeleted,
+    SignedOut,
+    StillWorking,
+    Storage,
+)
 from app.services import Services
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Follower, Portion
@@ -36,7 +44,8 @@ from app.streaming.follower import Follower, Portion
 logger = logging.getLogger(__name__)
 
 NOTICES = frozenset(
-    event.name for event in (Broadcast, Storage, AuthExpiring, SignedOut, AccessEnded, ConversationDeleted)
+    event.name
+    for event in (Broadcast, Storage, AuthExpiring, SignedOut, AccessEnded, ConversationDeleted, StillWorking)
 )
 """Transient events that have a word at these doors."""
 
@@ -313,6 +322,9 @@ class Door(Connection, ABC):
                 self.show_error(error)
             if pause_s := self.pause_s():
                 self._hurry.wait(pause_s)
+        elif (aside := follower.aside()) is not None:
+            if (message := self.notice(*aside)) is not None:
+                self.send(message)
         elif not follower.closed:
             follower.wait(wait_s)
         elif reading is self._reading:

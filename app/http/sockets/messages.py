@@ -17,7 +17,7 @@ from app.protocol.commands import Authenticate
 from app.protocol.common import Filter, Position, sentence_of
 from app.protocol.dialects import messages as dialect
 from app.protocol.dialects.messages import Message
-from app.protocol.events import AccessEnded, ConversationDeleted, Heartbeat, MessageStart, SignedOut
+from app.protocol.events import AccessEnded, ConversationDeleted, Heartbeat, MessageStart, SignedOut, StillWorking
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Portion
 from app.streaming.log import LogEntry
@@ -39,6 +39,7 @@ class MessageDoor(Door):
         wish = wish_of(query)
         self._wanted = wish.view.filter or Filter()
         self._delta = switched_on(query, "delta")
+        self._progress = switched_on(query, "progress")
         self._update_s = milliseconds(query, "batch_ms", default=_UPDATE_EVERY_MS) / 1000
         self.limit_commands(_number(query, "max_commands_per_s"))
         conversation = find_conversation(self.parts, self.principal, self.key, Action.WATCH)
@@ -162,6 +163,8 @@ class MessageDoor(Door):
         if name == ConversationDeleted.name:
             gone = ConversationUnknown("the conversation was deleted")
             return {"type": dialect.ERROR, "data": {**gone.to_payload(), "timestamp": payload["timestamp"]}}
+        if name == StillWorking.name and not self._progress:
+            return None
         return {"type": name, "data": payload} if name in NOTICES else None
 
     def _message(self, kind: str, body: dict[str, Any], offset: int) -> None:

@@ -57,7 +57,7 @@ class TaskEvents:
         self._last_reply = last_reply
         self._reply: str | None = None
         self._shown: TaskStatus | None = None
-        self._progress: tuple[int, int | None] | None = None
+        self._progress: tuple[int, int | None, str | None] | None = None
 
     def of(self, name: str, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
         """What an entry is in this dialect: nothing, one event, or more."""
@@ -78,7 +78,7 @@ class TaskEvents:
         told = {"status": status, "reason": None}
         if status in RUNNING:
             yield from self._on_status(told)
-        if view.progress.current_turn:
+        if view.progress.current_turn or view.progress.message:
             yield from self._on_progress(view.progress.model_dump())
         for request in view.pending_inputs:
             yield from self._on_input_request(request.model_dump())
@@ -103,13 +103,17 @@ class TaskEvents:
 
     def _on_progress(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
         turn, most, percentage = payload["current_turn"], payload["max_turns"], payload["percentage"]
-        if (turn, most) == self._progress:  # the same again, with other words to it
+        message = payload["message"]
+        if (turn, most, message) == self._progress:
             return
-        self._progress = turn, most
+        self._progress = turn, most, message
         if percentage is None and most:
             percentage = 100 * turn / most
         yield TaskProgress(
-            current_turn=turn, max_turns=most, percentage=None if percentage is None else round(percentage, 2)
+            current_turn=turn,
+            max_turns=most,
+            percentage=None if percentage is None else round(percentage, 2),
+            message=message,
         )
 
     def _on_tool_call(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:

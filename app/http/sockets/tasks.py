@@ -27,8 +27,9 @@ from app.protocol.dialects.tasks import (
     TaskError,
     TaskEvent,
     TaskPing,
+    TaskProgress,
 )
-from app.protocol.events import AccessEnded, ConversationDeleted, SignedOut
+from app.protocol.events import AccessEnded, ConversationDeleted, SignedOut, StillWorking
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Portion
 from app.streaming.states import RUNNING
@@ -153,8 +154,10 @@ class TaskDoor(Door):
         return show
 
     def _tell(self, event: TaskEvent, conversation_id: str, epoch: str, offset: int, timestamp: str) -> None:
-        place = {"conversation_id": conversation_id, "epoch": epoch, "offset": offset, "client_id": self._client}
-        self.send({**event.to_wire(), "timestamp": timestamp, **place})
+        self.send({**event.to_wire(), "timestamp": timestamp, **self._place(conversation_id, epoch, offset)})
+
+    def _place(self, conversation_id: str, epoch: str, offset: int) -> dict[str, Any]:
+        return {"conversation_id": conversation_id, "epoch": epoch, "offset": offset, "client_id": self._client}
 
     def _say(self, event: TaskEvent) -> None:
         self.send({**event.to_wire(), "timestamp": self.now()})
@@ -187,6 +190,10 @@ class TaskDoor(Door):
         if name == ConversationDeleted.name:
             gone = TaskError(message="The conversation was deleted.", details=ConversationUnknown.code)
             return {**gone.to_wire(), "timestamp": payload["timestamp"]}
+        if name == StillWorking.name and self.conversation is not None:
+            working = TaskProgress(**{each: payload[each] for each in TaskProgress.model_fields})
+            place = self._place(self.conversation.id, self.conversation.log.epoch, self.read_offset())
+            return {**working.to_wire(), "timestamp": payload["timestamp"], **place}
         return {"type": name, **payload} if name in NOTICES else None
 
 

@@ -26,6 +26,7 @@ from app.protocol.events import (
     Heartbeat,
     Resync,
     SignedOut,
+    StillWorking,
     Storage,
 )
 from app.protocol.snapshot import Snapshot
@@ -35,6 +36,7 @@ _TOLD: tuple[type[Event], ...] = (
     *LOGGED,
     Resync,
     Heartbeat,
+    StillWorking,
     Broadcast,
     Storage,
     AuthExpiring,
@@ -202,6 +204,7 @@ def _messages() -> DoorChannel:
         of_event(AuthExpiring, "Messages", _DATA),
         of_event(Broadcast, "Messages", _DATA),
         of_event(Storage, "Messages", _DATA),
+        of_event(StillWorking, "Messages", _DATA),
     )
     return DoorChannel(
         "messages",
@@ -219,6 +222,7 @@ def _messages() -> DoorChannel:
             "types": "only these: initial_message, message_added, message_updated",
             "batch_ms": "a growing message is told of at most once in so many ms; default 200",
             "delta": "`true`: updates carry only what has changed",
+            "progress": "`true`: `progress` tells of a team that has been silent, every 2 s",
             "max_commands_per_s": "a limit of one's own, below the server's",
             "authorization": "a bearer token, where no header can be set",
         },
@@ -242,7 +246,7 @@ def _ag2() -> DoorChannel:
         takes,
         says,
         {"team": "the team's name"},
-        {},
+        {"progress": "`true`: a `print` tells of a team that has been silent, every 2 s"},
     )
 
 

@@ -135,10 +135,18 @@ class TaskInputResolved(TaskEvent):
 
 
 class TaskProgress(TaskEvent):
+    """How far the task has come. With ``message`` what goes on, with ``silent_s`` of a team that has been silent."""
+
     type = "progress"
     current_turn: int
     max_turns: int | None = None
     percentage: Annotated[float | None, Field(description="0 to 100, two decimals")] = None
+    message: Annotated[str | None, Field(description="only where there is something to say")] = None
+    silent_s: Annotated[float | None, Field(description="only while nothing comes: for how long")] = None
+
+    def to_wire(self) -> dict[str, Any]:
+        wire = super().to_wire()
+        return {name: value for name, value in wire.items() if value is not None or name not in ("message", "silent_s")}
 
 
 class TaskResult(TaskEvent):

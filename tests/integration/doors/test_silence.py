@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from itertools import islice
 
-from tests.integration.doors.clients import TIMEOUT_S, Socket
+import httpx
+import pytest
+
+from tests.integration.doors.clients import TIMEOUT_S, Events, Socket, payload_of
+from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
 
 HEAD = b"Host: 127.0.0.1\r\n"
@@ -43,3 +48,39 @@ def _until_end(client: socket.socket) -> bytes:
         while piece := client.recv(65_536):
             came += piece
     return came
+
+
+@pytest.mark.matrix
+def test_a_silent_team_is_told_at_every_door(server: ColloquyServer, model: ModelServer) -> None:
+    """At least every 2 s, though nothing is logged; where the dialect has no word for it, only who asks is told."""
+    model.control(first_token_delay_ms=60_000)
+    address = f"ws://127.0.0.1:{server.port}"
+    with contextlib.ExitStack() as opened:
+        doors = {"tasks": opened.enter_context(contextlib.closing(Socket(f"{address}/ws/stream?team=chat")))}
+        doors["tasks"].send({"type": "chat", "payload": {"message": "Hm."}})
+        talk = doors["tasks"].wait_for("status", status="initializing")["conversation_id"]
+        for name, path in (
+            ("bridge", f"/api/conversations/{talk}/stream"),
+            ("messages", f"/v1/conversation/{talk}/stream?progress=true"),
+            ("quiet", f"/v1/conversation/{talk}/stream"),
+            ("ag2", "/ag2/chat?progress=true"),
+        ):
+            doors[name] = opened.enter_context(contextlib.closing(Socket(address + path)))
+        doors["ag2"].send("Hm.")
+        events = opened.enter_context(Events(f"{server.url}/api/conversations/{talk}/stream"))
+        told = [payload_of(each) for each in islice((each for each in events if each.event == "progress"), 2)]
+        assert "silent_s" in told[0]
+        assert told[1]["silent_s"] - told[0]["silent_s"] < 2.0
+        run = opened.enter_context(Events.of_run(server.url, talk, {}))
+        customs = (payload_of(each) for each in run if '"CUSTOM"' in each.data)
+        assert next(customs)["name"] == "progress"
+        task = doors["tasks"].wait_for("progress")
+        assert task["silent_s"] > 0
+        assert (task["conversation_id"], task["client_id"] is None) == (talk, False)
+        assert doors["bridge"].wait_for("progress")["data"]["silent_s"] > 0
+        assert doors["messages"].wait_for("progress")["data"]["silent_s"] > 0
+        assert doors["ag2"].wait_for("print")["content"]["objects"] == ["still working"]
+        httpx.post(f"{server.url}/api/conversations/{talk}/stop")
+        doors["quiet"].wait_for("heartbeat", status="stopped")
+    assert "progress" not in [each["type"] for each in doors["quiet"].came]
+    model.control(reset=True)
