@@ -16,7 +16,7 @@ from app.adapters.ag2_plan import plan_of
 from app.adapters.ag2_room import ROOM, Room, ask_person
 from app.adapters.base import RunPort
 from app.adapters.failure import reason_of
-from app.adapters.stage import Stage
+from app.adapters.staged import StagedAdapter
 from app.adapters.task import task_text
 from app.errors import ColloquyError
 from app.protocol.events import ConversationComplete
@@ -28,7 +28,7 @@ _LOG = UUID(int=0)
 Said = list[tuple[str, str]]
 
 
-class Ag2Adapter:
+class Ag2Adapter(StagedAdapter):
     """Runs ag2's agents for one session, with a checkpoint after each turn.
 
     A checkpoint holds ag2's own history where one agent runs, tool calls included; of a discussion it holds what was
@@ -37,20 +37,10 @@ class Ag2Adapter:
 
     def __init__(self, port: RunPort, made: Any) -> None:
         """:param made: what the team's factory has returned."""
-        self._port = port
+        super().__init__(port)
         self._plan = plan_of(made)
-        self._stage = Stage(port)
         self._room = Room(port, self._stage)
         self._said: Said = []
-
-    @property
-    def turns(self) -> int:
-        return self._stage.turns
-
-    @property
-    def active(self) -> bool:
-        """Whether the conversation has become active."""
-        return self._stage.is_active
 
     @property
     def caller(self) -> str | None:
@@ -73,12 +63,6 @@ class Ag2Adapter:
         await self._port.emit(
             ConversationComplete(reason="this team draws no conclusion", usage=self._port.model.usage())
         )
-
-    def flush(self) -> None:
-        self._stage.flush()
-
-    async def withdraw(self, reason: str) -> None:
-        await self._stage.withdraw(reason)
 
     async def _restore(self) -> tuple[dict[str, Any] | None, str | None]:
         """The checkpoint, if there is one, and what the user says now; None where that was said before."""

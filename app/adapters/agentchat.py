@@ -13,7 +13,7 @@ from app.adapters.ending import ONE_TURN, Ending
 from app.adapters.failure import reason_of
 from app.adapters.inputs import Inputs
 from app.adapters.plan import Closing, LoadedTeam, TeamPlan, load_team
-from app.adapters.stage import Stage
+from app.adapters.staged import StagedAdapter
 from app.adapters.task import task_text
 from app.adapters.team_pass import TeamPass
 from app.adapters.tool_log import ToolLog
@@ -29,7 +29,7 @@ MAX_ROUNDS = "Max rounds reached."
 """What MagenticOne says when it has run out of turns."""
 
 
-class AgentChatAdapter:
+class AgentChatAdapter(StagedAdapter):
     """Runs one team for one session.
 
     Teams are run turn by turn, with a checkpoint after each. MagenticOne cannot be (it plans anew whenever it starts),
@@ -39,24 +39,14 @@ class AgentChatAdapter:
 
     def __init__(self, port: RunPort, made: Team | ChatAgent | TeamPlan) -> None:
         """:param made: what the team's factory has returned."""
-        self._port = port
+        super().__init__(port)
         self._made = made
         self._client = GatedModelClient(port.model)
-        self._stage = Stage(port)
         self._tools = ToolLog(port)
         self._inputs = Inputs(())
         self._passes = 0
         self._begin = 0
         self._stopped: str | None = None
-
-    @property
-    def turns(self) -> int:
-        return self._stage.turns
-
-    @property
-    def active(self) -> bool:
-        """Whether the conversation has become active."""
-        return self._stage.is_active
 
     @property
     def caller(self) -> str | None:
@@ -70,12 +60,6 @@ class AgentChatAdapter:
             raise
         except Exception as error:  # a user's team may raise anything, and AutoGen wraps our errors
             raise reason_of(error, self._port.model) from error
-
-    def flush(self) -> None:
-        self._stage.flush()
-
-    async def withdraw(self, reason: str) -> None:
-        await self._stage.withdraw(reason)
 
     async def _run(self) -> None:
         start = self._port.start

@@ -21,7 +21,7 @@ from app.adapters.classic_scene import MESSAGES, Scene, framework_event
 from app.adapters.classic_stream import RoomStream, Shown, Unanswered
 from app.adapters.classic_thread import Crossing
 from app.adapters.classic_tools import CrossingRun
-from app.adapters.stage import Stage
+from app.adapters.staged import StagedAdapter
 from app.adapters.task import task_text
 from app.errors import ColloquyError
 from app.protocol.events import ConversationComplete
@@ -46,7 +46,7 @@ class _Over:
         self.error = error
 
 
-class ClassicAdapter:
+class ClassicAdapter(StagedAdapter):
     """Runs one team for one session, in a thread of its own; what is shown is shown on the loop, in its order.
 
     Checkpoints follow each message of the outer chat; nested ones begin again. A function written for ``IOWebsockets``
@@ -55,10 +55,9 @@ class ClassicAdapter:
 
     def __init__(self, port: RunPort, made: object | None, function: Function | None = None) -> None:
         """:param made: what the team's factory has returned; or ``function``: called with the ``iostream``."""
-        self._port = port
+        super().__init__(port)
         self._made = made
         self._function = function
-        self._stage = Stage(port)
         self._scene = Scene(port, self._stage)
         self._crossing = Crossing()
         self._own = OwnModels(port)
@@ -71,14 +70,6 @@ class ClassicAdapter:
         self._pieces: deque[tuple[str, str]] = deque()  # of the team's own models
         self._flushing = False
         self._loop = asyncio.get_running_loop()
-
-    @property
-    def turns(self) -> int:
-        return self._stage.turns
-
-    @property
-    def active(self) -> bool:
-        return self._stage.is_active
 
     @property
     def caller(self) -> str | None:
@@ -114,12 +105,9 @@ class ClassicAdapter:
         )
 
     def flush(self) -> None:
-        self._stage.flush()
+        super().flush()
         while self._pieces:
             self._stage.chunk_now(*self._pieces.popleft())
-
-    async def withdraw(self, reason: str) -> None:
-        await self._stage.withdraw(reason)
 
     # --- what the thread does
 
