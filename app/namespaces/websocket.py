@@ -27,11 +27,13 @@ class WebSocketCore:
 
     :param max_bytes: a longer message fails the connection before it is read.
     :param compression: accept permessage-deflate.
+    :param bytes_are_text: a binary message is UTF-8, too.
     """
 
-    def __init__(self, *, max_bytes: int, compression: bool = False) -> None:
+    def __init__(self, *, max_bytes: int, compression: bool = False, bytes_are_text: bool = False) -> None:
         self._offered = [ServerPerMessageDeflateFactory()] if compression else []
         self._core = Protocol(Side.SERVER, max_size=max_bytes, logger=logger)
+        self._bytes_are_text = bytes_are_text
         self._parts: list[bytes] = []
         self._is_text = True
         self.ended = False
@@ -83,7 +85,7 @@ class WebSocketCore:
 
     def _add(self, frame: Frame, messages: list[str | bytes]) -> None:
         if frame.opcode is not Opcode.CONT:
-            self._is_text = frame.opcode is Opcode.TEXT
+            self._is_text = frame.opcode is Opcode.TEXT or self._bytes_are_text
             self._parts.clear()
         if frame.data:  # empty ones could come for ever
             self._parts.append(bytes(frame.data))

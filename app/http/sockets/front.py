@@ -42,19 +42,21 @@ class DoorKind:
 
     :param token_in_query: whether a token may stand in the address.
     :param upgrade_only: nothing else is answered there.
+    :param bytes_are_text: binary messages are taken as UTF-8, not refused.
     """
 
     path: str
     door: type[Door]
     token_in_query: bool = False
     upgrade_only: bool = True
+    bytes_are_text: bool = False
 
 
 DOORS: tuple[DoorKind, ...] = (
     DoorKind("/api/conversations/<key>/stream", Bridge, upgrade_only=False),
     DoorKind("/ws/stream", TaskDoor),
     DoorKind("/v1/conversation/<key>/stream", MessageDoor, token_in_query=True),
-    DoorKind("/ag2/<key>", Ag2Door),
+    DoorKind("/ag2/<key>", Ag2Door, bytes_are_text=True),  # as AG2's own server takes them
 )
 
 
@@ -88,7 +90,7 @@ class SocketDoors:
         try:
             self._parts.connections.check_room()
             self._parts.seats.check(environ)
-            websocket = self._shake_hands(environ)
+            websocket = self._shake_hands(environ, kind)
         except HandshakeRefused as refused:
             return _answer(start_response, refused.status, "text/plain; charset=utf-8", refused.body)
         except ColloquyError as error:
@@ -99,7 +101,7 @@ class SocketDoors:
         self._serve(kind, websocket, environ, bearer_token(environ, in_query), query, values.get("key", ""))
         return end_without_response(environ)
 
-    def _shake_hands(self, environ: dict[str, Any]) -> WebSocket:
+    def _shake_hands(self, environ: dict[str, Any], kind: DoorKind) -> WebSocket:
         settings = self._parts.settings
         return shake_hands(
             environ,
@@ -108,6 +110,7 @@ class SocketDoors:
             max_frame_bytes=settings.max_frame_bytes,
             compression=settings.websocket_compression,
             send_buffer_bytes=settings.socket_send_buffer_bytes,
+            bytes_are_text=kind.bytes_are_text,
         )
 
     def _serve(

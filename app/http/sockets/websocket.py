@@ -117,7 +117,7 @@ class WebSocket:
     def receive(self) -> str:
         """The next message. Waits for it.
 
-        A binary one, one that is too long and one that is no UTF-8 end the connection.
+        A binary one, where the door takes none, one that is too long and one that is no UTF-8 end the connection.
 
         :raises Closed: when there is none any more.
         """
@@ -165,15 +165,17 @@ def shake_hands(
     max_frame_bytes: int,
     compression: bool,
     send_buffer_bytes: int,
+    bytes_are_text: bool = False,
 ) -> WebSocket:
     """Make a WebSocket of a request.
 
     :param environ: WSGI's, under :func:`app.concurrency.serve`.
     :param max_frame_bytes: longest message that is taken; a longer one is refused before it is read.
+    :param bytes_are_text: binary messages are taken as UTF-8, not refused.
     :raises HandshakeRefused: when it is no proper handshake; nothing was sent.
     :raises Closed: when the client has left meanwhile.
     """
-    core = WebSocketCore(max_bytes=max_frame_bytes, compression=compression)
+    core = WebSocketCore(max_bytes=max_frame_bytes, compression=compression, bytes_are_text=bytes_are_text)
     status, content = core.accept(environ)
     if status != SWITCHING_PROTOCOLS:
         raise HandshakeRefused(HTTPStatus(status), content)

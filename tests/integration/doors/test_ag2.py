@@ -18,7 +18,9 @@ from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
 from tests.support.waiting import wait_until
 
-FUNCTIONS = ("on_connect", "on_connect_with_tool", "on_connect_in_group", "asks", "failing_function")
+FUNCTIONS = (
+    "on_connect", "on_connect_with_tool", "on_connect_in_group", "asks", "asks_first", "failing_function",
+)  # fmt: skip
 FACTORIES = ("until_next", "always")
 TIMEOUT_S = 60 * TIMEOUT_SCALE  # a runner of its own has to start, and to import AG2
 Told = list[tuple[str, Any]]
@@ -54,7 +56,7 @@ def scripted(ag2_model: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelSe
     return ag2_model
 
 
-def client(uri: str, *messages: str) -> list[str]:
+def client(uri: str, *messages: str | bytes) -> list[str]:
     """AG2's documented client: it connects, sends, and receives until the server closes."""
     came: list[str] = []
     waiting = list(messages[1:])
@@ -104,6 +106,7 @@ def without_ids(content: Any) -> Any:
         pytest.param("on_connect_in_group", ("More of it.",), {"text", "stream", "group_chat_run_chat", "question",
                                                                "termination"}, marks=pytest.mark.matrix),
         pytest.param("asks", ("Ann", "sesame"), {"print", "question"}, marks=pytest.mark.matrix),
+        pytest.param("asks_first", ("Ann",), {"print", "question"}, marks=pytest.mark.matrix),
     ],
 )  # fmt: skip
 def test_the_documented_client_sees_the_same(
@@ -152,6 +155,18 @@ def test_it_lives_in_a_room_like_any_other(scripted: ModelServer, ag2_server: Co
     assert (last.code, last.reason) == (1000, "completed")
     view = http_json("GET", f"{ag2_server.url}/api/conversations/{key}")
     assert [each["content"] for each in view["messages"] if each["agent"] == "user"] == ["Hello", "From elsewhere"]
+
+
+def test_bytes_are_text(scripted: ModelServer, ag2_server: ColloquyServer) -> None:
+    """AG2's own server decodes binary messages."""
+    seen = told(client(f"ws://127.0.0.1:{ag2_server.port}/ag2/chat", "Grüße".encode()))
+    assert seen[0][1]["content"] == "Grüße"
+    with ws_connect(f"ws://127.0.0.1:{ag2_server.port}/ag2/chat", proxy=None) as websocket:
+        websocket.send(b"\xff\xfe")
+        with pytest.raises(ConnectionClosed) as closed:
+            websocket.recv(timeout=TIMEOUT_S)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1007
 
 
 @pytest.mark.matrix
