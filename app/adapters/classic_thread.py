@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from app.providers.compat_threads import CallEnded
+from app.providers.compat_threads import WHILE_BUILT, CallEnded
 from app.providers.gate import RunAborted
 
 Result = TypeVar("Result")
@@ -42,7 +42,7 @@ class Crossing:
         :raises RuntimeError: this is the loop's own thread, which must never wait.
         """
         if threading.get_ident() == self._thread:
-            raise RuntimeError("a model cannot be asked while the team is being built")
+            raise RuntimeError(WHILE_BUILT)
         future: Future[Result] = Future()
         with self._lock:
             if self._over:
