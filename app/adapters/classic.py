@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -98,7 +99,7 @@ class ClassicAdapter(StagedAdapter):
         if over.error is not None:
             reason = self._unanswered(over.error)
         await self._stage.activate(None)  # nothing may have been said at all
-        await self._stage.end_pass()
+        await self._end_messages()
         summary = getattr(over.result, "summary", None) if self._summarizes else None
         await self._port.emit(
             ConversationComplete(summary=summary or None, reason=reason, usage=self._port.model.usage())
@@ -127,7 +128,8 @@ class ClassicAdapter(StagedAdapter):
 
     def _play_function(self) -> object:
         assert self._function is not None
-        return self._function(self._io)
+        result = self._function(self._io)
+        return asyncio.run(result) if inspect.iscoroutine(result) else result
 
     def _work_of(self, plan: ClassicPlan) -> Callable[[], object]:
         """What is to be done with the plan: begin, go on where it broke off, or say the next user message."""
@@ -241,8 +243,15 @@ class ClassicAdapter(StagedAdapter):
     async def _forget_calls(self) -> None:
         """Between two messages nothing need be known of the calls that made them: a chat may be long."""
         if all(call.ended and not call.entries for call in self._bound):
-            self._bound.clear()
-            await self._stage.end_pass()
+            await self._end_messages()
+
+    async def _end_messages(self) -> None:
+        """A whole reply is a message, also where AG2 tells nobody of it, or tells it to another stream."""
+        for call in self._bound:
+            if call.ended and call.text:
+                await self._stage.present(call)
+        self._bound.clear()
+        await self._stage.end_pass()
 
     async def _show_pieces(self) -> None:
         self._flushing = False

@@ -57,7 +57,9 @@ class Scene:
         elif kind == "executed_function":
             await self._executed(content)
         elif kind == "print":
-            await self._print(content)
+            await self._words(content["sep"].join(content["objects"]) + content["end"])
+        elif kind == "input_request":  # it is answered already
+            await self._words(content["prompt"])
         elif kind == "termination":
             self.ending = content["termination_reason"]
         return False
@@ -120,8 +122,8 @@ class Scene:
         if tool:
             await self._tools.answered(self._stage.name(agent), call_id or "", tool, answer, success=success)
 
-    async def _print(self, content: dict[str, Any]) -> None:
-        text = whole_characters((content["sep"].join(content["objects"]) + content["end"]).strip("\n"))
+    async def _words(self, text: str) -> None:
+        text = whole_characters(text.strip("\n"))
         if text:
             await self._stage.activate(None)
             await self._port.emit(

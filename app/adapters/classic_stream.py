@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from autogen.events.agent_events import InputRequestEvent
 from autogen.events.base_event import BaseEvent
 from autogen.events.print_event import PrintEvent
 from autogen.io import IOStream
@@ -19,6 +20,10 @@ Shown = dict[str, Any]
 """An AG2 event as its own WebSocket server sends it: ``{type, content}``."""
 
 
+_CHOICES = ("select_speaker", "select_speaker_invalid_input")
+"""Events before the question who shall speak next, and before it is asked again."""
+
+
 class Unanswered(EOFError):
     """Nobody has answered in time. What ``input()`` raises at the end of its input."""
 
@@ -26,7 +31,7 @@ class Unanswered(EOFError):
 class RoomStream(IOStream):
     """Given to the agents as their default ``IOStream``, and to functions written for ``IOWebsockets``.
 
-    :param first: the first ``input()`` that asks nothing gets this: the message with which the client came.
+    :param first: the first ``input()`` gets this: the message with which the client came. What it asks is shown.
     :param show: shows an event, on the loop; the thread waits for it.
     :param piece: takes a piece of a streamed reply: agent and text. Called in the thread.
     :param ask: asks a person, on the loop: agent, prompt, and whether the answer is a secret.
@@ -59,7 +64,7 @@ class RoomStream(IOStream):
             self._stream(str(message.content.content))  # type: ignore[attr-defined]  # a wrapped event
             return
         shown = _as_json(message)
-        if kind == "select_speaker":
+        if kind in _CHOICES:
             self._choices = [str(name) for name in shown["content"].get("agents") or ()]
         self._crossing.call(lambda: self._show(shown))
 
@@ -69,8 +74,10 @@ class RoomStream(IOStream):
         :raises Unanswered: nobody did, in time.
         :raises CallEnded: the run was stopped.
         """
-        if self._first is not None and not prompt:
+        if self._first is not None:
             first, self._first = self._first, None
+            if prompt:
+                self.send(InputRequestEvent(prompt=prompt, password=password))  # type: ignore[call-arg]  # it has a uuid
             return first
         agent, asked = current_caller().agent or "user", self._with_choices(prompt)
         answer = self._crossing.call(lambda: self._ask(agent, asked, password))

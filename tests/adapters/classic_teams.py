@@ -60,6 +60,20 @@ def chosen(llm_config: LLMConfig) -> GroupChatManager:
     return GroupChatManager(chat, llm_config=llm_config)
 
 
+def by_hand(llm_config: LLMConfig) -> GroupChatManager:
+    """A person chooses who is next."""
+    members = [agent(name, llm_config) for name in ("ann", "bob", "cid")]
+    chat = GroupChat(members, messages=[], max_round=2, speaker_selection_method="manual")
+    return GroupChatManager(chat, llm_config=llm_config)
+
+
+def hasty(llm_config: LLMConfig) -> ConversableAgent:
+    """It asks its model before there is anybody to answer."""
+    made = agent("hasty", llm_config)
+    made.generate_reply(messages=[{"role": "user", "content": "Hello?"}])
+    return made
+
+
 def mixed(llm_config: LLMConfig) -> GroupChatManager:
     """One streams, the other delivers whole messages."""
     members = [agent("streams", llm_config), agent("whole", replies(llm_config, stream=False))]
@@ -197,6 +211,24 @@ def asks(iostream: IOWebsockets) -> None:
     name = iostream.input("Your name? ")
     secret = iostream.input("Your password? ", password=True)
     iostream.print(f"{name} has {len(secret)} letters")
+
+
+def asks_first(iostream: IOWebsockets) -> None:
+    """Its first question is answered by what the client has sent already."""
+    name = iostream.input("Your name? ")
+    town = iostream.input("Your town? ")
+    iostream.print(f"{name} lives in {town}")
+
+
+async def coroutine(iostream: Any, llm_config: LLMConfig) -> None:
+    """Written for AG2's asynchronous side."""
+    await person().a_initiate_chat(agent("assistant", llm_config), message=iostream.input(), max_turns=1)
+
+
+def untold(iostream: Any, llm_config: LLMConfig) -> None:
+    """A silent chat: AG2 tells nobody of its messages."""
+    person().initiate_chat(agent("quiet", llm_config), message=iostream.input(), max_turns=1, silent=True)
+    person().initiate_chat(agent("loud", llm_config), message="And you?", max_turns=1)
 
 
 def with_models(iostream: Any, llm_config: LLMConfig) -> None:

@@ -57,6 +57,9 @@ class Ag2Events:
     def _on_framework(self, payload: Mapping[str, Any]) -> Iterator[Sent]:
         self._tells_itself, self._opening = True, None
         event = payload["event"]
+        if event["type"] == "input_request":  # AG2's own server asks in plain text, too
+            yield event["content"]["prompt"]
+            return
         if payload["said"]:
             content = event["content"]
             event = {**event, "content": {"uuid": content.get("uuid"), "content": self._said, **content}}

@@ -1,0 +1,52 @@
+"""What people's own code for classic AG2 does beside the usual: it asks first, awaits, is silent, chooses by hand."""
+
+from __future__ import annotations
+
+from app.providers.network import Network
+from tests.adapters.classic_stand import OPENING, SHORT, WORDS, Stand
+from tests.runner.harness import provider
+from tests.support.model_server import ModelServer
+
+
+async def test_the_first_question_is_answered_already(model: ModelServer, network: Network) -> None:
+    """By what the client came with, as on AG2's own server; it is shown, but waits for nobody."""
+    stand = Stand(network, "asks_first", provider(model.url, SHORT), answers=["Paris"])
+    await stand.ended()
+    assert stand.lines() == [("system", "Your name? "), ("system", f"{OPENING} lives in Paris")]
+    assert [asked["prompt"] for asked in stand.room.payloads("input_request")] == ["Your town? "]
+
+
+async def test_a_coroutine(model: ModelServer, network: Network) -> None:
+    """It is awaited; once it was taken for done when it had only been made."""
+    stand = Stand(network, "coroutine", provider(model.url, SHORT))
+    assert (await stand.ended()).outcome == "completed"
+    assert stand.lines() == [("assistant", WORDS)]
+
+
+async def test_a_silent_chat(model: ModelServer, network: Network) -> None:
+    """What was streamed of it is a whole message, though AG2 never says so."""
+    stand = Stand(network, "untold", provider(model.url, SHORT))
+    await stand.ended()
+    assert [start["agent"] for start in stand.room.payloads("message_start")] == ["quiet", "user", "loud"]
+    [quiet] = [message for message in stand.said() if message["agent"] == "quiet"]
+    assert (quiet["content"], quiet["partial"], quiet["usage"]["completion_tokens"]) == (WORDS, False, 6)
+
+
+async def test_a_choice_by_hand(model: ModelServer, network: Network) -> None:
+    """Who has chosen nobody sees the names again."""
+    stand = Stand(network, "by_hand", provider(model.url, SHORT), answers=["whoever", "2"])
+    await stand.ended()
+    assert [agent for agent, _ in stand.lines()] == ["bob"]
+    asked = stand.room.payloads("input_request")
+    assert len(asked) == 2
+    assert all(each["prompt"].endswith("1: ann\n2: bob\n3: cid") for each in asked)
+
+
+async def test_a_model_is_asked_while_the_team_is_built(model: ModelServer, network: Network) -> None:
+    """That would wait for itself, and with it the whole process."""
+    since = model.stats()["total"]
+    stand = Stand(network, "hasty", provider(model.url, SHORT))
+    ended = await stand.ended()
+    assert (ended.outcome, ended.code) == ("error", "team_failed")
+    assert "while the team is being built" in (ended.message or "")
+    assert model.stats()["total"] == since
