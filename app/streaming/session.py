@@ -12,9 +12,6 @@ from app.errors import ColloquyError, InvalidState, MessageTooLong, RunError, Ru
 from app.protocol.commands import ControlAck, StopAck
 from app.protocol.common import Status, Usage
 from app.protocol.events import (
-    ConversationComplete,
-    ConversationError,
-    ConversationStatus,
     Event,
     InputRequest,
     MessageDelta,
@@ -25,14 +22,15 @@ from app.streaming.budgets import Spending, total
 from app.streaming.buffer import BufferClosed, BufferFull
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
-from app.streaming.feed import Ending, Frame, Item, join_frames
+from app.streaming.feed import Ending, Item, join_frames
 from app.streaming.inputs import Inputs
 from app.streaming.metrics import SessionMetrics
+from app.streaming.narration import Narration
 from app.streaming.outlet import Chunk, Outlet
 from app.streaming.ports import Clock, Concurrency, Runners
 from app.streaming.run_link import RunLink
 from app.streaming.serial import Serial
-from app.streaming.session_events import broken_off, runner_died, status_event, still_working, user_message
+from app.streaming.session_events import runner_died, still_working
 from app.streaming.states import RUNNING, SESSION_VIEW, TERMINAL
 
 logger = logging.getLogger(__name__)
@@ -89,6 +87,7 @@ class StreamingSession:
         self._max_message_chars = max_message_chars
         self._outlet = Outlet(config, concurrency, clock, self._hand_on, lambda: self._link.grant())
         self._link = RunLink(run, runners, config, self._outlet.buffer)
+        self._narration = Narration(conversation, lambda: self._link.request)
         self.inputs = Inputs(conversation, session_id, concurrency, clock, input_timeout_s, self._tell_run)
         self._concurrency = concurrency
         self._commands = Serial(concurrency.condition)
@@ -98,8 +97,7 @@ class StreamingSession:
         self._opened = False
         self._begun = False  # the room is open, and the consumer at work
         self._launchable = False  # a launch found the session paused: resume launches
-        self._ending: Ending | None = None  # decided on our side; wins over what the run says …
-        self._completed = False  # … unless the room has heard `conversation_complete`
+        self._ending: Ending | None = None  # decided on our side; wins over what the run says
         self._finishing = False
         self._result: Ending | None = None
         self._spending: Spending | None = None
@@ -139,11 +137,7 @@ class StreamingSession:
         if self.ended or self._opened:
             return False
         self._opened = True
-        self.conversation.open_session(self._status_event(Status.INITIALIZING))
-        if self._opening is not None:
-            self.conversation.append_event(self._opening, demo=False)
-        if not self.run_request.resumed:
-            self.conversation.append_event(user_message(self.run_request), demo=False)
+        self._narration.begin(self._opening)
         self._begun = True
         self._concurrency.spawn(self._consume)
         return True
@@ -196,9 +190,9 @@ class StreamingSession:
             self.inputs.hold()
             try:
                 self._link.pause()
-                self.conversation.move_to(Status.PAUSED, self._status_event(Status.PAUSED))
+                self._narration.move_to(Status.PAUSED)
             except RunnerLost:  # the recovery that is under way finds the session paused
-                self.conversation.move_to(Status.PAUSED, self._status_event(Status.PAUSED))
+                self._narration.move_to(Status.PAUSED)
             except InvalidState:
                 self._outlet.release()
                 self.inputs.release()
@@ -215,7 +209,7 @@ class StreamingSession:
 
         def open_gate() -> ControlAck:
             self._require(Status.PAUSED)
-            self.conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
+            self._narration.move_to(Status.ACTIVE)
             self._outlet.release()
             self.inputs.release()
             self.paused_for_absence = False
@@ -415,10 +409,8 @@ class StreamingSession:
         self.touch()
         frames, ends = join_frames((item for item, _ in chunk), cut_short=self._ending is not None)
         frames = self.inputs.pass_on(frames)
-        self._completed = self._completed or any(name == ConversationComplete.name for name, _, _ in frames)
         deltas = sum(payload["tokens"] for name, payload, _ in frames if name == MessageDelta.name)
-        for part in self._split_at_status(frames):
-            self.conversation.append(part)
+        self._narration.tell(frames)
         self._save_last([item.checkpoint for item, _ in chunk if item.checkpoint is not None])
         self.metrics.delivered(deltas, len(frames), max(0.0, now - chunk[0][0].came_at), now)
         self._said_at = now
@@ -435,21 +427,6 @@ class StreamingSession:
         except Exception:  # the run is worth more than the chance to repeat it
             logger.exception("the state of session %s was not kept", self.id)
 
-    def _split_at_status(self, frames: list[Frame]) -> list[list[Frame]]:
-        """What may be appended; a run that speaks is active, whether it said so or not."""
-        if self.conversation.status is Status.INITIALIZING and frames:
-            name, payload, _ = frames[0]
-            if name == ConversationStatus.name:
-                self.conversation.move_to(Status.ACTIVE, ConversationStatus.model_validate(payload))
-                frames = frames[1:]
-            else:
-                self.conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
-        kept = [frame for frame in frames if frame[0] != ConversationStatus.name or self._tells_the_model(frame[1])]
-        return [kept] if kept else []
-
-    def _tells_the_model(self, payload: dict[str, Any]) -> bool:
-        return bool(payload.get("model")) and payload["status"] == self.conversation.status
-
     def _end(self, ending: Ending) -> None:
         """Put the end behind whatever waits in the buffer; only the first end counts."""
         if self._result is not None or self._outlet.buffer.closed:
@@ -460,32 +437,20 @@ class StreamingSession:
         self._outlet.end(ending)
 
     def _finish(self, ending: Ending) -> None:
-        if self._completed and not ending.said:  # it is over for those who watch: an end from our side comes too late
+        if (
+            self._narration.complete and not ending.said
+        ):  # it is over for those who watch: an end from our side comes too late
             ending = Ending(Status.COMPLETED, ending.usage)
         elif self._ending is not None:  # our own decision wins over what the run says
             ending = replace(self._ending, usage=ending.usage)
         self._finishing = True
         try:
-            self._log_end(ending)
+            self.inputs.withdraw()
+            self._narration.end(ending)
         except Exception:
             logger.exception("the end of session %s could not be logged", self.id)
         finally:
             self._settle(ending)
-
-    def _log_end(self, ending: Ending) -> None:
-        conversation = self.conversation
-        why = ending.error.error_code if ending.error else str(ending.status)
-        self.inputs.withdraw()
-        for message in conversation.fold.open_messages():
-            conversation.append_event(broken_off(message, why))
-        if ending.error is not None and not ending.said:
-            error = ending.error
-            conversation.append_event(
-                ConversationError(error=error.message, code=error.error_code, retryable=error.retryable)
-            )
-        if ending.status is Status.COMPLETED and conversation.status is not Status.ACTIVE:
-            conversation.move_to(Status.ACTIVE, self._status_event(Status.ACTIVE))
-        conversation.move_to(ending.status, self._status_event(ending.status, ending))
 
     def _settle(self, ending: Ending) -> None:
         with self._changed:
@@ -509,9 +474,6 @@ class StreamingSession:
     def touch(self) -> None:
         """Note that something happened, for the session's timeout."""
         self.last_event_at = self._clock.monotonic()
-
-    def _status_event(self, status: Status, ending: Ending | None = None) -> ConversationStatus:
-        return status_event(self.run_request, status, ending)
 
     def say_still_working(self, now: float) -> None:
         """Tell the room of a silent team that it is not hung."""
