@@ -15,8 +15,10 @@ from tests.support.watcher import Watcher
 
 MODES = ("eventlet", "gevent", "threading")
 
-EVERY_MODE = {"test_control"}
-"""Modules of which `make test` runs every mode; of the others it runs the default one, and the matrix the rest."""
+EVERY_MODE = {"test_control", "test_hostile_frames"}
+"""Modules and tests of which `make test` runs every mode; of the others it runs the default one, and the matrix the
+rest.
+"""
 
 TEXT = "Should the bank keep its dividend after this quarter?"
 
@@ -25,8 +27,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to the matrix what would take `make test` too long."""
     for item in items:
         callspec = getattr(item, "callspec", None)
-        mode = callspec.params.get("server") if callspec else None
-        if item.path.parent == Path(__file__).parent and mode in MODES[1:] and item.path.stem not in EVERY_MODE:
+        if callspec is None or Path(__file__).parent not in item.path.parents:
+            continue
+        names = {item.path.stem, item.originalname}  # type: ignore[attr-defined]
+        if not names & EVERY_MODE and any(mode in callspec.params.values() for mode in MODES[1:]):
             item.add_marker(pytest.mark.matrix)
 
 

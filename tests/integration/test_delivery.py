@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TIMEOUT_SCALE
-from tests.integration.conftest import TEXT
+from tests.integration.conftest import MODES, TEXT
 from tests.support.model_server import ModelServer
 from tests.support.raw_client import EVENT, PollingClient, RawClient
 from tests.support.server import ColloquyServer
@@ -34,9 +34,6 @@ ENV = {
 }
 WAIT_S = 20 * TIMEOUT_SCALE
 LONG = {"content": TEXT, "options": {"max_turns": 1}}
-
-
-MODES = ("eventlet", *(pytest.param(mode, marks=pytest.mark.matrix) for mode in ("gevent", "threading")))
 
 
 @pytest.fixture(scope="module", params=MODES)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import TIMEOUT_SCALE
-from tests.integration.conftest import TEXT
+from tests.integration.conftest import MODES, TEXT
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
 from tests.support.watcher import Watcher, check_chain, folded
@@ -15,14 +15,7 @@ from tests.support.watcher import Watcher, check_chain, folded
 DEMO = {"content": TEXT, "options": {"tokens_per_s": 0}}
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "eventlet",  # failing over happens in the runner, whatever the mode: the others run with the long tests
-        pytest.param("gevent", marks=pytest.mark.matrix),
-        pytest.param("threading", marks=pytest.mark.matrix),
-    ],
-)
+@pytest.fixture(scope="module", params=MODES)
 def fast_demo(request: pytest.FixtureRequest, model: ModelServer) -> Iterator[ColloquyServer]:
     """A server whose demos are quick."""
     env = {

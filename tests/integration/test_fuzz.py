@@ -50,9 +50,7 @@ class Caller:
     spare: tuple[str, ...] = ()
 
 
-@pytest.fixture(
-    scope="module", params=[MODES[0], *(pytest.param(each, marks=pytest.mark.matrix) for each in MODES[1:])]
-)
+@pytest.fixture(scope="module", params=MODES)
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

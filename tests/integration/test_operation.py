@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TIMEOUT_SCALE
-from tests.integration.conftest import TEXT, shared_runner
+from tests.integration.conftest import MODES, TEXT, shared_runner
 from tests.support.http import HttpError, http_json
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
@@ -49,7 +49,7 @@ def asked(model: ModelServer, since: int = 0) -> list[dict[str, Any]]:
     return found[since:]
 
 
-@pytest.fixture(scope="module", params=["eventlet", "gevent", "threading"])
+@pytest.fixture(scope="module", params=MODES)
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
     """A server without any model, and its data."""
     folder = tmp_path_factory.mktemp("data")

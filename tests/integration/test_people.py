@@ -14,6 +14,7 @@ import socketio
 
 from app.protocol import NAMESPACE
 from tests.conftest import TIMEOUT_SCALE
+from tests.integration.conftest import MODES
 from tests.integration.test_http import ask
 from tests.support.issuer import Issuer
 from tests.support.server import ColloquyServer
@@ -34,14 +35,7 @@ def issuer() -> Iterator[Issuer]:
         yield running
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "eventlet",
-        pytest.param("gevent", marks=pytest.mark.matrix),
-        pytest.param("threading", marks=pytest.mark.matrix),
-    ],
-)
+@pytest.fixture(scope="module", params=MODES)
 def production(request: pytest.FixtureRequest, issuer: Issuer) -> Iterator[ColloquyServer]:
     """Behind one trusted proxy, with Clerk-like tokens; people may register."""
     env = {

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import TIMEOUT_SCALE
-from tests.integration.conftest import TEXT, shared_runner
+from tests.integration.conftest import MODES, TEXT, shared_runner
 from tests.support.model_server import ModelServer
 from tests.support.processes import alive
 from tests.support.server import ColloquyServer
@@ -74,7 +74,7 @@ ENDINGS: dict[str, Callable[[ColloquyServer], None]] = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("mode", ["eventlet", "gevent", "threading"])
+@pytest.mark.parametrize("mode", MODES)
 def test_nothing_is_left_when_the_server_ends(model: ModelServer, ending: str, mode: str) -> None:
     """In mid-conversation, the bundled model running: no child process, no open model request."""
     model.control(token_delay_ms=20, tokens=1000)

@@ -53,9 +53,7 @@ class House:
         return ColloquyServer(model_url=self._model.url, env=self._env | env)
 
 
-@pytest.fixture(
-    params=[MODES[0], *(pytest.param(mode, marks=pytest.mark.matrix) for mode in MODES[1:])], scope="module"
-)
+@pytest.fixture(params=MODES, scope="module")
 def house(request: pytest.FixtureRequest, model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> House:
     return House(model, tmp_path_factory.mktemp("asking"), request.param)
 

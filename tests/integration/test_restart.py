@@ -24,7 +24,6 @@ from tests.support.server import ColloquyServer
 from tests.support.waiting import wait_until
 from tests.support.watcher import Watcher, check_chain, folded, server_texts
 
-DEFAULT, *OTHERS = MODES
 AGENTS = ["Financial Analyst", "Market Context", "Risk Challenger"]
 
 
@@ -63,7 +62,7 @@ class House:
         return [each["message"] for each in page["messages"]]
 
 
-@pytest.fixture(params=[DEFAULT, *(pytest.param(mode, marks=pytest.mark.matrix) for mode in OTHERS)])
+@pytest.fixture(params=MODES)
 def house(request: pytest.FixtureRequest, model: ModelServer, tmp_path: Path) -> Iterator[House]:
     made = House(request.param, model, tmp_path)
     yield made

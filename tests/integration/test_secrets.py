@@ -139,12 +139,11 @@ class World:
 
 
 def stores() -> list[Any]:
-    """One async mode with each store in `make test`, all of them in the matrix."""
+    """PostgreSQL in the default mode in `make test`, all of them in the matrix."""
     found = []
     for mode in MODES:
         for store in ("sqlite", "postgresql"):
-            short = (mode, store) in (("eventlet", "postgresql"), ("threading", "sqlite"))
-            marks = () if short else (pytest.mark.matrix,)
+            marks = () if (mode, store) == (MODES[0], "postgresql") else (pytest.mark.matrix,)
             found.append(pytest.param((mode, store), marks=marks, id=f"{mode}-{store}"))
     return found
 

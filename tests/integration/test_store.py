@@ -29,12 +29,6 @@ from tests.support.stored import migrated, missing, store_at
 from tests.support.waiting import wait_until
 from tests.support.watcher import Watcher, check_chain, logged, tokens_of
 
-ALL_MODES = pytest.mark.parametrize(
-    "mode", [MODES[0], *(pytest.param(mode, marks=pytest.mark.matrix) for mode in MODES[1:])]
-)
-OTHER_MODES_LATER = pytest.mark.parametrize(
-    "mode", [MODES[0], *(pytest.param(mode, marks=pytest.mark.matrix) for mode in MODES[1:])]
-)
 LIVE = 20
 TOKENS = 3 * 40  # of a debate
 
@@ -63,7 +57,7 @@ def without_place(snapshot: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in snapshot.items() if name not in ("epoch", "offset")}
 
 
-@ALL_MODES
+@pytest.mark.parametrize("mode", MODES)
 def test_a_conversation_outlives_the_server_in_postgresql(
     mode: str, model: ModelServer, postgres: PostgresServer
 ) -> None:
@@ -82,7 +76,7 @@ def test_a_conversation_outlives_the_server_in_postgresql(
         assert [row["conversation_id"] for row in found] == [ack["conversation_id"]]
 
 
-@OTHER_MODES_LATER
+@pytest.mark.parametrize("mode", MODES)
 def test_an_outage_costs_neither_the_watchers_nor_the_store_anything(
     mode: str, model: ModelServer, postgres: PostgresServer
 ) -> None:

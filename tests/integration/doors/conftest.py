@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,28 +25,6 @@ SETTINGS = {
     "HTTP_SILENCE_S": "2",
     "JWT_SECRET": SECRET,
 }
-
-
-EVERY_MODE = {
-    "test_a_snapshot_and_then_the_tail",
-    "test_resume_while_tokens_arrive",
-    "test_watch_steer_and_come_back",
-    "test_a_lost_socket_does_not_cancel",
-    "test_resume_by_position",
-    "test_resume_in_mid_sentence",
-    "test_hostile_frames",
-    "test_connections_that_ask_nothing_are_closed",
-    "test_stalled_readers_are_cut_off_and_nobody_else_waits",
-}
-"""What depends on the async mode; the other tests run in the default mode, and in all with the marker ``matrix``."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        mode = getattr(item, "callspec", None) and item.callspec.params.get("server")  # type: ignore[attr-defined]
-        mine = item.path.parent == Path(__file__).parent
-        if mine and mode not in (None, MODES[0]) and item.originalname not in EVERY_MODE:  # type: ignore[attr-defined]
-            item.add_marker(pytest.mark.matrix)
 
 
 @pytest.fixture(scope="package")
