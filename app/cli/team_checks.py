@@ -58,8 +58,7 @@ def teams_of_settings(settings: Settings, project: Path) -> Iterator[Finding]:
 
 
 def _findings(names: list[str], broken: list[BrokenTeam]) -> Iterator[Finding]:
-    wrong = {each.name for each in broken}
-    yield "", ", ".join(name for name in names if name not in wrong), None
+    yield "", ", ".join(names), None
     for each in broken:
         where = f"correct {each.file}" if each.file else "correct TEAMS, or the team's module"
         yield each.name, f"{each.file}: {each.error}" if each.file else each.error, where

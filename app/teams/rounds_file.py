@@ -60,7 +60,7 @@ class RoundsFile(BaseModel):
     agents: Annotated[
         tuple[RoundsAgent, ...], Field(min_length=1, max_length=MAX_AGENTS, description="in the order they speak in")
     ]
-    rounds: Annotated[int, Field(ge=1, le=MAX_ROUNDS, description="how often each of them speaks")] = 1
+    rounds: Annotated[int, Field(ge=1, le=MAX_ROUNDS, strict=True, description="how often each of them speaks")] = 1
     closing: Annotated[
         str | None,
         Field(

@@ -97,6 +97,7 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
         ("agents: [{name: user, prompt: b}]", "agents[0].name: the model could not tell it from"),
         ("agents:\n  - {name: yes, prompt: b}\n", "line 2, agents[0].name: Input should be a valid string"),
         ("rounds: many\nagents: [{name: a, prompt: b}]", "line 1, rounds: Input should be a valid integer"),
+        ("rounds: yes\nagents: [{name: a, prompt: b}]", "line 1, rounds: Input should be a valid integer"),
         ("rounds: 51\nagents: [{name: a, prompt: b}]", "line 1, rounds: Input should be less than or equal to 50"),
         ("rounds: 50\nagents: [{name: a, prompt: b}, {name: c, prompt: d}, {name: e, prompt: f}]", "more than 100"),
         ("agents: [{name: a, prompt: 2024-01-01}]", "put it into quotes"),
