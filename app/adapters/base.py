@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol
 
+from app.protocol.common import ToolFailure
 from app.protocol.events import Event
 from app.providers.gate import Gate
 from app.providers.model_run import ModelRun
@@ -51,6 +52,9 @@ class RunPort(Protocol):
 
         :returns: its id; None where it is too large (MAX_ARTIFACT_BYTES), or the run has had its share of them.
         """
+
+    def tool_failure(self, answer: str) -> ToolFailure:
+        """Of what kind a tool's failure was, by its answer: what the tool itself has said, else ``failed``."""
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Send the state from which another process can go on. Only after all events that led to it."""

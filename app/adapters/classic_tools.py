@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from app.adapters.classic_thread import Crossing
+from app.protocol.common import ToolFailure
 from app.protocol.events import Event
 from app.runner.wire import Limits
 from app.tools.context import ToolRun
@@ -53,6 +54,10 @@ class CrossingRun:
             return self._run.artifact(media_type, data)
 
         return self._crossing.call(hand_over)
+
+    def tool_failed(self, sentence: str, code: ToolFailure) -> None:
+        """Remember why a tool fails; safe to call from any thread."""
+        self._run.tool_failed(sentence, code)
 
     def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
         """Call this, on the run's loop, when the run is over."""

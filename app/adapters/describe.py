@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from app.protocol.common import AgentCard, ContentType
+from app.protocol.common import AgentCard, ContentType, ToolFailure
 from app.protocol.events import Event
 from app.providers.gate import Gate, RunAborted
 from app.providers.model_run import ModelRun
@@ -50,6 +50,9 @@ class Sketch:
 
     def artifact(self, media_type: str, data: bytes) -> str | None:
         return None
+
+    def tool_failure(self, answer: str) -> ToolFailure:
+        return "failed"
 
     def checkpoint(self, state: dict[str, Any]) -> None: ...
 

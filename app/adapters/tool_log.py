@@ -50,6 +50,7 @@ class ToolLog:
                 agent=agent,
                 tool=tool,
                 success=success,
+                code=None if success else self._port.tool_failure(text),
                 preview=text[:MAX_PREVIEW_CHARS],
                 length=len(text),
                 artifact_id=self._kept(text) if len(text) > MAX_PREVIEW_CHARS else None,

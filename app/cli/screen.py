@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from app.client import Client, ClientEvent, ConversationStream, Happening, Replaced
+from app.protocol.common import failed_as
 from app.protocol.events import (
     AgentMessage,
     ConversationComplete,
@@ -118,8 +119,10 @@ class Screen:
                 self.say(f"{by} has taken a message back")
             case ToolCall(agent=agent, tool=tool):
                 self.say(f"{agent} calls {tool}")
-            case ToolResult(tool=tool, success=success):
-                self.say(f"{tool} {'has answered' if success else 'failed'}")
+            case ToolResult(tool=tool, success=True):
+                self.say(f"{tool} has answered")
+            case ToolResult(tool=tool, code=code):
+                self.say(f"{tool} {failed_as(code)}")
 
     def say(self, sentence: str, *, warning: bool = False) -> None:
         """A remark on standard error, on a line of its own."""

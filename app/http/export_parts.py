@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Iterator
 
 from app.http.artifacts import PICTURES
+from app.protocol.common import failed_as
 from app.protocol.snapshot import ChartView, MessageView, ToolCallView
 from app.store.base import ConversationStore
 
@@ -32,7 +33,7 @@ def answer_of(call: ToolCallView) -> tuple[str, str]:
     if call.success is None:
         return "no answer", ""
     cut = f", {len(call.preview):,} of {call.length:,} characters" if call.length > len(call.preview) else ""
-    return ("answered" if call.success else "failed") + cut, call.preview
+    return ("answered" if call.success else failed_as(call.code)) + cut, call.preview
 
 
 class Pictures:

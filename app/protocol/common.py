@@ -66,6 +66,13 @@ class ContentType(StrEnum):
 Role = Literal["user", "agent", "system"]
 MessageKind = Literal["message", "plan", "ledger", "thought"]
 """What a message is: words for the others, or an orchestrator's plan or ledger, or an agent's thinking."""
+ToolFailure = Literal["failed", "timeout", "unavailable", "not_found", "refused"]
+"""Why a tool failed; ``failed`` is whatever is none of the others."""
+TOOL_FAILURES = (
+    "why it failed: it raised an error or said no more than that, had no answer in time, asks something that cannot be "
+    "reached, was asked for what there is not, or may not do that; null: it did not fail"
+)
+"""The same in words, in the same order."""
 
 
 def _no_truth(value: object) -> object:
@@ -134,3 +141,8 @@ class AgentCard(Payload):
     name: str
     description: str = ""
     emoji: str = ""
+
+
+def failed_as(code: ToolFailure | None) -> str:
+    """``failed``, and why where that is known, for people."""
+    return "failed" if code in (None, "failed") else f"failed ({code.replace('_', ' ')})"

@@ -11,7 +11,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from app.protocol.common import AgentCard, ContentType, MessageKind, Payload, Role, Status, Usage
+from app.protocol.common import (
+    TOOL_FAILURES,
+    AgentCard,
+    ContentType,
+    MessageKind,
+    Payload,
+    Role,
+    Status,
+    ToolFailure,
+    Usage,
+)
 
 
 class Event(Payload):
@@ -186,6 +196,7 @@ class ToolResult(Event):
     agent: str
     tool: str
     success: bool
+    code: Annotated[ToolFailure | None, Field(description=TOOL_FAILURES)] = None
     preview: Annotated[str, Field(description="the beginning of the answer, at most 1,000 characters")] = ""
     length: Annotated[int, Field(ge=0, description="characters of the whole answer")] = 0
     artifact_id: Annotated[

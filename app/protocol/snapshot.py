@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.protocol.common import AgentCard, ContentType, MessageKind, Payload, Role, Status, Usage
+from app.protocol.common import (
+    TOOL_FAILURES,
+    AgentCard,
+    ContentType,
+    MessageKind,
+    Payload,
+    Role,
+    Status,
+    ToolFailure,
+    Usage,
+)
 
 MessageState = Literal["open", "complete", "partial"]
 
@@ -72,6 +82,7 @@ class ToolCallView(Payload):
     arguments: str = ""
     timestamp: Annotated[str, Field(description="when it began")] = ""
     success: bool | None = None
+    code: Annotated[ToolFailure | None, Field(description=TOOL_FAILURES)] = None
     preview: str = ""
     length: Annotated[int, Field(description="characters of the whole answer")] = 0
     artifact_id: Annotated[str | None, Field(description="the whole answer, where the preview is not all of it")] = None

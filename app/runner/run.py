@@ -7,6 +7,7 @@ import base64
 import logging
 import secrets
 import traceback
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -16,7 +17,7 @@ from app.adapters.build import build_adapter
 from app.adapters.demo import KIND as DEMO_KIND
 from app.adapters.demo import DemoAdapter
 from app.errors import BackendUnavailable, BudgetExhausted, ColloquyError, TeamFailed
-from app.protocol.common import Usage
+from app.protocol.common import ToolFailure, Usage
 from app.protocol.events import ConversationError, Event, FallbackMode, InputRequest
 from app.providers.gate import Gate, RunAborted
 from app.providers.model_run import ModelRun
@@ -28,6 +29,8 @@ from app.tools.context import RUN
 
 log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 0.5
+MAX_TOOL_FAILURES = 64
+"""Of those that frameworks have not given back yet; more tools than that seldom fail at once."""
 
 
 class Run:
@@ -45,6 +48,7 @@ class Run:
         self._adapter: Adapter | None = None
         self._awaited: dict[str, asyncio.Future[Answer]] = {}
         self._artifacts = 0
+        self._tool_failures: deque[tuple[str, ToolFailure]] = deque(maxlen=MAX_TOOL_FAILURES)
         self._endings: list[Callable[[], Awaitable[None]]] = []
         self._task: asyncio.Task[Ended | None] | None = None
 
@@ -110,6 +114,14 @@ class Run:
 
     def caller(self) -> str | None:
         return self._adapter.caller if self._adapter is not None else None
+
+    def tool_failed(self, sentence: str, code: ToolFailure) -> None:
+        self._tool_failures.append((sentence, code))
+
+    def tool_failure(self, answer: str) -> ToolFailure:
+        """By the sentence: frameworks put words around it, and give nothing else of an exception."""
+        told = reversed(tuple(self._tool_failures))
+        return next((code for sentence, code in told if sentence in answer), "failed")
 
     def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
         self._endings.append(ending)

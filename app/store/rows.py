@@ -149,6 +149,7 @@ def tool_call_row_of(conversation_id: str, call: ToolCallView, timestamp: str) -
         "tool": name(call.tool, columns.tool),
         "arguments": text(call.arguments),
         "success": call.success,
+        "code": call.code,
         "preview": text(call.preview),
         "length": call.length,
         "artifact_id": call.artifact_id,

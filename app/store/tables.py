@@ -110,6 +110,7 @@ tool_calls = Table(
     Column("tool", _Name, nullable=False),
     Column("arguments", Text, nullable=False),
     Column("success", Boolean),
+    Column("code", _Word),
     Column("preview", Text, nullable=False),
     Column("length", BigInteger, nullable=False, server_default="0"),
     Column("artifact_id", _Id),

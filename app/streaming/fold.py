@@ -373,7 +373,7 @@ class ConversationFold:
         _keep_last(self._tool_calls, call.call_id, call)
 
     def _on_tool_result(self, payload: dict[str, Any]) -> None:
-        answer = {name: payload[name] for name in ("success", "preview", "length", "artifact_id")}
+        answer = {name: payload[name] for name in ("success", "code", "preview", "length", "artifact_id")}
         known = self._tool_calls.get(payload["call_id"])
         began = {name: payload[name] for name in ("call_id", "agent", "tool", "timestamp")}
         call = began if known is None else known.model_dump()

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Protocol
 
+from app.protocol.common import ToolFailure
 from app.protocol.events import ChartGenerated, Event
 from app.runner.wire import Limits
 
@@ -31,6 +32,9 @@ class ToolRun(Protocol):
 
     def caller(self) -> str | None:
         """The agent whose tool is at work; None: not known."""
+
+    def tool_failed(self, sentence: str, code: ToolFailure) -> None:
+        """A tool fails with this sentence, which its framework will give back as its answer, and with nothing else."""
 
     def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
         """Call this when the run is over, however it ends; it may take a while."""

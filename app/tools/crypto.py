@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 import httpx2
 
+from app.protocol.common import ToolFailure
 from app.runner.wire import Limits
 from app.tools.context import RUN
 
@@ -45,9 +46,13 @@ class CryptoError(Exception):
 class CryptoUnavailable(CryptoError):
     """The source of prices does not answer, or with something else."""
 
+    tool_failure: ToolFailure = "unavailable"
+
 
 class CryptoUnknown(CryptoError):
     """There is no such coin, or no such currency."""
+
+    tool_failure: ToolFailure = "not_found"
 
 
 async def get_crypto_price(coin: str, currency: str = "usd") -> str:

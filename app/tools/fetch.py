@@ -13,6 +13,7 @@ import httpcore2
 import httpx2
 
 from app.errors import FetchFailed
+from app.protocol.common import ToolFailure
 from app.tools.guard import ToolFailed, in_thread
 
 MAX_BYTES = 1024 * 1024
@@ -22,7 +23,20 @@ _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _TEXT_TYPES = (*_HTML_TYPES, "text/plain", "text/markdown")
 _HEAD_BYTES = 4096
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"' ]?([\w-]{1,40})", re.IGNORECASE)
+_GONE = (404, 410)
 _ANY_ZLIB = zlib.MAX_WBITS | 32  # gzip or zlib, by its head
+
+
+class FetchRefused(FetchFailed):
+    """The address is none that may be fetched."""
+
+    tool_failure: ToolFailure = "refused"
+
+
+class PageUnknown(FetchFailed):
+    """There is no such page, or no such server."""
+
+    tool_failure: ToolFailure = "not_found"
 
 
 async def fetch_readable(url: str) -> str:
@@ -41,7 +55,9 @@ async def fetch_readable(url: str) -> str:
     except ToolFailed as error:
         raise FetchFailed("the page cannot be read now: too much is at work") from error
     except (httpx2.InvalidURL, httpcore2.UnsupportedProtocol, UnicodeError):
-        raise FetchFailed("this is no address of a page") from None
+        raise FetchRefused("this is no address of a page") from None
+    except socket.gaierror as error:
+        raise PageUnknown("there is no server of this name") from error
     except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError) as error:
         raise FetchFailed(f"the page cannot be fetched: {type(error).__name__}") from error
 
@@ -51,14 +67,15 @@ async def _follow(url: str) -> str:
     async with httpcore2.AsyncConnectionPool(network_backend=_PublicBackend()) as pool:
         for _ in range(MAX_REDIRECTS + 1):
             if target.scheme not in ("http", "https") or not target.host:
-                raise FetchFailed("only http and https addresses can be fetched")
+                raise FetchRefused("only http and https addresses can be fetched")
             async with pool.stream("GET", str(target), headers=_headers(target)) as response:
                 headers = httpx2.Headers(response.headers)
                 if response.status in (301, 302, 303, 307, 308) and "location" in headers:
                     target = target.join(headers["location"])
                     continue
                 if response.status != 200:
-                    raise FetchFailed(f"the page answers with status {response.status}")
+                    kind = PageUnknown if response.status in _GONE else FetchFailed
+                    raise kind(f"the page answers with status {response.status}")
                 return await _text(response, headers)
     raise FetchFailed("the page redirects too often")
 
@@ -152,14 +169,14 @@ class _PublicBackend(httpcore2.AsyncNetworkBackend):
 async def public_addresses(host: str, port: int) -> list[str]:
     """The addresses of a host, all of which are public.
 
-    :raises FetchFailed: one of them is private, loopback, link-local or reserved.
+    :raises FetchRefused: one of them is private, loopback, link-local or reserved.
     :raises OSError: the name is unknown.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not addresses or not all(is_public(address) for address in addresses):
-        raise FetchFailed("this address is not a public one")
+        raise FetchRefused("this address is not a public one")
     return addresses
 
 

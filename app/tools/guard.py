@@ -10,9 +10,10 @@ import typing
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast, get_args
 
-from app.errors import ColloquyError
+from app.errors import ColloquyError, FetchFailed
+from app.protocol.common import ToolFailure
 from app.providers.gate import RunAborted
 from app.providers.tool_words import FAILED
 from app.runner.wire import Limits
@@ -22,6 +23,13 @@ MAX_THREADS = 64
 """Blocking tools at once, in one runner. One that hangs keeps its thread: Python cannot end it."""
 MAX_SENTENCE_CHARS = 500
 
+_KINDS: tuple[tuple[type[Exception], ToolFailure], ...] = (
+    (TimeoutError, "timeout"),
+    (ConnectionError, "unavailable"),
+    (FetchFailed, "unavailable"),
+)
+"""Of exceptions that do not say it themselves."""
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -29,14 +37,18 @@ _free = threading.BoundedSemaphore(MAX_THREADS)
 
 
 class ToolFailed(Exception):
-    """A tool could not answer. Its text is what the model reads."""
+    """A tool could not answer. Its text is what the model reads, its code stands in ``tool_result``."""
 
-    def __init__(self, sentence: str) -> None:
+    def __init__(self, sentence: str, code: ToolFailure = "failed") -> None:
         super().__init__(f"{FAILED}{sentence}"[:MAX_SENTENCE_CHARS])
+        self.tool_failure = code
 
 
 class ToolTimedOut(ToolFailed):
     """A tool had no answer in time."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, "timeout")
 
 
 async def in_thread(function: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -47,7 +59,7 @@ async def in_thread(function: Callable[Given, Result], *args: Given.args, **kwar
     :raises ToolFailed: too many hang already.
     """
     if not _free.acquire(blocking=False):
-        raise ToolFailed("too many tools are at work")
+        raise ToolFailed("too many tools are at work", "unavailable")
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
     context = copy_context()
@@ -69,7 +81,8 @@ async def in_thread(function: Callable[Given, Result], *args: Given.args, **kwar
 def guarded(function: Callable[..., Any], timeout_s: float | None = None) -> Callable[..., Awaitable[Any]]:
     """A tool that may block, hang or raise. Every AutoGen generation takes the result in the function's place.
 
-    A plain function is called in a thread. What it raises becomes a sentence without a stack trace.
+    A plain function is called in a thread. What it raises becomes a sentence without a stack trace; an exception says
+    by its attribute ``tool_failure`` what the code of ``tool_result`` shall be.
 
     :param timeout_s: default: setting TOOL_TIMEOUT_S. A thread is left behind, its answer is not waited for.
     :raises ToolFailed: from the result.
@@ -87,12 +100,15 @@ def guarded(function: Callable[..., Any], timeout_s: float | None = None) -> Cal
                 if asynchronous:
                     return await function(*args, **kwargs)
                 return await in_thread(function, *args, **kwargs)
-        except (RunAborted, ToolFailed):
+        except RunAborted:
             raise
         except Exception as error:  # a tool may raise anything
-            if timer.expired():
-                raise ToolTimedOut(f"{name} had no answer within {limit_s:g} s") from error
-            raise ToolFailed(_sentence(name, error)) from error
+            failed = (
+                ToolTimedOut(f"{name} had no answer within {limit_s:g} s") if timer.expired() else _failure(name, error)
+            )
+            if run is not None:
+                run.tool_failed(str(failed), failed.tool_failure)
+            raise failed from error
 
     call.__annotations__ = typing.get_type_hints(function, include_extras=True)
     call.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]  # inspect reads it
@@ -108,6 +124,16 @@ def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None)
         done.set_exception(error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
 
 
-def _sentence(name: str, error: Exception) -> str:
+def _failure(name: str, error: Exception) -> ToolFailed:
+    if isinstance(error, ToolFailed):
+        return ToolFailed(str(error).removeprefix(FAILED), error.tool_failure)
     lines = (error.message if isinstance(error, ColloquyError) else str(error)).strip().splitlines()
-    return lines[0] if lines else f"{name} failed: {type(error).__name__}"
+    return ToolFailed(lines[0] if lines else f"{name} failed: {type(error).__name__}", failure_of(error))
+
+
+def failure_of(error: Exception) -> ToolFailure:
+    """What ``tool_result`` says of an exception."""
+    stated = getattr(error, "tool_failure", None)
+    if stated in get_args(ToolFailure):
+        return cast("ToolFailure", stated)
+    return next((code for kind, code in _KINDS if isinstance(error, kind)), "failed")

@@ -19,6 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
+from app.protocol.common import ToolFailure
+
 PERIODS_PER_YEAR = 12
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 
@@ -28,6 +30,8 @@ COMPANIES = {"APPLE": "AAPL", "AMAZON": "AMZN", "GOOGLE": "GOOG", "MICROSOFT": "
 
 class NoSuchData(ValueError):
     """What was asked for is not there; the sentence says what is."""
+
+    tool_failure: ToolFailure = "not_found"
 
 
 @dataclass(frozen=True, slots=True)

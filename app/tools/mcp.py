@@ -24,6 +24,7 @@ from autogen_core.tools import TextResultContent, ToolResult, ToolSchema, Workbe
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import TeamFailed
+from app.protocol.common import ToolFailure
 from app.providers.tool_words import FAILED
 from app.tools.context import RUN
 
@@ -158,9 +159,9 @@ class McpTools(Workbench):
             async with asyncio.timeout(self._timeout_s):
                 result: ToolResult = await self._inner.call_tool(name, arguments, cancellation_token, call_id)
         except TimeoutError:
-            return _failed(name, f"{name} had no answer within {self._timeout_s:g} s")
+            return _failed(name, f"{name} had no answer within {self._timeout_s:g} s", "timeout")
         except Exception as error:  # noqa: BLE001  # a server may fail in any way
-            return _failed(name, _first_line(error))
+            return _failed(name, _first_line(error), "unavailable")
         return _failed(name, result.to_text()) if result.is_error else result
 
     async def reset(self) -> None:
@@ -198,8 +199,12 @@ def _connected(server: McpServer, timeout_s: float) -> Any:
     return McpWorkbench(kind(url=server.url or "", headers=server.headers, timeout=max(timeout_s, START_TIMEOUT_S)))
 
 
-def _failed(name: str, sentence: str) -> ToolResult:
-    return ToolResult(name=name, result=[TextResultContent(content=f"{FAILED}{sentence.strip()}")], is_error=True)
+def _failed(name: str, sentence: str, code: ToolFailure = "failed") -> ToolResult:
+    told = f"{FAILED}{sentence.strip()}"
+    run = RUN.get()
+    if run is not None:
+        run.tool_failed(told, code)
+    return ToolResult(name=name, result=[TextResultContent(content=told)], is_error=True)
 
 
 def _first_line(error: BaseException) -> str:

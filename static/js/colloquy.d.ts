@@ -77,6 +77,8 @@ export interface FallbackView {
   to: string | null;
 }
 
+export type ToolFailure = "failed" | "timeout" | "unavailable" | "not_found" | "refused";
+
 export interface ToolCallView {
   call_id: string;
   agent: string;
@@ -84,6 +86,8 @@ export interface ToolCallView {
   arguments: string;
   /** null while it runs */
   success: boolean | null;
+  /** why it failed; null: it did not */
+  code: ToolFailure | null;
   preview: string;
 }
 
@@ -194,7 +198,7 @@ export interface EventPayloads {
     updated_by: string | null;
   };
   tool_call: Envelope & { call_id: string; agent: string; tool: string; arguments: string };
-  tool_result: Envelope & { call_id: string; agent: string; tool: string; success: boolean; preview: string };
+  tool_result: Envelope & { call_id: string; agent: string; tool: string; success: boolean; code: ToolFailure | null; preview: string };
   chart_generated: Envelope & ChartView;
   input_request: Envelope & InputView;
   input_resolved: Envelope & {

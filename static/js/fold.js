@@ -171,15 +171,15 @@ const CHANGES = {
   },
 
   [EVENTS.TOOL_CALL]: (state, { call_id, agent, tool, arguments: given, timestamp }) => {
-    const answer = { success: null, preview: "", length: 0, artifact_id: null };
+    const answer = { success: null, code: null, preview: "", length: 0, artifact_id: null };
     const call = { call_id, agent, tool, arguments: given, timestamp, ...answer };
     return { ...state, tool_calls: kept(state.tool_calls, "call_id", call) };
   },
 
-  [EVENTS.TOOL_RESULT]: (state, { call_id, agent, tool, timestamp, success, preview, length, artifact_id }) => {
+  [EVENTS.TOOL_RESULT]: (state, { call_id, agent, tool, timestamp, success, code, preview, length, artifact_id }) => {
     const began = { call_id, agent, tool, arguments: "", timestamp };
     const call = state.tool_calls.find((each) => each.call_id === call_id) ?? began;
-    const answered = { ...call, success, preview, length, artifact_id };
+    const answered = { ...call, success, code, preview, length, artifact_id };
     return { ...state, tool_calls: kept(state.tool_calls, "call_id", answered) };
   },
 

@@ -6,13 +6,16 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.base import ChatAgent
 from autogen_core.models import ChatCompletionClient
 
 from app.providers.network import Network
+from app.teams import magentic
 from app.tools.functions import as_tool
 from app.tools.guard import guarded
 from tests.adapters.room import a_run, play
@@ -29,6 +32,11 @@ def blocks() -> str:
     """It blocks its thread."""
     RELEASED.wait(10)
     return "late"
+
+
+def crypto(model_client: ChatCompletionClient) -> ChatAgent:
+    """The Magentic team's analyst, without its orchestrator."""
+    return magentic.team(model_client)._participants[0]  # type: ignore[return-value]
 
 
 def blocking(model_client: ChatCompletionClient) -> AssistantAgent:
@@ -62,6 +70,39 @@ async def test_the_finance_tools_serve_every_generation(network: Network, model:
     assert result["success"]
     assert result["preview"] == "The chart “IBM, 2008-01 to 2010-03” is shown to everybody."
     assert room.artifacts[chart["chart_id"]].media_type == "image/svg+xml"
+
+
+@pytest.mark.parametrize(
+    "team",
+    ["app.teams.market:team", "tests.adapters.classic_teams:charting", "tests.adapters.ag2_teams:charting"],
+    ids=["agentchat", "classic", "ag2"],
+)
+async def test_a_failure_says_of_what_kind_it_is(network: Network, model: ModelServer, team: str) -> None:
+    """Frameworks pass nothing on but a sentence; the code is the tool's own all the same."""
+    model.control(calls="price_chart", call_arguments='{"symbols": "NOPE"}', text="There is none. ")
+    room = await play(network, model, team, model_name="scripted")
+    [result] = room.payloads("tool_result")
+    assert (result["success"], result["code"]) == (False, "not_found")
+    assert "there are no prices of 'NOPE'" in result["preview"]
+    assert room.said()[0][1] == "There is none. "
+
+
+async def test_without_network_the_crypto_analyst_gets_a_typed_error(
+    network: Network, model: ModelServer, free_port: Callable[[], int]
+) -> None:
+    """And reports it."""
+    model.control(calls="get_crypto_price", call_arguments='{"coin": "bitcoin"}', text="It cannot be reached. ")
+    room = await play(
+        network,
+        model,
+        f"{__name__}:crypto",
+        model_name="scripted",
+        limits={"coingecko_url": f"http://127.0.0.1:{free_port()}/api/v3"},
+    )
+    [result] = room.payloads("tool_result")
+    assert (result["success"], result["code"]) == (False, "unavailable")
+    assert result["preview"] == "Error: 127.0.0.1 cannot be reached: ConnectError"
+    assert room.said() == [("CryptoMarketAnalyst", "It cannot be reached. ")]
 
 
 async def test_mcp_servers_serve_the_market_desk(network: Network, model: ModelServer, tmp_path: Path) -> None:
@@ -99,5 +140,6 @@ async def test_a_hanging_tool_fails_and_its_agent_goes_on(network: Network, mode
     finally:
         RELEASED.set()
     [result] = room.payloads("tool_result")
-    assert (result["success"], result["preview"]) == (False, "Error: blocks had no answer within 0.05 s")
+    assert (result["success"], result["code"]) == (False, "timeout")
+    assert result["preview"] == "Error: blocks had no answer within 0.05 s"
     assert room.said() == [("helper", "It did not answer. ")]

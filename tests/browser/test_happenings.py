@@ -53,7 +53,7 @@ def test_a_tool_call_runs_answers_and_stands_at_its_place(
     expect_end(page)
     for _ in range(2):
         expect(call).to_contain_text("187.20 US dollars")
-        expect(page.locator('[data-call-id="bad"]').get_by_test_id("tool-state")).to_have_text("failed")
+        expect(page.locator('[data-call-id="bad"]').get_by_test_id("tool-state")).to_have_text("not found")
         assert kinds(page) == ["user-message", "agent-message", "running", "bad", "agent-message"]
         page.reload()
         expect_end(page)

@@ -280,7 +280,7 @@ def test_postgresql_has_to_be_migrated_first(postgres: PostgresServer) -> None:
     assert "fail  database: postgresql://colloquy:***@127.0.0.1" in sick.stdout
     assert "mend: flask colloquy migrate" in sick.stdout
     first = command(*flask, "migrate", DATABASE_URL=url)
-    assert (first.returncode, "from empty to 0002" in first.stdout) == (0, True), first.stderr
+    assert (first.returncode, "from empty to 0003" in first.stdout) == (0, True), first.stderr
     assert "nothing to do" in command(*flask, "migrate", DATABASE_URL=url).stdout
     healthy = command(*flask, "doctor", "--url", "http://127.0.0.1:9", DATABASE_URL=url)
     assert "  ok  database: postgresql://colloquy:***@127.0.0.1" in healthy.stdout

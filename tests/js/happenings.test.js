@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import { isArtifact } from "../../static/js/artifacts.js";
 import { Timeline, precedes } from "../../static/js/conversation/timeline.js";
-import { standingOf } from "../../static/js/conversation/tool_call.js";
+import { inWords, standingOf } from "../../static/js/conversation/tool_call.js";
 import { cost, spent } from "../../static/js/ui/format.js";
 
 const call = (id, timestamp) => ({ call_id: id, timestamp });
@@ -34,6 +34,10 @@ test("a call without an answer runs while its run does", () => {
   assert.equal(standingOf({ success: null }, true), "unanswered");
   assert.equal(standingOf({ success: true }, true), "ok");
   assert.equal(standingOf({ success: false }, false), "failed");
+  assert.equal(inWords("failed", { code: "failed" }), "failed");
+  assert.equal(inWords("failed", { code: "timeout" }), "timed out");
+  assert.equal(inWords("failed", { code: "of a later server" }), "failed");
+  assert.equal(inWords("ok", { code: null }), "done");
 });
 
 test("costs are told as far as they are known", () => {

@@ -90,7 +90,7 @@ def fold_event(state: dict[str, Any], name: str, payload: dict[str, Any]) -> Non
                     if "content" in body["changes"]:
                         message["updated_by"] = body["updated_by"]
         case "tool_call":
-            answer = {"success": None, "preview": "", "length": 0, "artifact_id": None}
+            answer = {"success": None, "code": None, "preview": "", "length": 0, "artifact_id": None}
             state["tool_calls"].append({**body, "timestamp": payload["timestamp"], **answer})
         case "tool_result":
             known = [each for each in state["tool_calls"] if each["call_id"] == body["call_id"]]

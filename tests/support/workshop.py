@@ -64,7 +64,7 @@ class Worker(BaseChatAgent):
 
     async def _failed(self) -> None:
         await self._call("bad", "draw_chart", '{"symbols": ["AAPL", "NOPE"]}')
-        await self._answer("bad", "draw_chart", "ValueError: there is no symbol NOPE", success=False)
+        await self._answer("bad", "draw_chart", "there is no symbol NOPE", success=False, code="not_found")
 
     async def _long(self) -> None:
         await self._call("long", "price_history", '{"symbol": "MSFT"}')

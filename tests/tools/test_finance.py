@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from app.protocol.common import ToolFailure
 from app.protocol.events import ChartGenerated, Event
 from app.runner.wire import Limits
 from app.tools import finance
@@ -25,10 +26,17 @@ class OneRun:
         self.full = full
         self.events: list[Event] = []
         self.pictures: list[bytes] = []
+        self.failures: list[tuple[str, ToolFailure]] = []
         self.endings: list[Callable[[], Awaitable[None]]] = []
 
     async def emit(self, event: Event) -> None:
         self.events.append(event)
+
+    def caller(self) -> str | None:
+        return None
+
+    def tool_failed(self, sentence: str, code: ToolFailure) -> None:
+        self.failures.append((sentence, code))
 
     def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
         self.endings.append(ending)

@@ -14,8 +14,15 @@ from autogen_core import CancellationToken
 from app.errors import FetchFailed
 from app.providers.gate import RunAborted
 from app.tools import finance, guard
+from app.tools.fetch import FetchRefused
 from app.tools.functions import as_tool
 from app.tools.guard import ToolFailed, ToolTimedOut, guarded
+
+
+class NoSuchWord(ValueError):
+    """As a tool of one's own may say what it means."""
+
+    tool_failure = "not_found"
 
 
 async def test_a_blocking_tool_blocks_nobody() -> None:
@@ -51,24 +58,27 @@ async def test_a_tool_that_hangs_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "sentence"),
+    ("raised", "sentence", "code"),
     [
-        (ValueError("first line\nsecond line"), "Error: first line"),
-        (KeyError(), "Error: breaks failed: KeyError"),
-        (FetchFailed("no such page"), "Error: no such page"),
-        (TimeoutError(), "Error: breaks failed: TimeoutError"),
-        (SystemExit(1), "Error: SystemExit"),
+        (ValueError("first line\nsecond line"), "Error: first line", "failed"),
+        (KeyError(), "Error: breaks failed: KeyError", "failed"),
+        (FetchFailed("no answer"), "Error: no answer", "unavailable"),
+        (FetchRefused("no public one"), "Error: no public one", "refused"),
+        (ConnectionResetError("gone"), "Error: gone", "unavailable"),
+        (TimeoutError(), "Error: breaks failed: TimeoutError", "timeout"),
+        (NoSuchWord("no such word"), "Error: no such word", "not_found"),
+        (SystemExit(1), "Error: SystemExit", "failed"),
     ],
 )
-async def test_what_a_tool_raises_is_a_sentence(raised: BaseException, sentence: str) -> None:
-    """Without a stack trace, and without an end to the process."""
+async def test_what_a_tool_raises_is_a_sentence(raised: BaseException, sentence: str, code: str) -> None:
+    """Without a stack trace, and without an end to the process; programs read the code."""
 
     def breaks() -> None:
         raise raised
 
     with pytest.raises(ToolFailed) as caught:
         await guarded(breaks)()
-    assert str(caught.value) == sentence
+    assert (str(caught.value), caught.value.tool_failure) == (sentence, code)
 
 
 async def test_a_stop_passes() -> None:

@@ -376,7 +376,7 @@ class RunTranslator:
                 tool_call_id=payload["call_id"],
                 content=payload["preview"],
                 role="tool",
-                metadata=metadata_of(told.place, {"agent": payload["agent"], "success": payload["success"]}),
+                metadata=metadata_of(told.place, {name: payload[name] for name in ("agent", "success", "code")}),
             )
         ]
 

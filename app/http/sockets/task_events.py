@@ -120,7 +120,7 @@ class TaskEvents:
         yield TaskToolCall(**_these(payload, ("agent", "tool", "arguments", "call_id")))
 
     def _on_tool_result(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
-        yield TaskToolResult(**_these(payload, ("agent", "tool", "success", "preview", "call_id")))
+        yield TaskToolResult(**_these(payload, ("agent", "tool", "success", "code", "preview", "call_id")))
 
     def _on_input_request(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
         yield TaskInputRequest(**_these(payload, TaskInputRequest.model_fields))

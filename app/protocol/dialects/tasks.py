@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from app.protocol import commands, events
-from app.protocol.common import ContentType, Payload, RetryAfter
+from app.protocol.common import TOOL_FAILURES, ContentType, Payload, RetryAfter, ToolFailure
 
 
 class TaskCommand(Payload):
@@ -109,6 +109,7 @@ class TaskToolResult(TaskEvent):
     agent: str
     tool: str
     success: bool
+    code: Annotated[ToolFailure | None, Field(description=TOOL_FAILURES)] = None
     preview: str = ""
     call_id: str
 

@@ -7,6 +7,8 @@ import { briefly, count, reason } from "../ui/format.js";
 /** How a call stands, in words. */
 const STANDING = Object.freeze({ running: "running", ok: "done", failed: "failed", unanswered: "no answer" });
 const SIGNS = Object.freeze({ running: null, ok: "check", failed: "alert", unanswered: "clock" });
+/** Why a call has failed, by the code of its result. */
+const FAILURES = Object.freeze({ timeout: "timed out", unavailable: "unavailable", not_found: "not found", refused: "refused" });
 const NO_ANSWER = "It did not answer before the run ended.";
 const MAX_BRIEF = 160;
 /** The server cuts what a model wrote at this many characters. */
@@ -16,6 +18,11 @@ const ARGUMENTS_CUT_AT = 4000;
 export function standingOf({ success }, over) {
   if (success === null || success === undefined) return over ? "unanswered" : "running";
   return success ? "ok" : "failed";
+}
+
+/** The same in words: why it failed, where that is known. @param {keyof typeof STANDING} standing */
+export function inWords(standing, { code }) {
+  return (standing === "failed" && FAILURES[code]) || STANDING[standing];
 }
 
 export class ToolCallCard {
@@ -71,7 +78,7 @@ export class ToolCallCard {
     this.#standing = standing;
     const { state, time, note } = this.#parts;
     this.element.dataset.state = standing;
-    state.replaceChildren(SIGNS[standing] ? icon(SIGNS[standing]) : h("i", { class: "spinner", "aria-hidden": "true" }), STANDING[standing]);
+    state.replaceChildren(SIGNS[standing] ? icon(SIGNS[standing]) : h("i", { class: "spinner", "aria-hidden": "true" }), inWords(standing, call));
     setText(note, standing === "unanswered" ? NO_ANSWER : standing === "running" ? "It has not answered yet." : "It answered with nothing.");
     if (call !== before) {
       time.dateTime = call.timestamp;
