@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from engineio.socket import Socket
 
 from app.auth.seats import Seat
 from app.concurrency import end_without_response
+from app.namespaces.backlog import Backlog
 from app.namespaces.delivery import Cut
 from app.namespaces.frames import Bundle, Packet
 from app.namespaces.stream import Stream
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _RECEIVE_BYTES = 4096  # so many tiny frames keep the event loop for 5 ms
-_WRITE_BYTES = 65_536
-_POLL_BYTES = 65_536  # of one answer to a long poll; it fits into the kernel's buffers
-_POLL_PACKETS = 16  # python-engineio's clients refuse more in one answer
 _BODY_PACKETS = 256  # that a client may send in one POST
 _SLACK_BYTES = 65_536  # two answers' worth may wait for a client that has to fetch them before it counts as lagging
 _PROBE_S = 10.0  # from the probe to the upgrade
@@ -71,8 +68,7 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
         self.ping_at = self.opened_at + server.ping_interval
         self.pinged_at: float | None = None
         self.heard_at = self.opened_at
-        self.waiting: deque[Packet | bytes] = deque()
-        self.waiting_bytes = 0
+        self.waiting = Backlog()
         self.behind = False
         self.fetched = 0  # answers to long polls, and writes of the writer: a sign of life
         self.stream: Stream | None = None
@@ -83,6 +79,10 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
         self._writer: Any = None
         self._poller: Any = None
         self._space: Any = None
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self.waiting.size_bytes
 
     # --- to the client ------------------------------------------------------------------------------------------------
 
@@ -117,8 +117,7 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
         for each in packet.packets if isinstance(packet, Bundle) else (packet,):
             if not self._fits():
                 return
-            self.waiting.append(each)
-            self.waiting_bytes += len(each.text)
+            self.waiting.put(each)
         self.behind = self.waiting_bytes > _SLACK_BYTES
         if self._poller is not None:
             self._poller.set()
@@ -138,19 +137,14 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
     def _keep(self, data: bytes) -> None:
         if self.closed or not self._fits():
             return
-        self.waiting.append(data)
-        self.waiting_bytes += len(data)
+        self.waiting.put(data)
         self.behind = True
         if self._writer is None:
             self._writer = self.server.start_background_task(self._write_rest)
 
     def _fits(self) -> bool:
-        """One packet of any size may wait, and others behind it; whoever leaves more beside it is cut off."""
-        limit: int = self.server.queue_bytes
-        if self.waiting_bytes <= limit:
-            return True
-        largest = max((len(each.text) if isinstance(each, Packet) else len(each)) for each in self.waiting)
-        if self.waiting_bytes - largest <= limit:  # else an ack behind a long message would end a good connection
+        """Whether more may wait; whoever leaves too much is cut off."""
+        if self.waiting.has_room(self.server.queue_bytes):
             return True
         self._cut(Cut.QUEUE_FULL)
         return False
@@ -168,7 +162,7 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
         stream = self.stream
         assert stream is not None
         with self._lock:
-            data = self._first_bytes()
+            data = self.waiting.first_bytes()
             if not data:
                 self._writer, self.behind = None, False
                 if self.closed:
@@ -190,7 +184,8 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
             self._drop()  # it is gone: its reader finds that out
             return True
         with self._lock:
-            self._forget_first(taken)
+            self.fetched += taken > 0
+            self.waiting.forget_first(min(taken, self.waiting_bytes))  # a cut has dropped all
         self._make_space()
         if taken < len(data):
             try:
@@ -199,35 +194,9 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
                 pass  # time is up, which is for others to judge; or gone, which the next write finds out
         return True
 
-    def _first_bytes(self) -> bytes:
-        """What the writer tries to write next: joined, as far as that is worth it."""
-        if not self.waiting:
-            return b""
-        parts, size = [], 0
-        for part in self.waiting:
-            assert isinstance(part, bytes)
-            parts.append(part)
-            size += len(part)
-            if size >= _WRITE_BYTES:
-                break
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _forget_first(self, taken: int) -> None:
-        self.fetched += taken > 0
-        while taken and self.waiting:
-            part = self.waiting.popleft()
-            assert isinstance(part, bytes)
-            if len(part) > taken:
-                self.waiting.appendleft(part[taken:])
-                self.waiting_bytes -= taken
-                return
-            taken -= len(part)
-            self.waiting_bytes -= len(part)
-
     def _drop(self) -> None:
         with self._lock:
-            self.waiting.clear()
-            self.waiting_bytes = 0
+            self.waiting.drop()
 
     def wait_for_space(self) -> None:
         """Wait until at most half of the queue's limit waits, or the connection is gone."""
@@ -263,25 +232,14 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
             self._poller = None
             if self.upgrading or self.upgraded:
                 return [_NOOP]
-            packets = self._fetch()
+            packets = self.waiting.fetch()
+            self.fetched += 1
             recovered = self.behind and self.waiting_bytes <= _SLACK_BYTES
             self.behind = self.behind and not recovered
         self._make_space()
         if recovered:
             self.server.on_drained(self.sid)
         return packets or [_CLOSE if self.closed else _NOOP]
-
-    def _fetch(self) -> list[Packet]:
-        packets: list[Packet] = []
-        size = 0
-        while self.waiting and len(packets) < _POLL_PACKETS and size < _POLL_BYTES:
-            packet = self.waiting.popleft()
-            assert isinstance(packet, Packet)
-            packets.append(packet)
-            size += len(packet.text)
-        self.waiting_bytes -= size
-        self.fetched += 1
-        return packets
 
     def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Take the packets in the body of a POST.
@@ -345,8 +303,8 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
             self.stream, self._core, self._compresses = stream, core, core.compresses
             if self.server.mode.cooperative and not core.compresses:
                 self.direct = stream.send_now
-            packets, self.waiting = self.waiting, deque()
-            self.waiting_bytes, self.behind = 0, False
+            packets, self.waiting = self.waiting, Backlog()
+            self.behind = False
         if packets:
             self.hand(Bundle([each for each in packets if isinstance(each, Packet)]))
         messages = early
@@ -469,8 +427,7 @@ class Connection(Socket):  # type: ignore[misc]  # python-engineio has no types
         if self.closed:
             return
         self.server.delivery.cut_off[why] += 1
-        self.waiting.clear()
-        self.waiting_bytes = 0
+        self.waiting.drop()
         self.closed, self.direct = True, None  # nothing more is taken
         if self.stream is not None and reset:
             self.stream.reset()
