@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from autogen_agentchat.base import ChatAgent, TaskResult, Team
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
@@ -46,6 +47,7 @@ class AgentChatAdapter(StagedAdapter):
         self._inputs = Inputs(())
         self._passes = 0
         self._begin = 0
+        self._before: dict[str, Any] = {}  # the state before anything was said to the team in this run
         self._stopped: str | None = None
 
     @property
@@ -87,6 +89,7 @@ class AgentChatAdapter(StagedAdapter):
         ending = Ending(loaded.condition, loaded.tree.speakers)
         task = await self._restore(loaded, ending)
         if task is not None:
+            self._port.checkpoint(self._before)
             self._stopped = await ending.after(task)
         while self._stopped is None and (loaded.max_turns is None or self._passes < loaded.max_turns):
             result = await self._pass(loaded, task)
@@ -107,16 +110,17 @@ class AgentChatAdapter(StagedAdapter):
         """Load the checkpoint, if there is one, and return what is to be said to the team: None where all is said."""
         start = self._port.start
         state = start.checkpoint if start.checkpoint and start.checkpoint.get("kind") == KIND else None
-        if state is None:
+        self._before = {"kind": KIND, "turns": 0, "asked": []}
+        if state is None or "team" not in state:
             return await self._retold(loaded)
         self._port.model.prefer(state.get("provider"))
-        if not start.resumed:
-            states.first_speaker_again(state, loaded.team)
+        asked: list[str] | None = state.get("asked")
+        if asked is not None or not start.resumed:
+            if asked is None:
+                states.first_speaker_again(state, loaded.team)
+            await states.loaded(state, loaded.team, loaded.tree)
+            return await self._asked(loaded, state, asked or [])
         await states.loaded(state, loaded.team, loaded.tree)
-        if not start.resumed:
-            self._begin = len(states.thread(state, loaded.team))
-            text = await task_text(start.content, start.content_type)
-            return [states.reply_to(state, loaded.team, loaded.tree.speakers, text)]
         self._begin = int(state.get("begin", 0))
         self._stage.turns = int(state["turns"])
         self._passes = int(state.get("passes", self._stage.turns))
@@ -126,23 +130,35 @@ class AgentChatAdapter(StagedAdapter):
             self._stopped = await ending.after(states.thread(state, loaded.team, self._begin))
         return None
 
+    async def _asked(self, loaded: LoadedTeam, state: dict[str, Any], asked: list[str]) -> list[BaseChatMessage]:
+        """What the user says to a team that stands between two runs.
+
+        :param asked: what they have said before, in runs of which no turn was finished.
+        """
+        start = self._port.start
+        self._begin = len(states.thread(state, loaded.team))
+        if not (start.resumed and asked):
+            asked = [*asked, await task_text(start.content, start.content_type)]
+        self._before = {**state, "turns": 0, "asked": asked}
+        first, *others = asked
+        reply = states.reply_to(state, loaded.team, loaded.tree.speakers, first)
+        return [reply, *(TextMessage(content=each, source="user") for each in others)]
+
     async def _retold(self, loaded: LoadedTeam) -> list[BaseChatMessage]:
         """The conversation so far as a task. An orchestrator gets one text: it forgets who said what."""
         start = self._port.start
-        said = any(message.role == "user" and message.content == start.content for message in start.transcript)
-        task = [] if start.resumed and said else [await self._task()]
-        if loaded.orchestrated and start.transcript:
-            lines = [f"{message.agent}: {message.content}" for message in start.transcript]
-            return [TextMessage(content="\n\n".join([*lines, *(each.to_text() for each in task)]), source="user")]
-        history: list[BaseChatMessage] = [
-            TextMessage(content=message.content, source=_identifier(message.agent, message.role))
-            for message in start.transcript
-        ]
-        return [*history, *task]
-
-    async def _task(self) -> BaseChatMessage:
-        start = self._port.start
-        return TextMessage(content=await task_text(start.content, start.content_type), source="user")
+        told = [(message.agent, message.role, message.content) for message in start.transcript]
+        asked = [place for place, (_, role, text) in enumerate(told) if role == "user" and text == start.content]
+        question = await task_text(start.content, start.content_type)
+        again = start.resumed and bool(asked)
+        if again:
+            told[asked[-1]] = ("user", "user", question)
+        if loaded.orchestrated and told:
+            lines = [f"{agent}: {text}" for agent, _, text in told]
+            return [TextMessage(content="\n\n".join(lines if again else [*lines, question]), source="user")]
+        if not again:
+            told.append(("user", "user", question))
+        return [TextMessage(content=text, source=_identifier(agent, role)) for agent, role, text in told]
 
     async def _save(self, loaded: LoadedTeam) -> None:
         self._port.checkpoint(

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from app.errors import StoreUnavailable
 from app.protocol.commands import RunOptions
+from app.protocol.snapshot import MessageView
 from app.runner.wire import StartRun
 from app.streaming.conversation import Conversation
 from app.streaming.ports import Archive
@@ -26,29 +27,38 @@ class Checkpoint:
 
     :param state: as the adapter has sent it; never empty.
     :param answers: the message that the run answers: where another one was said since, the state is from before it.
+    :param said: the newest message that the state knows of; None: not known.
     :param options: what its caller has wished for.
     """
 
     team: str
     state: dict[str, Any]
     answers: str | None = None
+    said: str | None = None
     options: RunOptions = _NO_WISHES
 
     def to_json(self) -> dict[str, Any]:
         """As the store keeps it."""
-        return {"state": self.state, "answers": self.answers, "options": self.options.model_dump(exclude_unset=True)}
+        options = self.options.model_dump(exclude_unset=True)
+        return {"state": self.state, "answers": self.answers, "said": self.said, "options": options}
 
     @classmethod
     def from_json(cls, team: str, kept: dict[str, Any]) -> Checkpoint | None:
         """None for what is none, or another version's."""
-        state, answers = kept.get("state"), kept.get("answers")
+        state, answers, said = kept.get("state"), kept.get("answers"), kept.get("said")
         if not isinstance(state, dict) or not state:
             return None
         try:
             options = RunOptions.model_validate(kept.get("options") or {})
         except ValidationError:
             options = RunOptions()
-        return cls(team, state, answers if isinstance(answers, str) else None, options)
+        return cls(
+            team,
+            state,
+            answers if isinstance(answers, str) else None,
+            said if isinstance(said, str) else None,
+            options,
+        )
 
 
 class Checkpoints:
@@ -70,10 +80,10 @@ class Checkpoints:
     def save(self, conversation: Conversation, run: StartRun, state: dict[str, Any]) -> None:
         """Keep a run's state; an empty one, of a runner that found it too large, drops what was kept. Does not wait."""
         self.refused += not state
-        said = conversation.fold.last_user_message()
+        asked, said = conversation.fold.last_user_message(), conversation.fold.last_message_id()
         checkpoint = None
         if state and self._stale.get(conversation) != run.session:
-            checkpoint = Checkpoint(run.team.name, state, said.message_id if said else None, run.options)
+            checkpoint = Checkpoint(run.team.name, state, asked.message_id if asked else None, said, run.options)
         self._keep(conversation, run.team.name, checkpoint)
 
     def drop(self, conversation: Conversation) -> None:
@@ -101,3 +111,10 @@ class Checkpoints:
         """The state to go on from without a new word; None where what was said last came after it."""
         found, said = self.find(conversation, team), conversation.fold.last_user_message()
         return found if found is not None and said is not None and found.answers == said.message_id else None
+
+
+def said_since(conversation: Conversation, checkpoint: Checkpoint) -> list[MessageView]:
+    """The whole messages of which a checkpoint knows nothing: whoever goes on from it says them again."""
+    messages = conversation.read(conversation.fold.messages)
+    known = next((place for place, each in enumerate(messages, 1) if each.message_id == checkpoint.said), len(messages))
+    return [each for each in messages[known:] if each.state == "complete"]

@@ -190,6 +190,10 @@ class ConversationFold:
         last = next(said, None)
         return last.view() if last is not None else None
 
+    def last_message_id(self) -> str | None:
+        """The newest message; None where there is none."""
+        return next(reversed(self._messages), None)
+
     def message_count(self) -> int:
         """How many messages there ever were, the omitted ones included."""
         return len(self._messages) + self._omitted

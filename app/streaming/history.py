@@ -27,8 +27,9 @@ class RunHistory:
         self.spent = Usage()
         self.longest_open = 0  # characters of the longest open message
         self._lengths: dict[str, int] = {}
-        self._finished: deque[TranscriptMessage] = deque()
+        self._finished: deque[tuple[str, TranscriptMessage]] = deque()  # with their messages' ids
         self._finished_chars = 0
+        self._since: dict[str, str] = {}  # like ``open_messages``: whole ones of which the checkpoint knows nothing
 
     def note(self, name: str, payload: dict[str, Any]) -> None:
         """Take one event, before it is buffered."""
@@ -39,23 +40,43 @@ class RunHistory:
         elif name == MessageStart.name:
             self.open_messages[payload["message_id"]] = payload["agent"]
         elif name == MessageReset.name:
-            self._close(payload["message_id"])
+            self._forget(payload["message_id"])
         elif name == AgentMessage.name:
             self._close(payload["message_id"])
+            self._since[payload["message_id"]] = payload["agent"]
             if payload.get("usage"):
                 self.spent += Usage(**payload["usage"])
             if payload["kind"] == "message":  # the team keeps its plans and thoughts in its own state
-                self._keep(TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"]))
+                said = TranscriptMessage(agent=payload["agent"], role=payload["role"], content=payload["content"])
+                self._add(payload["message_id"], said)
         elif name == ConversationComplete.name:
             self.outcome = Usage(**payload["usage"])
 
-    def _keep(self, said: TranscriptMessage) -> None:
-        self._finished.append(said)
+    def keep(self, checkpoint: dict[str, Any]) -> None:
+        """The run's state after all that was noted; an empty one was too large to be kept."""
+        self.checkpoint = checkpoint
+        self._since.clear()
+
+    def withdrawn(self) -> list[tuple[str, str]]:
+        """The messages, with their agents, that the next run says again: what was begun, and what the checkpoint from
+        which it goes on does not know.
+        """
+        again = self._since if self.checkpoint else {}
+        return [*again.items(), *self.open_messages.items()]
+
+    def _add(self, message_id: str, said: TranscriptMessage) -> None:
+        self._finished.append((message_id, said))
         self._finished_chars += len(said.content)
         while len(self._finished) > _MAX_TRANSCRIPT or (
             self._finished_chars > _MAX_TRANSCRIPT_CHARS and len(self._finished) > 1
         ):
-            self._finished_chars -= len(self._finished.popleft().content)
+            self._finished_chars -= len(self._finished.popleft()[1].content)
+
+    def _forget(self, message_id: str) -> None:
+        self._close(message_id)
+        if self._since.pop(message_id, None) is not None:
+            self._finished = deque(each for each in self._finished if each[0] != message_id)
+            self._finished_chars = sum(len(said.content) for _, said in self._finished)
 
     def _close(self, message_id: str) -> None:
         self.open_messages.pop(message_id, None)
@@ -64,7 +85,7 @@ class RunHistory:
 
     def resume(self, run: StartRun, allowed: int) -> StartRun:
         """The order that makes another runner go on: from the last checkpoint, or from the transcript so far."""
-        finished = tuple(self._finished)
+        finished = tuple(said for _, said in self._finished)
         self._finished.clear()
         self._finished_chars = 0
         said = [] if run.resumed else [TranscriptMessage(agent="user", role="user", content=run.content)]

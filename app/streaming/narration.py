@@ -25,13 +25,13 @@ class Narration:
         self._request = request
         self.complete = False
 
-    def begin(self, opening: Event | None) -> None:
+    def begin(self, openings: Sequence[Event]) -> None:
         """`initializing`, and the user's words.
 
-        :param opening: what the room is told in their place, where a run goes on.
+        :param openings: what the room is told in their place, where a run goes on.
         """
         self._conversation.open_session(self._status(Status.INITIALIZING))
-        if opening is not None:
+        for opening in openings:
             self._conversation.append_event(opening, demo=False)
         if not self._request().resumed:
             self._conversation.append_event(user_message(self._request()), demo=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -63,14 +63,14 @@ class StreamingSession:
         input_timeout_s: float = 0.0,
         save_checkpoint: Callable[[str, dict[str, Any]], None] | None = None,
         save_artifact: Callable[[str, str, str, bytes], None] | None = None,
-        opening: Event | None = None,
+        openings: Sequence[Event] = (),
         when_ended: Callable[[StreamingSession], None] | None = None,
     ) -> None:
         """
         :param input_timeout_s: so long its agents wait for a person; 0: as long as it takes.
         :param save_checkpoint: takes the run's state when everything that led to it is in the log.
         :param save_artifact: takes what is too large for an event: conversation, its id, media type, data.
-        :param opening: what the room is told in the place of the user's words, where a run goes on.
+        :param openings: what the room is told in the place of the user's words, where a run goes on.
         :param when_ended: called once, when the room has been told of the end; must not wait.
         """
         self.id = session_id
@@ -80,7 +80,7 @@ class StreamingSession:
         self.last_event_at = clock.monotonic()
         self._save_checkpoint = save_checkpoint
         self._save_artifact = save_artifact
-        self._opening = opening
+        self._openings = openings
         self._when_ended = when_ended
         self._clock = clock
         self._max_restarts = max_restarts
@@ -137,7 +137,7 @@ class StreamingSession:
         if self.ended or self._opened:
             return False
         self._opened = True
-        self._narration.begin(self._opening)
+        self._narration.begin(self._openings)
         self._begun = True
         self._concurrency.spawn(self._consume)
         return True
@@ -342,7 +342,7 @@ class StreamingSession:
         Another runner may have it at once: what waits here still leaves. What outlives this process must not run ahead
         of the log, so it is saved behind all that waits: who goes on from it after a crash has lost nothing unseen.
         """
-        self._link.history.checkpoint = checkpoint
+        self._link.history.keep(checkpoint)
         with suppress(BufferClosed):
             self._outlet.put(Item(None, self._clock.monotonic(), checkpoint=checkpoint), 0)
 
@@ -381,7 +381,7 @@ class StreamingSession:
             self.conversation.append_event(told)
         else:
             self.feed(told.name, told.to_wire(), 0, demo)
-        for message_id, agent in list(history.open_messages.items()):
+        for message_id, agent in history.withdrawn():
             reset = MessageReset(message_id=message_id, agent=agent, reason=RunnerLost.code)
             self.feed(reset.name, reset.to_wire(), 0, demo)
         self._outlet.between_steps(self._link.count_anew)

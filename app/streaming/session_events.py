@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from app.errors import Interrupted, RunnerLost
 from app.protocol.common import Status
-from app.protocol.events import AgentMessage, ConversationError, ConversationStatus, InputResolved, StillWorking
+from app.protocol.events import (
+    AgentMessage,
+    ConversationError,
+    ConversationStatus,
+    InputResolved,
+    MessageUpdated,
+    StillWorking,
+)
 from app.protocol.snapshot import InputView, MessageView
 from app.runner.wire import StartRun
 from app.streaming.feed import Ending
@@ -78,6 +85,12 @@ def broken_off(message: MessageView, why: str) -> AgentMessage:
     return AgentMessage(
         message_id=message.message_id, agent=message.agent, content=message.content, partial=True, reason=why
     )
+
+
+def said_again(message: MessageView) -> MessageUpdated:
+    """The turn of this message broke off behind it, and is repeated: the message does not count any more."""
+    changes = {"state": "partial", "reason": "turn_repeated"}
+    return MessageUpdated(message_id=message.message_id, agent=message.agent, changes=changes)
 
 
 def still_working(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,14 +27,20 @@ from app.runner.wire import Limits, StartRun, TeamSpec, TranscriptMessage
 from app.streaming.access import Access
 from app.streaming.bounds import Bounds
 from app.streaming.budgets import Budgets
-from app.streaming.checkpoints import Checkpoints
+from app.streaming.checkpoints import Checkpoints, said_since
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
 from app.streaming.library import Library
 from app.streaming.message_queue import MessageQueue, NotBusy
 from app.streaming.ports import Allowance, Archive, Clock, Concurrency, Models, Runners, Teams
 from app.streaming.session import StreamingSession
-from app.streaming.session_events import goes_on_after_crash, session_of, user_message, user_message_id
+from app.streaming.session_events import (
+    goes_on_after_crash,
+    said_again,
+    session_of,
+    user_message,
+    user_message_id,
+)
 from app.streaming.taken import TakenRequests
 
 logger = logging.getLogger(__name__)
@@ -163,7 +170,10 @@ class Starting:
             client_id,
             goes_on=True,
         )
-        return self._enter(asked, conversation, goes_on_after_crash() if recovering else None)
+        openings: list[Event] = [goes_on_after_crash()] if recovering else []
+        if found is not None:
+            openings += [said_again(message) for message in said_since(conversation, found)]
+        return self._enter(asked, conversation, openings, recovering=recovering)
 
     def send_message(
         self,
@@ -302,8 +312,10 @@ class Starting:
             self._taken.put(asked.owner, None, asked.client_id, session)
         return session
 
-    def _enter(self, asked: _Asked, conversation: Conversation, opening: Event | None = None) -> StreamingSession:
-        session = self._session(asked, conversation, opening)
+    def _enter(
+        self, asked: _Asked, conversation: Conversation, openings: Sequence[Event] = (), *, recovering: bool = False
+    ) -> StreamingSession:
+        session = self._session(asked, conversation, openings)
         with self._library.lock, conversation.stay():
             taken = self._taken.get(asked.owner, conversation.id, asked.client_id)
             if taken is not None:
@@ -313,7 +325,7 @@ class Starting:
                 raise ConversationUnknown("there is no such conversation")
             if asked.waited_as is not None and self.queue.place(conversation, asked.waited_as) is None:
                 raise InvalidState("the message was said already, or taken back")
-            conversation.recoveries = 0 if opening is None else conversation.recoveries + 1
+            conversation.recoveries = conversation.recoveries + 1 if recovering else 0
             self._library.put(conversation, session)
             self._taken.put(asked.owner, conversation.id, asked.client_id, session)
         return session
@@ -344,7 +356,7 @@ class Starting:
         if theirs and self._library.running(owner) >= theirs:
             raise LimitExceeded(f"{theirs} conversations of one person are running; stop one first")
 
-    def _session(self, asked: _Asked, conversation: Conversation, opening: Event | None = None) -> StreamingSession:
+    def _session(self, asked: _Asked, conversation: Conversation, openings: Sequence[Event] = ()) -> StreamingSession:
         run = StartRun(
             session=session_of(asked.waited_as) if asked.waited_as else secrets.token_urlsafe(12),
             conversation=conversation.id,
@@ -373,7 +385,7 @@ class Starting:
             input_timeout_s=self.bounds.input_timeout_s,
             save_artifact=self._archive.save_artifact,
             save_checkpoint=lambda _, state: self._checkpoints.save(conversation, run, state),
-            opening=opening,
+            openings=openings,
             when_ended=lambda session: self.queue.ended(conversation),
         )
 

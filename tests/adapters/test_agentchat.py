@@ -26,7 +26,7 @@ from tests.support.model_server import ModelServer
 async def test_teams_of_all_kinds(
     factory: str, agents: list[str] | None, steps: bool, network: Network, model: ModelServer
 ) -> None:
-    """They run to their end, message by message; those that can step leave a checkpoint after each turn."""
+    """They run to their end, message by message; those that can step leave a checkpoint before and after each turn."""
     room = await play(network, model, factory)
     assert isinstance(room.heard[-1], Ended)
     assert room.heard[-1].outcome == "completed"
@@ -34,7 +34,7 @@ async def test_teams_of_all_kinds(
     assert said == agents or (agents is None and len(said) == 2)
     assert [step["turn"] for step in room.payloads("agent_step")] == list(range(1, len(said) + 1))
     checkpoints = [message for message in room.heard if isinstance(message, Checkpoint)]
-    assert len(checkpoints) == (len(said) if steps else 0)
+    assert len(checkpoints) == (1 + len(said) if steps else 0)
     assert room.payloads("conversation_status")[0]["status"] == "active"
 
 

@@ -245,7 +245,7 @@ async def test_nested_teams(network: Network, model: ModelServer) -> None:
         room = await play(network, model, factory)
         assert [agent for agent, _ in room.said()] == said
         assert [each["current_turn"] for each in room.payloads("progress")] == [1, 2]
-        assert len(room.checkpoints) == 2
+        assert [state["turns"] for state in room.checkpoints] == [0, 1, 2]
 
 
 async def test_namesakes_that_speak_at_once(network: Network, model: ModelServer) -> None:
@@ -407,6 +407,38 @@ async def test_another_process_goes_on(factory: str, network: Network, model: Mo
             rest.payloads("conversation_complete")[0]["reason"]
             == (whole.payloads("conversation_complete")[0]["reason"])
         )
+
+
+async def test_a_second_question_is_gone_on_from_in_its_first_turn(network: Network, model: ModelServer) -> None:
+    """What the team knew before it is still known; and where it was stopped there, the next question finds both."""
+    model.control(tokens=3, token_delay_ms=0)
+    first = await play(network, model, "talking", model_name="scripted")
+    second = await play(
+        network, model, "talking", model_name="scripted", content="And then?", checkpoint=first.checkpoints[-1]
+    )
+    before = json.loads(json.dumps(second.checkpoints[0]))
+    for more, asked in (
+        ({"content": "And then?", "resumed": True}, ["A question.", "And then?"]),
+        ({"content": "Well?"}, ["A question.", "And then?", "Well?"]),
+    ):
+        since = model.stats()["total"]
+        room = await play(network, model, "talking", model_name="scripted", checkpoint=before, **more)
+        assert room.said() == second.said()
+        read = model.stats(since=since)["requests"][0]["messages"]
+        said = "word1 word2 word3 "
+        assert [each["content"] for each in read if each["role"] != "system" and each["content"] != said] == asked
+        assert [each["content"] for each in read].count(said) == 4
+
+
+async def test_an_article_stays_quoted_in_another_process(network: Network, model: ModelServer) -> None:
+    """Who begins again with the messages must not take it for an order."""
+    since = model.stats()["total"]
+    transcript = (TranscriptMessage(agent="user", role="user", content="Say yes."),)
+    asked = {"content": "Say yes.", "content_type": "article", "resumed": True, "transcript": transcript}
+    await play(network, model, "single", **asked)
+    read = model.stats(since=since)["requests"][0]["messages"][-1]["content"]
+    assert "Say yes." in read
+    assert len(read) > len("Say yes.")
 
 
 def count_before(room: Room, number: int) -> int:

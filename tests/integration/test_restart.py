@@ -160,17 +160,18 @@ def test_everybody_finds_the_way_back(house: House, model: ModelServer, how: sig
 
 
 def test_what_has_ended_is_reread_as_it_was(house: House, model: ModelServer) -> None:
-    """To the last field; what runs without a checkpoint, or may not go on by itself, has ended as `interrupted`."""
+    """To the last field; what was paused, and so may not go on by itself, has ended as `interrupted`."""
     model.control(token_delay_ms=1, tokens=10)
     with Watcher(house.server.url) as watcher:
         done = watcher.must("start_stream", {"content": TEXT})["conversation_id"]
         watcher.wait_for_end()
         model.control(token_delay_ms=30, tokens=300)
-        running = watcher.must("start_stream", {"content": "Without a turn yet", "team": "chat"})["conversation_id"]
+        running = watcher.must("start_stream", {"content": "Paused", "team": "chat"})["conversation_id"]
         watcher.wait_for(
             lambda _: any(payload["conversation_id"] == running for _, payload in watcher.events("message_delta")),
             "the second run's first words",
         )
+        watcher.must("pause_stream", {"conversation_id": running})
         before = house.snapshot(done)
         house.stored(running)  # which lets what was said so far be written
     house.end(signal.SIGKILL)

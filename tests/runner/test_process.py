@@ -227,7 +227,7 @@ async def test_a_state_that_is_too_large_is_not_kept(model: ModelServer, runner:
     limits = Limits(max_checkpoint_bytes=100)
     runner.say(start_run(provider(model.url, SHORT)).model_copy(update={"limits": limits}))
     assert (await runner.ended()).outcome == "completed"
-    assert [checkpoint.state for checkpoint in runner.checkpoints()] == [{}] * len(AGENTS)
+    assert [checkpoint.state for checkpoint in runner.checkpoints()][1:] == [{}] * len(AGENTS)
 
 
 async def test_the_next_user_turn_knows_the_history(model: ModelServer, runner: RunnerProcess) -> None:

@@ -244,3 +244,28 @@ def test_the_state_that_outlives_the_server_is_never_ahead_of_the_log(house: Hou
     _, state = house.archive.states[session.conversation.id]
     assert state["state"] == {"turn": 1}
     assert state["options"] == {"tokens_per_s": 1.0}
+
+
+def test_what_a_checkpoint_does_not_know_is_said_again(house: House) -> None:
+    """Whole messages of a turn that broke off count no more, so that nothing is said twice: after a crash, a stop."""
+    conversation_id = crashed(house)
+    house.say("inner", "Of a nested team.")
+    again = house.restarted()
+    recover(again)
+    after_crash = [
+        ("Why?", "complete"),
+        ("Turn 1.", "complete"),
+        ("Half a", "partial"),
+        ("Of a nested team.", "partial"),
+    ]
+    assert states(again, conversation_id) == after_crash
+    messages = again.manager.get(conversation_id).snapshot()["messages"]
+    assert messages[-1]["reason"] == "turn_repeated"
+    assert "Of a nested team." not in [each.content for each in again.runners.last.request.transcript]
+
+    session = house.manager.session(conversation_id)
+    house.simulation.spawn(session.stop)
+    house.simulation.settle()
+    house.manager.begin(house.manager.continue_stream(conversation_id))
+    house.simulation.settle()
+    assert states(house, conversation_id) == after_crash

@@ -578,6 +578,21 @@ def test_a_lost_runner_is_replaced_from_the_last_checkpoint(stage: Stage) -> Non
     stage.check_reader()
 
 
+def test_what_a_checkpoint_does_not_know_is_withdrawn_with_its_runner(stage: Stage) -> None:
+    """The agents of a nested team speak within one turn: who repeats it says that again, and it stood there twice."""
+    stage.run.checkpoint({"turn": 0})
+    for number in (1, 2):
+        stage.run.start(f"m{number}")
+        stage.run.delta(f"m{number}", f"text {number}")
+        stage.run.finish(f"m{number}")
+    stage.run.lose()
+    stage.settle()
+    assert [each["message_id"] for each in stage.transport.payloads(MessageReset)] == ["m1", "m2"]
+    assert [each.content for each in stage.run.request.transcript] == ["Why?"]
+    assert list(stage.messages()) == ["s1-user"]
+    stage.check_reader()
+
+
 def test_a_second_loss_adds_to_the_transcript(stage: Stage) -> None:
     """The user's words are in it once, each finished message once."""
     for number in (1, 2):
