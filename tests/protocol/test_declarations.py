@@ -33,6 +33,7 @@ APP = Path(__file__).resolve().parents[2] / "app"
 NAMES = {*EVENT_NAMES, *COMMANDS_BY_NAME}
 
 ALLOWED = {
+    ("adapters/classic_scene.py", "input_request"): "AG2's own event of that name",
     ("adapters/classic_scene.py", "tool_call"): "AG2's own event of that name",
     ("auth/audit.py", "broadcast"): "the kind of entry of that name",
     ("auth/audit.py", "conversation_deleted"): "the kind of entry of that name",
