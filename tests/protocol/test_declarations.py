@@ -39,6 +39,7 @@ ALLOWED = {
     ("auth/audit.py", "conversation_deleted"): "the kind of entry of that name",
     ("auth/live.py", "signed_out"): "the code of that name, with which a sign-in ends",
     ("auth/permissions.py", "broadcast"): "the action of that name, which is asked of the gate",
+    ("http/sockets/ag2_events.py", "input_request"): "AG2's own event of that name",
     ("errors.py", "input_resolved"): "the code of that name, for who answers too late",
     ("runner/wire.py", "ping"): "an order of the link to a runner",
     ("providers/anthropic_stream.py", "message_start"): "an event of Anthropic's",

@@ -123,7 +123,7 @@ class Ag2Door(Door):
             return ag2.Error(error=payload["message"], code=payload.get("code", name)).to_wire(_new_uuid())
         if name == events.ConversationDeleted.name:
             return ag2.Error(error="The conversation was deleted.", code=name).to_wire(_new_uuid())
-        if name == events.Broadcast.name or (name == events.StillWorking.name and switched_on(self.query, "progress")):
+        if name == events.Broadcast.name or (name == events.StillWorking.name and switched_on(self.query, name)):
             return ag2.Print(objects=(payload["message"],)).to_wire(_new_uuid())
         return None
 

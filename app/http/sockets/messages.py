@@ -39,7 +39,7 @@ class MessageDoor(Door):
         wish = wish_of(query)
         self._wanted = wish.view.filter or Filter()
         self._delta = switched_on(query, "delta")
-        self._progress = switched_on(query, "progress")
+        self._progress = switched_on(query, StillWorking.name)
         self._update_s = milliseconds(query, "batch_ms", default=_UPDATE_EVERY_MS) / 1000
         self.limit_commands(_number(query, "max_commands_per_s"))
         conversation = find_conversation(self.parts, self.principal, self.key, Action.WATCH)
