@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
+import os
 import socket
+import sys
 import zlib
+from asyncio.subprocess import DEVNULL, PIPE
+from contextlib import suppress
 from typing import Any
 
 import httpcore2
@@ -14,15 +17,19 @@ import httpx2
 
 from app.errors import FetchFailed
 from app.protocol.common import ToolFailure
-from app.tools.guard import ToolFailed, in_thread
+from app.tools import page_text
 
 MAX_BYTES = 1024 * 1024
 TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
+MAX_PORT = 65_535
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _TEXT_TYPES = (*_HTML_TYPES, "text/plain", "text/markdown")
-_HEAD_BYTES = 4096
-_META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"' ]?([\w-]{1,40})", re.IGNORECASE)
+_MAX_CHARSET_CHARS = 40
+MAX_READERS = 4
+"""Pages that are parsed at once, in one runner; others wait."""
+_readers = asyncio.Semaphore(MAX_READERS)
+_ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
 _GONE = (404, 410)
 _ANY_ZLIB = zlib.MAX_WBITS | 32  # gzip or zlib, by its head
 
@@ -52,9 +59,7 @@ async def fetch_readable(url: str) -> str:
             return await _follow(url)
     except TimeoutError:
         raise FetchFailed(f"the page was not there within {TIMEOUT_S:g} s") from None
-    except ToolFailed as error:
-        raise FetchFailed("the page cannot be read now: too much is at work") from error
-    except (httpx2.InvalidURL, httpcore2.UnsupportedProtocol, UnicodeError):
+    except (httpcore2.UnsupportedProtocol, UnicodeError):
         raise FetchRefused("this is no address of a page") from None
     except socket.gaierror as error:
         raise PageUnknown("there is no server of this name") from error
@@ -63,21 +68,35 @@ async def fetch_readable(url: str) -> str:
 
 
 async def _follow(url: str) -> str:
-    target = httpx2.URL(url)
+    target = _target(httpx2.URL(), url.strip())
     async with httpcore2.AsyncConnectionPool(network_backend=_PublicBackend()) as pool:
         for _ in range(MAX_REDIRECTS + 1):
-            if target.scheme not in ("http", "https") or not target.host:
-                raise FetchRefused("only http and https addresses can be fetched")
             async with pool.stream("GET", str(target), headers=_headers(target)) as response:
                 headers = httpx2.Headers(response.headers)
                 if response.status in (301, 302, 303, 307, 308) and "location" in headers:
-                    target = target.join(headers["location"])
+                    target = _target(target, headers["location"])
                     continue
                 if response.status != 200:
                     kind = PageUnknown if response.status in _GONE else FetchFailed
                     raise kind(f"the page answers with status {response.status}")
                 return await _text(response, headers)
     raise FetchFailed("the page redirects too often")
+
+
+def _target(base: httpx2.URL, address: str) -> httpx2.URL:
+    """Where an address leads.
+
+    :raises FetchRefused: it is none, or none of a page.
+    """
+    try:
+        target = base.join(address)
+    except (httpx2.InvalidURL, ValueError):
+        raise FetchRefused("this is no address of a page") from None
+    if (target.port or 0) > MAX_PORT:
+        raise FetchRefused(f"there is no port {target.port}")
+    if target.scheme not in ("http", "https") or not target.host:
+        raise FetchRefused("only http and https addresses can be fetched")
+    return target
 
 
 def _headers(url: httpx2.URL) -> list[tuple[bytes, bytes]]:
@@ -95,9 +114,8 @@ async def _text(response: httpcore2.Response, headers: httpx2.Headers) -> str:
     if kind not in _TEXT_TYPES:
         raise FetchFailed(f"the page is no text but {kind or 'of unknown type'}")
     body = await _body(response, headers.get("content-encoding", "identity").strip().lower())
-    charset = parameters.partition("charset=")[2].partition(";")[0].strip(" \"'")
-    html = kind in _HTML_TYPES
-    readable = await in_thread(lambda: readable_text(_decoded(body, charset)) if html else _decoded(body, charset))
+    charset = parameters.partition("charset=")[2].partition(";")[0].strip(" \"'")[:_MAX_CHARSET_CHARS]
+    readable = await _readable("html" if kind in _HTML_TYPES else "plain", charset, body)
     if not readable.strip():
         raise FetchFailed("the page has no readable text")
     return readable
@@ -119,28 +137,23 @@ async def _body(response: httpcore2.Response, encoding: str) -> bytes:
     return bytes(body)
 
 
-def _decoded(body: bytes, charset: str) -> str:
-    """The text, by the first that fits: what the server says, what the page says, UTF-8; else as browsers take it."""
-    stated = _META_CHARSET.search(body[:_HEAD_BYTES])
-    for name in (charset, stated[1].decode() if stated else "", "utf-8"):
+async def _readable(kind: str, charset: str, body: bytes) -> str:
+    """The text of a body, made in a process of its own: see :mod:`app.tools.page_text`."""
+    async with _readers:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", page_text.__file__, kind, charset,
+            stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_ENVIRONMENT,
+        )  # fmt: skip
         try:
-            return body.decode(name)
-        except (LookupError, UnicodeError):
-            continue
-    return body.decode("windows-1252", "replace")
-
-
-def readable_text(html: str) -> str:
-    """What a page wants to say, without navigation and the like; all of its text where that cannot be told apart.
-
-    Takes some 10 ms, for a page of ``MAX_BYTES`` a second: call it in a thread.
-    """
-    import trafilatura  # 0.3 s, and few runs need it
-
-    if "<html" not in html[:_HEAD_BYTES].lower():
-        html = f"<html><body>{html}</body></html>"  # a piece of a page is none to the library
-    found: str | None = trafilatura.extract(html, include_comments=False, favor_recall=True)
-    return found or str(trafilatura.html2txt(html))
+            text, _ = await process.communicate(body)
+        finally:
+            if process.returncode is None:  # nobody waits for it any more
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+    if process.returncode != 0:
+        raise FetchFailed("the page is broken, or too much for our parser")
+    return text.decode()
 
 
 class _PublicBackend(httpcore2.AsyncNetworkBackend):
@@ -185,7 +198,8 @@ def is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         ip = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or _nat64(ip) or ip
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_private)
+    inner = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local  # fec0::/10, which is_private leaves out
+    return ip.is_global and not (inner or ip.is_multicast or ip.is_reserved or ip.is_private)
 
 
 def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

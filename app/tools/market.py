@@ -22,7 +22,7 @@ from typing import Protocol
 from app.protocol.common import ToolFailure
 
 PERIODS_PER_YEAR = 12
-_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-\d\d)?)?")
 
 
 COMPANIES = {"APPLE": "AAPL", "AMAZON": "AMZN", "GOOGLE": "GOOG", "MICROSOFT": "MSFT"}
@@ -135,9 +135,11 @@ def within(prices: Sequence[Price], since: str, until: str) -> list[Price]:
     """Those of a time, its first and last month included; an empty bound is none.
 
     :param since: ``2008``, ``2008-03`` or ``2008-03-01``.
-    :raises NoSuchData: a bound is no date, or there is nothing between them.
+    :raises NoSuchData: a bound is no date, they are the wrong way round, or there is nothing between them.
     """
     since, until = _bound(since), _bound(until)
+    if since and until and until < since[: len(until)]:
+        raise NoSuchData(f"{since} is later than {until}")
     found = [price for price in prices if _reaches(price, since) and not _exceeds(price, until)]
     if not found:
         raise NoSuchData(f"there are prices from {prices[0].day:%Y-%m} to {prices[-1].day:%Y-%m} only")

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from app.errors import FetchFailed
-from app.tools import fetch
-from app.tools.fetch import fetch_readable, is_public, readable_text
+from app.tools import fetch, page_text
+from app.tools.fetch import fetch_readable, is_public
 from app.tools.guard import ToolFailed
+from app.tools.page_text import readable_text
 from app.tools.pages import read_page
 from tests.tools.pages import PAGES, serve_pages
 
@@ -18,7 +19,7 @@ from tests.tools.pages import PAGES, serve_pages
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1", "::1", "fe80::1",
-     "fc00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::"],
+     "fc00::1", "::ffff:127.0.0.1", "fec0::1", "64:ff9b::7f00:1", "2002:7f00:1::", "::"],
 )  # fmt: skip
 def test_private_addresses_are_refused(address: str) -> None:
     """In every notation."""
@@ -34,7 +35,8 @@ def test_public_addresses_are_not(address: str) -> None:
 @pytest.mark.parametrize(
     "url",
     ["http://127.0.0.1:1/", "http://localhost:1/", "http://[::1]:1/", "http://2130706433/", "file:///etc/passwd",
-     "ftp://example.org/", "no address", "http://", "http://no-such-host.invalid/"],
+     "ftp://example.org/", "no address", "http://", "http://no-such-host.invalid/",
+     "http://example.org:99999/", "http://example.org:x/", "http://user@127.0.0.1/"],
 )  # fmt: skip
 async def test_what_cannot_be_fetched(url: str) -> None:
     """Each is a typed error."""
@@ -97,6 +99,34 @@ async def test_a_page_that_never_ends_is_given_up(pages: Callable[[str], str], m
     monkeypatch.setattr(fetch, "TIMEOUT_S", 0.3)
     with pytest.raises(FetchFailed, match="not there within"):
         await fetch_readable(pages("/drip"))
+
+
+@pytest.mark.parametrize("path", ["/hostile", "/hostile-charset"])
+async def test_a_page_that_keeps_the_parser_busy_stops_nobody(
+    path: str, pages: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of attributes hold a parser for minutes, and its process with it; some charsets are no better."""
+    monkeypatch.setattr(fetch, "TIMEOUT_S", 1.0)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.05)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(FetchFailed, match="not there within"):
+        await fetch_readable(pages(path))
+    ticking.cancel()
+    assert ticks > 5
+
+
+async def test_a_parser_that_dies_ends_nothing(pages: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or runs out of its time or memory."""
+    monkeypatch.setattr(page_text, "__file__", "/dev/null/page_text.py")
+    with pytest.raises(FetchFailed, match="too much for our parser"):
+        await fetch_readable(pages("/page"))
 
 
 async def test_a_name_may_not_change_its_mind(monkeypatch: pytest.MonkeyPatch) -> None:

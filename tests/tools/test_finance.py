@@ -77,6 +77,8 @@ async def test_long_times_are_thinned_out() -> None:
     [
         ("ZZZ", "", "", "MSFT, AMZN, IBM, GOOG, AAPL"),
         ("AAPL", "soon", "", "no date"),
+        ("AAPL", "2008-13", "", "no date"),
+        ("AAPL", "2009-03", "2008", "2009-03 is later than 2008"),
         ("AAPL", "2020", "", "from 2000-01 to 2010-03 only"),
     ],
 )
