@@ -27,6 +27,7 @@ from benchmarks.cases import (
     pages,
     pause,
     resume,
+    runners,
     shutdown,
     stalled,
     stop,
@@ -36,7 +37,7 @@ from benchmarks.cases import (
 from benchmarks.figures import CaseResult, table
 from benchmarks.targets import cores, raise_file_limit
 
-_MODULES = (streams, stop, fallback, pause, idle, shutdown, fanout, stalled, resume, storm, pages, outage)
+_MODULES = (streams, runners, stop, fallback, pause, idle, shutdown, fanout, stalled, resume, storm, pages, outage)
 CASES: dict[str, ModuleType] = {case.NAME: case for case in _MODULES}
 TARGETS = ("colloquy", "plain")
 

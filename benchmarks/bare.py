@@ -1,7 +1,7 @@
-"""``python -m benchmarks.bare GENERATION URL RUNS MODEL``: the frameworks as their documents show them, without us.
+"""``python -m benchmarks.bare GENERATION URL RUNS WARM_UP MODEL``: the frameworks as their documents show them.
 
-Each run is one agent that answers once, streamed. After one run to warm up, RUNS of them at once; prints
-``{"cpu_s", "tokens"}`` as JSON.
+Each run is one agent that answers once, streamed. After one run with WARM_UP as its model, RUNS of them at once;
+prints ``{"cpu_s", "tokens"}`` as JSON.
 """
 
 from __future__ import annotations
@@ -110,16 +110,16 @@ async def at_once(run: Callable[[str, str], Awaitable[int]], url: str, model: st
 
 
 async def main() -> None:
-    generation, url, runs, model = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    generation, url, runs, warm_up, model = sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:]
 
-    async def play(count: int) -> int:
+    async def play(count: int, model: str) -> int:
         if generation == "classic":
             return await in_threads(url, model, count)
         return await at_once(agentchat if generation == "agentchat" else ag2, url, model, count)
 
-    await play(1)
+    await play(1, warm_up)
     before = _cpu_s()
-    tokens = await play(runs)
+    tokens = await play(runs, model)
     print(json.dumps({"cpu_s": _cpu_s() - before, "tokens": tokens}))
 
 

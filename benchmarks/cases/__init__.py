@@ -12,6 +12,7 @@ class Options:
     conversations: int = 50  # streams
     tokens_per_s: float = 50.0  # streams
     seconds: float = 8.0  # length of the measured part of streams and fanout
+    runs: int = 10  # runners: at once
     stops: int = 24
     starts: int = 20  # fallback: of a model that answers at once
     pause_s: float = 1.0
@@ -29,6 +30,7 @@ class Options:
         """A look in a minute or so; not for figures that are quoted."""
         return cls(
             seconds=3.0,
+            runs=4,
             stops=8,
             starts=10,
             pause_s=0.5,
