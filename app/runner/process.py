@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from app.errors import RunnerLost
 from app.protocol.common import Usage
+from app.protocol.events import MessageDelta
 from app.runner.environment import child_environment
 from app.runner.output import Output
 from app.runner.wire import MAX_LINE_BYTES, Answer, Budget, Control, Grant, Ping, StartRun
@@ -239,8 +240,8 @@ class RunnerProcess:
                 rest.append(first)
                 size_bytes += len(first)
                 if lines:
-                    for line in (b"".join(rest), *lines[:-1]):
-                        self._take(_parsed(line))
+                    for message in joined_deltas(_parsed(line) for line in (b"".join(rest), *lines[:-1])):
+                        self._take(message)
                     rest, size_bytes = [lines[-1]], len(lines[-1])
                 elif size_bytes > MAX_LINE_BYTES:
                     raise ValueError("a line without end")
@@ -304,6 +305,32 @@ class RunnerProcess:
         self._on_exit(self)
         for sink in sinks:
             sink.on_lost()
+
+
+def joined_deltas(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What one read has brought, neighbouring deltas of one message joined: who is behind catches up in few frames."""
+    kept: list[dict[str, Any]] = []
+    last: dict[str, dict[str, Any]] = {}  # session → its last message, where that is a delta
+    for message in messages:
+        session = message.get("session", "")
+        if message["op"] != "event" or message["name"] != MessageDelta.name:
+            last.pop(session, None)
+            kept.append(message)
+            continue
+        before, payload = last.get(session), message["payload"]
+        if before is not None and _is_one(before, message):
+            before["payload"]["delta"] += payload["delta"]
+            before["payload"]["tokens"] += payload["tokens"]
+            before["tokens"] += message["tokens"]
+        else:
+            last[session] = message
+            kept.append(message)
+    return kept
+
+
+def _is_one(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    same_message = first["payload"]["message_id"] == second["payload"]["message_id"]
+    return bool(same_message and first["demo"] == second["demo"])
 
 
 def _line(message: BaseModel) -> bytes:

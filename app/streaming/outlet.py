@@ -55,6 +55,22 @@ class Outlet:
         self.buffer.put(item, tokens, block=False)
         self.wake()
 
+    def pass_at_once(self, item: Item, tokens: int) -> bool:
+        """Hand an item on in the caller's task, if nothing waits before it and the pace allows; else put it."""
+
+        def passes() -> bool:
+            now = self._clock.monotonic()
+            if self._held or self._over or len(self.buffer) or self.buffer.closed or tokens > self.buffer.capacity:
+                return False
+            allowed = self._pacer.available(now)
+            if allowed is not None and tokens > allowed:
+                return False
+            self._pacer.take(tokens)
+            self._hand_on([(item, tokens)], now)
+            return True
+
+        return self._steps.attempt(passes)
+
     def end(self, ending: Ending) -> bool:
         """Put the end behind whatever waits, and take nothing more; False if there was an end already."""
         try:

@@ -42,18 +42,33 @@ class Serial:
 
     def run(self, function: Callable[[], Result]) -> Result:
         """Carry out ``function`` when everything called before is done; return its result or raise its exception."""
-        call = _Call(function)
+        call = None
         with self._changed:
-            self._calls.append(cast("_Call[object]", call))
-            mine = not self._working
-            self._working = True
-            if not mine:
+            if self._working:
+                call = _Call(function)
+                self._calls.append(cast("_Call[object]", call))
                 self._changed.wait_for(lambda: call.done)
-        if mine:
-            self._work()
+            self._working = self._working or call is None
+        if call is None:
+            return self._at_work(function)
         if call.error is not None:
             raise call.error
         return cast(Result, call.result)
+
+    def attempt(self, function: Callable[[], bool]) -> bool:
+        """The same for what has a second way: false, and nothing is done, where something else is at work."""
+        with self._changed:
+            if self._working:
+                return False
+            self._working = True
+        return self._at_work(function)
+
+    def _at_work(self, function: Callable[[], Result]) -> Result:
+        """Carry out the caller's own call, then what others have added meanwhile."""
+        try:
+            return function()
+        finally:
+            self._work()
 
     def post(self, function: Callable[[], object]) -> None:
         """Have ``function`` carried out in its turn, and do not wait for it; an exception is logged.

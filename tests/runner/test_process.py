@@ -16,6 +16,7 @@ import pytest
 
 from app.protocol.common import AgentCard
 from app.protocol.events import LOGGED_BY_NAME
+from app.runner.process import joined_deltas
 from app.runner.wire import Limits, Probe, Reply, TeamSpec
 from tests.conftest import TIMEOUT_SCALE
 from tests.runner.harness import RunnerProcess, check_messages, provider, start_run
@@ -37,6 +38,35 @@ def numbers(runner: RunnerProcess, session: str = "s1") -> list[int]:
     """The numbers of the marked deltas, in the order in which they came."""
     text = "".join(payload["delta"] for payload in runner.payloads("message_delta", session))
     return [int(number) for number in re.findall(r"@\d{13}#(\d+)", text)]
+
+
+def test_what_one_read_brings_is_joined() -> None:
+    """Neighbouring words of one message and one session; nothing overtakes anything of its own session."""
+
+    def event(session: str, name: str, *, demo: bool = False, **payload: Any) -> dict[str, Any]:
+        said = {"op": "event", "session": session, "name": name, "payload": payload}
+        return {**said, "tokens": 1, "demo": demo}
+
+    def word(session: str, message_id: str, text: str, *, demo: bool = False) -> dict[str, Any]:
+        return event(session, "message_delta", demo=demo, message_id=message_id, agent="a", delta=text, tokens=1)
+
+    joined = joined_deltas(
+        [
+            word("s1", "m", "a"),
+            word("s2", "n", "x"),
+            word("s1", "m", "b"),
+            {"op": "reply", "seq": 1},
+            event("s1", "agent_step"),
+            word("s1", "m", "c"),
+            word("s1", "o", "d"),
+            word("s2", "n", "y"),
+            word("s2", "n", "z", demo=True),
+        ]
+    )
+    told = [(each.get("session"), each.get("payload", {}).get("delta"), each.get("tokens")) for each in joined]
+    first = [("s1", "ab", 2), ("s2", "xy", 2), (None, None, None), ("s1", None, 1)]
+    assert told == [*first, ("s1", "c", 1), ("s1", "d", 1), ("s2", "z", 1)]
+    assert joined[0]["payload"]["tokens"] == 2
 
 
 async def test_a_debate_runs_to_its_conclusion(model: ModelServer, runner: RunnerProcess) -> None:

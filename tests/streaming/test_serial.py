@@ -90,6 +90,25 @@ def test_a_caller_that_is_killed_at_work_does_not_block_the_others(death: type[B
     assert serial.run(lambda: "alive") == "alive"
 
 
+def test_an_attempt_does_not_wait(simulation: Simulation) -> None:
+    """Where something is at work, nothing is done; else what others ask for meanwhile is carried out behind it."""
+    serial = Serial(simulation.condition)
+    done: list[str] = []
+
+    def work() -> bool:
+        assert not serial.attempt(lambda: bool(done.append("never")))
+        simulation.sleep(1)
+        done.append("first")
+        return True
+
+    simulation.spawn(lambda: done.append(f"told {serial.attempt(work)}"))
+    simulation.spawn(serial.run, lambda: done.append("second"))
+    simulation.advance(2)
+    simulation.raise_errors()
+    assert done == ["first", "second", "told True"]
+    assert not serial.attempt(lambda: False)
+
+
 def test_threads() -> None:
     """Real ones: no call is lost, none overlap."""
     serial = Serial()

@@ -88,6 +88,27 @@ def test_neighbouring_deltas_are_joined_into_one_frame(stage: Stage) -> None:
     assert deltas == [("m1", "abc", 3), ("m2", "d", 1)]
 
 
+def test_a_word_that_nothing_waits_before_is_there_at_once(make_stage: MakeStage) -> None:
+    """In the task that has read it; behind an event that waits it waits, too, and nothing changes places."""
+    stage = make_stage(tokens_per_s=0)
+    stage.begin()
+    stage.run.delta("m1", "one ")
+    stage.settle()
+    stage.run.delta("m1", "two ")
+    assert stage.text("m1") == "one two "
+    stage.run.event(AgentStep(agent="a", emoji="🙂", turn=2, max_turns=3))
+    stage.run.delta("m1", "three ")
+    assert stage.text("m1") == "one two "
+    stage.session.pause()
+    stage.run.delta("m1", "four")
+    stage.settle()
+    assert stage.text("m1") == "one two "
+    stage.session.resume()
+    stage.settle()
+    assert stage.text("m1") == "one two three four"
+    stage.check_reader()
+
+
 def test_a_failed_run_ends_as_error_and_is_told_once(stage: Stage) -> None:
     """The run tells the room of its error itself; the open text becomes a partial message."""
     stage.run.start("m1")
@@ -770,6 +791,16 @@ def test_an_unintelligible_event_ends_its_session_and_its_run(stage: Stage) -> N
     assert stage.run.calls == ["stop"]
     with pytest.raises(InvalidState):
         stage.session.stop()
+
+
+def test_so_does_an_unintelligible_word_in_the_middle(stage: Stage) -> None:
+    """Whoever has read it from the runner goes on reading."""
+    stage.run.deltas("m1", 2)
+    stage.settle()
+    stage.run.sink.on_event(MessageDelta.name, {"message_id": "m1", "tokens": 1}, 1, False)
+    stage.settle()
+    assert stage.status is Status.ERROR
+    assert stage.run.calls == ["stop"]
 
 
 def test_a_broken_session_that_cannot_even_say_so_is_ended(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
