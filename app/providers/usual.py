@@ -36,6 +36,7 @@ class UsualForm:
         self._calls: list[_ToolCall] = []
         self._numbers: dict[int, int] = {}  # the server's index → the number of the call
         self._usage: Json | None = None
+        self._finished = False
 
     def of(self, chunk: Json) -> list[Json]:
         """The chunks that OpenAI would have sent in its place; the very same where that is this one.
@@ -53,11 +54,14 @@ class UsualForm:
         deltas = self._deltas(delta)
         if finish is not None:
             deltas += self._unargued()
-        if finish is not None or not deltas:
-            deltas.append({} if deltas else delta)
         if usage:
             self._usage = {**chunk, "choices": []}
             chunk = {key: value for key, value in chunk.items() if key != "usage"}
+        if finish is None and not deltas and self._finished:
+            return []  # OpenRouter's last one, with the figures: frameworks would take it for another end
+        if finish is not None or not deltas:
+            deltas.append({} if deltas else delta)
+        self._finished = self._finished or finish is not None
         usual = [{**chunk, "choices": [{**choice, "delta": each, "finish_reason": None}]} for each in deltas]
         usual[-1]["choices"][0]["finish_reason"] = finish
         return usual

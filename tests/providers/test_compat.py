@@ -39,9 +39,13 @@ class Framework(ScriptedRun):
 
     async def streamed(self) -> list[str]:
         """What it gets for a request with one, in its pieces."""
+        return [chunk.choices[0].delta.content or "" for chunk in await self.chunks()]
+
+    async def chunks(self) -> list[Any]:
+        """The same as they come, but for those without a choice."""
         with calling(Caller("analyst")):
             stream = await self.client.chat.completions.create(model=MODEL, messages=ASK, stream=True)
-            return [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+            return [chunk async for chunk in stream if chunk.choices]
 
     def asked(self, number: int = -1) -> dict[str, Any]:
         """A request as the provider got it."""
