@@ -86,7 +86,7 @@ class Call:
                     await asyncio.wait_for(self.binding.wait(), BINDING_TIMEOUT_S)
                 self.given_up = not self.bound
         if self.bound:
-            return await self.gate.admit(available), True
+            return await self.gate.reserve(available), True
         await self.gate.opened()
         return min(available, UNBOUND_STEP_TOKENS), False
 

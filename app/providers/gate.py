@@ -2,6 +2,10 @@
 
 It is open while the user has not paused, the link to the web process takes bytes, and there is credit left. Credit is
 what the web process has allowed in all, less what was sent, less what is *reserved*: taken from the model, unsent.
+No more than half of it is ever reserved. Several calls may bring text at once, and what one of them has reserved may
+wait behind what still needs credit: with all of it reserved nothing could be sent, and so nothing be granted, any more.
+The web process grants more when half is left (:meth:`app.streaming.run_link.RunLink.grant`).
+
 Belongs to one event loop; not safe to use from threads.
 """
 
@@ -27,6 +31,7 @@ class Gate:
         self._allowed = allowed
         self._sent = 0
         self._reserved = 0
+        self._most_reserved = max(1, allowed // 2)
         self._paused = False
         self._writable = True
         self._aborted = False
@@ -66,8 +71,24 @@ class Gate:
             await self._change()
         self._check()
 
+    async def reserve(self, tokens: int) -> int:
+        """Reserve between one and ``tokens`` tokens for what is taken from the model now and sent when its turn comes.
+
+        Waits while the gate is closed, and while half of what was allowed is reserved. Returns how many.
+
+        :raises RunAborted: the run was stopped.
+        """
+        while not (self.is_open and self._reserved < self._most_reserved):
+            await self._change()
+        self._check()
+        taken = min(tokens, self.credit, self._most_reserved - self._reserved)
+        self._reserved += taken
+        return taken
+
     async def admit(self, tokens: int) -> int:
-        """Reserve between one and ``tokens`` tokens; wait while the gate is closed. Returns how many.
+        """Reserve between one and ``tokens`` tokens for what is sent next; wait while the gate is closed.
+
+        Returns how many.
 
         :raises RunAborted: the run was stopped.
         """
@@ -93,6 +114,7 @@ class Gate:
         self._sent += tokens
         if reserved:
             self._reserved = max(0, self._reserved - tokens)
+            self._notify()
 
     def refund(self, tokens: int) -> None:
         """Give back reserved tokens that will never be sent."""
@@ -102,6 +124,7 @@ class Gate:
     def grant(self, allowed: int) -> None:
         """Raise the tokens allowed in all; a smaller figure than before changes nothing."""
         self._allowed = max(self._allowed, allowed)
+        self._most_reserved = max(self._most_reserved, (self._allowed - self._sent) // 2)
         self._notify()
 
     def pause(self) -> None:

@@ -42,6 +42,29 @@ async def test_refunded_tokens_can_be_used_again() -> None:
     assert await gate.admit(5) == 2
 
 
+async def test_half_of_the_credit_is_never_reserved() -> None:
+    """What several calls have reserved may wait behind what still needs credit; once nothing moved any more."""
+    gate = Gate(10)
+    assert await gate.reserve(10) == 5
+    waiting = asyncio.create_task(gate.reserve(1))
+    assert await pending(waiting)
+    assert await gate.admit(10) == 5
+    gate.sent(5, reserved=True)  # what was admitted
+    assert await pending(waiting)  # no credit
+    gate.grant(20)
+    assert await waiting == 1
+
+
+async def test_what_was_reserved_and_sent_may_be_reserved_again() -> None:
+    """Whoever waits for it is woken."""
+    gate = Gate(10)
+    await gate.reserve(5)
+    waiting = asyncio.create_task(gate.reserve(9))
+    assert await pending(waiting)
+    gate.sent(3, reserved=True)
+    assert await waiting == 3
+
+
 async def test_an_event_overtakes_unsent_tokens() -> None:
     """All credit is reserved by pieces that wait behind the event: it must not wait for them."""
     gate = Gate(5)
