@@ -97,19 +97,47 @@ class Splitter(Protocol):
         """What is left at the end of the stream."""
 
 
+class _Halves:
+    """Puts characters together whose halves, as UTF-16 has them, came in two deltas: JavaScript cuts texts there."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def joined(self, raw: bytes) -> bytes:
+        """The event with what was held back before it, and without the half at its own end, which is held back."""
+        if not (self._half or b"\\u" in raw):
+            return raw
+        try:
+            document = json.loads(_payload(raw.strip().splitlines()))
+            delta = document["choices"][0]["delta"]
+            text = self._half + delta["content"]
+        except (ValueError, LookupError, TypeError):
+            return raw
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        whole = text.removesuffix(self._half)
+        if whole == delta["content"]:
+            return raw
+        delta["content"] = whole
+        return b"data: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"
+
+
 class SseSplitter:
     """The :class:`Splitter` of a stream that is a chat completion's already; its events come in OpenAI's own form."""
 
     def __init__(self) -> None:
         self._cutter = SseCutter()
+        self._halves = _Halves()
         self._form = UsualForm()
 
     def feed(self, data: bytes) -> list[SseEvent]:
-        return [event for raw in self._cutter.feed(data) for event in self._usual(parse_event(raw))]
+        return [event for raw in self._cutter.feed(data) for event in self._events(raw)]
 
     def finish(self) -> list[SseEvent]:
-        rest = [event for raw in self._cutter.finish() for event in self._usual(parse_event(raw))]
+        rest = [event for raw in self._cutter.finish() for event in self._events(raw)]
         return [*rest, *self._ending()]
+
+    def _events(self, raw: bytes) -> list[SseEvent]:
+        return self._usual(parse_event(self._halves.joined(raw)))
 
     def _usual(self, event: SseEvent) -> list[SseEvent]:
         if event.kind is Kind.DONE:

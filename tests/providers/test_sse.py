@@ -122,6 +122,19 @@ def test_half_a_surrogate_pair_is_mended() -> None:
     assert event.raw.decode("utf-8").startswith("data: ")
 
 
+def test_a_character_in_two_halves() -> None:
+    """Put together, also where events without words come between; a half that stays alone is told as what it is."""
+    pieces = ['{"content":"a\\ud83d"}', '{"role":"assistant"}', '{"content":"\\ude00b\\ud83d"}', '{"content":"c"}']
+    splitter = SseSplitter()
+    events = [
+        event
+        for piece in pieces
+        for event in splitter.feed(b'data: {"choices":[{"index":0,"delta":' + piece.encode() + b"}]}\n\n")
+    ]
+    assert [event.text for event in events if event.text] == ["a", "😀b", "\ufffdc"]
+    assert json.loads(events[2].raw[6:])["choices"][0]["delta"]["content"] == "😀b"
+
+
 @pytest.mark.parametrize("figure", [1.5, "many", -3, True, 10**30, None, [1]])
 def test_a_strange_usage_figure_counts_as_none(figure: object) -> None:
     """A provider may say anything; the sum must not break over it."""
