@@ -270,7 +270,8 @@ class TeamPass:
         if event.source in self._tree.selectors:
             return
         message_id = event.full_message_id or event.source
-        call = self._port.model.unbound_call(event.source, event.content)
+        lent = event.source not in self._tree.agents
+        call = self._port.model.unbound_call(event.source, event.content, lent=lent)
         if call is not None:
             self._known.add(message_id)
             await self._stage.bind(call, event.source, message_id)

@@ -125,10 +125,14 @@ class ModelRun:
         self.on_change(call)
         return call
 
-    def unbound_call(self, agent: str, opening: str) -> Call | None:
-        """The oldest streaming call of this agent that began with this text and belongs to no message yet."""
+    def unbound_call(self, agent: str, opening: str, *, lent: bool = False) -> Call | None:
+        """The oldest streaming call of this agent that began with this text and belongs to no message yet.
+
+        :param lent: the agent works within another one's turn, as its tool: AutoGen takes its calls for that one's.
+        """
         for call in self._calls:
-            if not call.bound and call.streams and call.opening == opening and call.agent in ("", agent):
+            mine = lent or call.agent in ("", agent)
+            if mine and not call.bound and call.streams and call.opening == opening:
                 return call
         return None
 

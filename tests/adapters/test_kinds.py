@@ -260,11 +260,12 @@ async def test_namesakes_that_speak_at_once(network: Network, model: ModelServer
 
 
 async def test_agents_as_tools(network: Network, model: ModelServer) -> None:
-    """What agents say within a tool is heard as well; it is no turn of the team."""
+    """What agents say within a tool is heard as well, with what it has cost; it is no turn of the team."""
     rules = [{"when": "A question.", "calls": "expert,duo", "call_arguments": '{"task": "Think."}'}]
     model.control(rules=json.dumps(rules), tokens=5, token_delay_ms=1)
     room = await play(network, model, "agents_as_tools", model_name="scripted")
     assert sorted(agent for agent, _ in room.said()) == ["boss", "expert", "x", "y"]
+    assert [message["usage"]["completion_tokens"] for message in room.payloads("agent_message")] == [5] * 4
     assert [each["success"] for each in room.payloads("tool_result")] == [True, True]
     assert [each["current_turn"] for each in room.payloads("progress")] == [1]
 
