@@ -170,7 +170,9 @@ class Discussion(BaseHubListener):
 
     async def _react(self, client: AgentClient, envelope: Envelope) -> None:
         """ag2's own reaction, but not to what was said before."""
-        if envelope.causation_id != _HISTORY:
+        if envelope.event_type != EV_TEXT:  # an invitation, say, while the discussion is being opened
+            await default_handler(envelope, client)
+        elif envelope.causation_id != _HISTORY:
             await self._turn(client, envelope)
 
     async def _turn(self, client: AgentClient, envelope: Envelope) -> None:

@@ -35,6 +35,14 @@ async def test_who_speaks_again_knows_its_own_words(network: Network, model: Mod
     assert third[3]["content"].startswith("[b]: word1")
 
 
+async def test_a_discussion_begins_quietly(
+    network: Network, model: ModelServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Invitations came before there was anything to look up, and each left a traceback in the log."""
+    await play(network, model, mine("twice"))
+    assert not caplog.records
+
+
 async def test_another_number_of_turns(network: Network, model: ModelServer) -> None:
     """The caller's wish counts."""
     room = await play(network, model, mine("twice"), options={"max_turns": 3})
