@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from typing import Any
@@ -223,6 +224,16 @@ def asks_first(iostream: IOWebsockets) -> None:
 async def coroutine(iostream: Any, llm_config: LLMConfig) -> None:
     """Written for AG2's asynchronous side."""
     await person().a_initiate_chat(agent("assistant", llm_config), message=iostream.input(), max_turns=1)
+
+
+def at_once(iostream: Any, llm_config: LLMConfig) -> None:
+    """One person who has several chats at the same time."""
+    task, user = iostream.input(), person(max_replies=3)
+    chats = [
+        {"chat_id": number, "recipient": agent(f"agent{number}", llm_config), "message": task, "max_turns": 3}
+        for number in range(4)
+    ]
+    asyncio.run(user.a_initiate_chats(chats))
 
 
 def untold(iostream: Any, llm_config: LLMConfig) -> None:

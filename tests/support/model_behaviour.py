@@ -25,6 +25,7 @@ class Behaviour:
     first_token_delay_ms: float = 0.0  #: before the first delta
     markers: bool = False  #: each delta is `@` + 13 digits (monotonic microseconds, rising) + `#` + its number from 0
     text: str = ""  #: the reply, word by word, instead of numbered words; its length wins over ``tokens``
+    odd: str = ""  #: a seed: the reply is odd text, made of it and of the request's number, in ``tokens`` pieces
     piece_bytes: int = 0  #: fill each delta up to this length
     stream: bool = True  #: false: answer whole even where a stream was asked for
     usage: bool = True  #: whether token counts are given (in a stream: where they were asked for)

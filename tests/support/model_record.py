@@ -27,6 +27,7 @@ class Record:
     streamed: bool
     structured: bool
     body: dict[str, Any] = field(default_factory=dict)
+    text: str = ""  # what was said of a reply whose words are known before; when it has ended
     tokens_sent: int = 0
     bytes_sent: int = 0  # accepted by the socket of the model's side
     first_token_s: float | None = None
@@ -35,8 +36,9 @@ class Record:
 
     def to_json(self, *, messages: bool) -> dict[str, Any]:
         """The record for ``GET /stats``; ``messages`` adds the whole request body."""
-        shown = {name: getattr(self, name) for name in self.__slots__ if name != "body"}
+        shown = {name: getattr(self, name) for name in self.__slots__ if name not in ("body", "text")}
         if messages:
+            shown["text"] = self.text
             shown["body"] = self.body
             shown["messages"] = self.body.get("messages", [])
         return shown

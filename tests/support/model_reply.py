@@ -13,6 +13,7 @@ from typing import Any
 from tests.support import model_payloads as payloads
 from tests.support.model_behaviour import Behaviour
 from tests.support.model_record import Record
+from tests.support.odd_text import odd_pieces
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
@@ -107,6 +108,8 @@ class Reply:
             self._words = re.findall(r"\S+\s*", payloads.structured_text(self._schema, behaviour))
         elif behaviour.text:
             self._words = re.findall(r"\S+\s*", behaviour.text)
+        elif behaviour.odd:
+            self._words = odd_pieces(f"{behaviour.odd}/{self.record.id}", behaviour.tokens)
         self._calls = payloads.calls_of(self.record.body, behaviour)
         if self._calls:
             self._words = re.findall(r"\S+\s*", behaviour.beside)
@@ -215,6 +218,8 @@ class Reply:
         self._cancel_timer()
         self.record.ended_s = time.monotonic()
         self.record.ended = how
+        if self._words is not None:
+            self.record.text = "".join(self._words[: self.record.tokens_sent])
         self.record.bytes_sent = self.bytes_accepted
         self._on_end()
 
