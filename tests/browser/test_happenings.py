@@ -110,6 +110,17 @@ def test_a_chart_is_shown_and_enlarged(open_page: OpenPage, shop: ColloquyServer
     expect(page.get_by_test_id("chart-open")).to_be_focused()
 
 
+def test_a_small_picture_stays_small_and_json_is_code(open_page: OpenPage, shop: ColloquyServer) -> None:
+    """A picture of an agent's message is no chart that fills the page; a structured output is legible."""
+    page = open_page(shop.url)
+    play(page, "record dot")
+    expect_end(page)
+    image = page.get_by_role("img", name="Chart: A dot, drawn by Analyst")
+    expect(image).to_have_class("small")
+    assert image.evaluate("(image) => image.getBoundingClientRect().width") == 20
+    expect(page.get_by_test_id("agent-message").first.locator("pre code")).to_contain_text('"why": "<b>it is</b>"')
+
+
 def test_a_chart_that_cannot_be_shown_says_why(open_page: OpenPage, shop: ColloquyServer) -> None:
     """Gone, for the moment, or of another server: that one is never asked for (`open_page` would tell)."""
     page = open_page(shop.url, refusals=True)

@@ -6,10 +6,12 @@ Start it as ``TEAMS=workshop=tests.support.workshop:team``. A word like ``wait:/
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import Sequence
 from typing import Any
 
+import PIL.Image
 from autogen_agentchat.agents import BaseChatAgent
 from autogen_agentchat.base import Response
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
@@ -80,6 +82,16 @@ class Worker(BaseChatAgent):
 
     async def _chart(self) -> None:
         await show_chart(SVG, title="Apple, 2007 to 2009", symbol="AAPL", agent=self.name)
+
+    async def _dot(self) -> None:
+        dot = io.BytesIO()
+        PIL.Image.new("RGB", (20, 10), "red").save(dot, "PNG")
+        await show_chart(dot.getvalue(), media_type="image/png", title="A dot", agent=self.name)
+
+    async def _record(self) -> None:
+        """As an agent with a structured output says it."""
+        text = '{"price":1.5,"why":"<b>it is</b>"}'
+        await self._emit(AgentMessage(message_id="record", agent=self.name, content=text))
 
     async def _lost(self) -> None:
         conversation = RUN.get().conversation  # type: ignore[union-attr]

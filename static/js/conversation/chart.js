@@ -7,6 +7,8 @@ import { h, icon, setText } from "../ui/dom.js";
 import { briefly, reason } from "../ui/format.js";
 
 const GONE = "not_found";
+/** A narrower picture is shown in its own size; one that has none, as some SVGs, counts as 300 wide. */
+const SMALL_PX = 300;
 
 export class ChartFigure {
   #chart;
@@ -52,7 +54,7 @@ export class ChartFigure {
   #load(address, onError) {
     const image = h("img", { alt: altOf(this.#chart), decoding: "async" });
     image.addEventListener("error", onError, { once: true });
-    image.addEventListener("load", () => this.#shown(address), { once: true });
+    image.addEventListener("load", () => this.#shown(image), { once: true });
     this.#picture = image;
     this.element.dataset.state = "loading";
     this.#frame.setAttribute("aria-busy", "true");
@@ -60,8 +62,9 @@ export class ChartFigure {
     image.src = address;
   }
 
-  #shown() {
+  #shown(image) {
     this.element.dataset.state = "shown";
+    image.classList.toggle("small", image.naturalWidth < SMALL_PX);
     this.#frame.removeAttribute("aria-busy");
     this.onSized();
   }

@@ -4,7 +4,7 @@
 import { CODE } from "../errors.js";
 import { STATUS } from "../protocol.js";
 import { h, icon } from "../ui/dom.js";
-import { cost, sentence, tokens, words } from "../ui/format.js";
+import { cost, repeatsItself, sentence, tokens, words } from "../ui/format.js";
 import { markdown } from "../ui/markdown.js";
 
 /**
@@ -20,16 +20,19 @@ export function ending(state, { onRetry, onContinue }) {
   return null;
 }
 
-function completed({ outcome, demo, model }, spent) {
+function completed(state, spent) {
+  const { outcome, demo, model } = state;
   const { consensus, summary, reason } = outcome ?? {};
+  const repeated = repeatsItself(state);
   const nothing = !consensus && !summary;
   return h(
     "section",
     { class: "ending", "data-testid": "conversation-ending", "aria-label": "Outcome" },
-    h("header", {}, icon("scale"), h("h2", {}, nothing ? "The conversation is complete" : "Where they landed")),
+    h("header", {}, icon("scale"), h("h2", {}, nothing || (repeated && !consensus) ? "The conversation is complete" : "Where they landed")),
     consensus && part("Consensus", "consensus", markdown(consensus, "consensus-text")),
-    summary && part("Summary", "summary", markdown(summary, "")),
-    nothing && h("p", { class: "why", "data-testid": "no-consensus" }, `No consensus was drawn up. ${sentence(reason ?? "")}`),
+    summary && !repeated && part("Summary", "summary", markdown(summary, "")),
+    repeated && h("p", { class: "why" }, "The last message is the answer."),
+    nothing && h("p", { class: "why", "data-testid": "no-consensus" }, sentence(reason ?? "No consensus was drawn up")),
     !nothing && (!consensus || !summary) && reason && h("p", { class: "why" }, sentence(reason)),
     figures(spent, demo ? "Prepared demo, no model spoke" : model),
   );

@@ -2,7 +2,7 @@
 /** One message of the transcript. */
 
 import { h, icon } from "../ui/dom.js";
-import { briefly, spent, words } from "../ui/format.js";
+import { briefly, legible, spent, words } from "../ui/format.js";
 import { MarkdownView } from "../ui/markdown.js";
 import { Aside, isAside } from "./aside.js";
 import { Editor, MessageActions, editedMark } from "./message_actions.js";
@@ -93,7 +93,7 @@ class AgentMessage extends View {
     if (message === this.message) return;
     const before = this.message;
     this.message = message;
-    this.#body.draw(message.content);
+    this.#body.draw(legible(message.content, message.state === "open"));
     if (message.state === "open" && before) return; // it has only grown
     this.element.dataset.state = message.state;
     this.element.setAttribute("aria-busy", String(message.state === "open"));

@@ -401,7 +401,7 @@ client.on(EVENTS.HEARTBEAT, () => sidebar.refresh());
 
 client.on(EVENTS.PROGRESS, ({ conversation_id, silent_s, message }) => {
   if (silent_s === undefined || conversation_id !== stream.conversationId) return;
-  transcript.stillWorking(`${sentence(message ?? "Still working").replace(/\.$/, "…")} (${Math.round(silent_s)} s)`);
+  transcript.stillWorking(message ?? "Still working", silent_s);
 });
 
 /** Whom the conversation is shared with, by name; its owner may know. */

@@ -5,7 +5,7 @@ import { isRunning, isTerminal } from "../fold.js";
 import { perFrame } from "../frames.js";
 import { EVENTS, STATUS } from "../protocol.js";
 import { arrange, h } from "../ui/dom.js";
-import { sentence } from "../ui/format.js";
+import { doing, sentence } from "../ui/format.js";
 import { ChartFigure } from "./chart.js";
 import { Earlier } from "./earlier.js";
 import { ending, fallbackText } from "./ending.js";
@@ -102,9 +102,9 @@ export class Transcript {
     this.#silence = "";
   }
 
-  /** Say that a team is silent, but alive; until the next event. @param {string} text */
-  stillWorking(text) {
-    this.#silence = text;
+  /** Say that a team is silent, but alive; until the next event. @param {string} message what goes on @param {number} silentS */
+  stillWorking(message, silentS) {
+    this.#silence = `${doing(message, this.#state?.agents ?? [])} (${Math.round(silentS)} s)`;
     this.#draw();
   }
 
@@ -206,7 +206,7 @@ export class Transcript {
   /** The row at the end that says what is being waited for. */
   #drawWaiting(state) {
     const speaker = state.speaking;
-    const note = state.progress.message && sentence(state.progress.message).replace(/\.$/, "…");
+    const note = state.progress.message && doing(state.progress.message, state.agents);
     let thinks = false;
     const writes = state.messages.some((message) => message.state === "open");
     let text = "";

@@ -85,6 +85,34 @@ export function sentence(text) {
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }
 
+/**
+ * What the server says is going on, with dots behind it. An agent's name stays as it is: `lookup`, not `Lookup`.
+ * @param {string} text @param {readonly {name: string}[]} agents
+ */
+export function doing(text, agents) {
+  const named = agents.some(({ name }) => text.startsWith(`${name} `));
+  return `${(named ? text.trim() : sentence(text)).replace(/[.…]$/, "")}…`;
+}
+
+/**
+ * A message as Markdown: JSON, as agents with a structured output write it, becomes a block of code.
+ * @param {string} content @param {boolean} open whether it still grows
+ */
+export function legible(content, open) {
+  if (!/^\s*(\{\s*["}]|\[\s*[[{"\]\d-])/.test(content)) return content;
+  try {
+    return `\`\`\`json\n${JSON.stringify(JSON.parse(content), null, 2)}\n\`\`\``;
+  } catch {
+    return open ? `\`\`\`json\n${content}` : content;
+  }
+}
+
+/** Whether a team's summary only repeats the last message: an orchestrator's answer is both. @param {any} state */
+export function repeatsItself({ outcome, messages }) {
+  const last = messages.findLast((message) => message.role === "agent" && message.kind === "message");
+  return Boolean(outcome?.summary) && last?.content.trim() === outcome.summary.trim();
+}
+
 /** "backend_unavailable" → "backend unavailable" @param {string} code */
 export const words = (code) => code.replaceAll("_", " ");
 
