@@ -198,6 +198,32 @@ def answer_by_doors(tasks: Socket, bridge: Socket, first: dict[str, Any]) -> Non
     tasks.wait_for("status", status="completed")
 
 
+def test_the_message_door_answers(asking: ColloquyServer) -> None:
+    """It asks only who wants to be asked, also who comes later; who may not steer, or is too late, is told so."""
+    address = f"{asking.url.replace('http:', 'ws:')}/v1/conversation"
+    with Watcher(asking.url, timeout_s=TIMEOUT_S) as watcher:
+        talk, question = begun(watcher)
+        with (
+            closing(Socket(f"{address}/{talk}/stream?inputs=true")) as door,
+            closing(Socket(f"{address}/{talk}/stream")) as plain,
+        ):
+            asked = door.wait_for("input_request")["data"]
+            assert {name: asked[name] for name in ("request_id", "agent", "prompt", "deadline")} == {
+                name: question[name] for name in ("request_id", "agent", "prompt", "deadline")
+            }
+            answer = {"type": "provide_input", "data": {"request_id": asked["request_id"], "content": "by messages"}}
+            door.send(answer)
+            assert door.wait_for("input_provided")["data"]["resolution"] == "answered"
+            assert door.wait_for("input_resolved")["data"]["content"] == "by messages"
+            plain.send(answer)
+            assert plain.wait_for("error")["data"]["code"] == "input_resolved"
+            plain.send({"type": "provide_input", "data": {"request_id": asked["request_id"], "text": "?"}})
+            assert plain.wait_for("error")["data"]["code"] == "invalid_payload"
+            assert not [each for each in plain.came if each["type"].startswith("input_")]
+        assert watcher.wait_for_end() == "completed"
+    assert said(asking, talk)[-1] == ("Person", "by messages")
+
+
 def test_an_ag_ui_page_is_interrupted_and_resumes(asking: ColloquyServer) -> None:
     """By the real `@ag-ui/client`: the run ends with an interrupt, the next one answers it and reads on."""
     seen = client(asking, "answer", "Write")

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from app.auth.permissions import Action
+from app.auth.permissions import Action, authorise
 from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, StoreUnavailable, UnknownCommand
 from app.http.message_view import shape, stored
 from app.http.reading import Wish, find_conversation, milliseconds, switched_on, wish_of
 from app.http.sockets.door import NOTICES, Door
 from app.http.sockets.message_text import Change, Texts, begins, changed_in
-from app.protocol.commands import Authenticate
-from app.protocol.common import Filter, Position, sentence_of
+from app.protocol.commands import Authenticate, ProvideInput
+from app.protocol.common import Filter, Payload, Position, sentence_of
 from app.protocol.dialects import messages as dialect
 from app.protocol.dialects.messages import Message
-from app.protocol.events import AccessEnded, ConversationDeleted, Heartbeat, MessageStart, SignedOut, StillWorking
+from app.protocol.events import (
+    AccessEnded,
+    ConversationDeleted,
+    Heartbeat,
+    InputRequest,
+    InputResolved,
+    MessageStart,
+    SignedOut,
+    StillWorking,
+)
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Portion
 from app.streaming.log import LogEntry
 
+_Kind = TypeVar("_Kind", bound=Payload)
 _UPDATE_EVERY_MS = 200
 _PORTION_BYTES = 1_048_576
 
@@ -40,6 +50,7 @@ class MessageDoor(Door):
         self._wanted = wish.view.filter or Filter()
         self._delta = switched_on(query, "delta")
         self._progress = switched_on(query, StillWorking.name)
+        self._questions = switched_on(query, "inputs")
         self._update_s = milliseconds(query, "batch_ms", default=_UPDATE_EVERY_MS) / 1000
         self.limit_commands(_number(query, "max_commands_per_s"))
         conversation = find_conversation(self.parts, self.principal, self.key, Action.WATCH)
@@ -57,6 +68,7 @@ class MessageDoor(Door):
             else:
                 told = list(_retell(snapshot, *missed, came_back=came_back))
             self._send_stored(told, ack.offset)
+            self._ask(snapshot)
         except BaseException:
             follower.close()
             raise
@@ -95,12 +107,21 @@ class MessageDoor(Door):
             again = [(dialect.INITIAL_MESSAGE, view) for view in stored(portion.snapshot)]
             self._send_stored(again, portion.offset)
             self._texts = Texts(portion.snapshot)
+            self._ask(portion.snapshot)
             return
         for change in self._texts.changes(portion.entries, self._stored_message):
             if self._passes(change.about):
                 kind = dialect.MESSAGE_ADDED if change.added else dialect.MESSAGE_UPDATED
                 self._message(kind, self._body(change), change.offset)
+        for entry in portion.entries:
+            if self._questions and entry.name in (InputRequest.name, InputResolved.name):
+                self._say(entry.name, entry.payload)
         self._told = Position(epoch=portion.epoch, offset=portion.offset)
+
+    def _ask(self, snapshot: Mapping[str, Any]) -> None:
+        """The questions that wait, to a client that begins here and wants to be asked."""
+        for request in snapshot["pending_inputs"] if self._questions else ():
+            self._say(InputRequest.name, {**request, **self._told.model_dump()})
 
     def _body(self, change: Change) -> dict[str, Any]:
         message = change.message
@@ -140,10 +161,22 @@ class MessageDoor(Door):
             case dialect.PING:
                 self._say(dialect.PONG, {"timestamp": self.now()})
             case dialect.AUTHENTICATE:
-                taken = self.authenticate(_token_of(message))
+                taken = self.authenticate(_fields(Authenticate, message).token)
                 self._say(dialect.AUTHENTICATED, {**taken.model_dump(), "timestamp": self.now()})
+            case dialect.PROVIDE_INPUT:
+                self._provide_input(message)
             case other:
                 raise UnknownCommand(f"there is no command {str(other)[:100]!r}")
+
+    def _provide_input(self, message: Mapping[str, Any]) -> None:
+        if self.conversation is None:
+            return
+        authorise(self.principal, Action.STEER, self.conversation)
+        given = _fields(dialect.ProvideInput, message)
+        answer = ProvideInput(conversation_id=self.conversation.id, **given.model_dump())
+        taken = self.parts.manager.provide_input(answer, self.principal.id)
+        told = {"request_id": taken.request_id, "resolution": taken.resolution, "timestamp": self.now()}
+        self._say(dialect.INPUT_PROVIDED, told)
 
     def show_error(self, error: ColloquyError) -> None:
         self._say(dialect.ERROR, {**error.to_payload(), "timestamp": self.now()})
@@ -175,11 +208,11 @@ class MessageDoor(Door):
         self.send({"type": kind, "data": body})
 
 
-def _token_of(message: Mapping[str, Any]) -> str:
-    """From ``{"type", "token"}`` or ``{"type", "data": {"token"}}``."""
+def _fields(kind: type[_Kind], message: Mapping[str, Any]) -> _Kind:
+    """From ``{"type", …}`` or ``{"type", "data": {…}}``."""
     fields = message.get("data") or {name: value for name, value in message.items() if name != "type"}
     try:
-        return Authenticate.model_validate(fields).token
+        return kind.model_validate(fields)
     except ValidationError as error:
         raise InvalidPayload(sentence_of(error)) from None
 

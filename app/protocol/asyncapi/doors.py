@@ -24,6 +24,8 @@ from app.protocol.events import (
     ConversationDeleted,
     Event,
     Heartbeat,
+    InputRequest,
+    InputResolved,
     Resync,
     SignedOut,
     StillWorking,
@@ -94,6 +96,14 @@ class StreamConnected(Position):
 class AuthenticatedData(AuthenticateAck):
     """The fresh token was taken."""
 
+    timestamp: str
+
+
+class InputProvidedData(Payload):
+    """The answer was taken."""
+
+    request_id: str
+    resolution: Literal["answered", "granted", "denied"]
     timestamp: str
 
 
@@ -201,6 +211,9 @@ def _messages() -> DoorChannel:
         _wrapped("messages", stored.ERROR, TimedError),
         _wrapped("messages", stored.PONG, PongData),
         _wrapped("messages", stored.AUTHENTICATED, AuthenticatedData),
+        _wrapped("messages", stored.INPUT_PROVIDED, InputProvidedData),
+        of_event(InputRequest, "Messages", _DATA),
+        of_event(InputResolved, "Messages", _DATA),
         of_event(AuthExpiring, "Messages", _DATA),
         of_event(Broadcast, "Messages", _DATA),
         of_event(Storage, "Messages", _DATA),
@@ -214,6 +227,14 @@ def _messages() -> DoorChannel:
         (
             Message("messages_ping", stored.PING, "Answered with `pong`; not needed.", wrapped_in=_DATA),
             Message("messages_authenticate", Authenticate.name, text_of(Authenticate), Authenticate, COMES, _DATA),
+            Message(
+                "messages_provide_input",
+                stored.PROVIDE_INPUT,
+                text_of(stored.ProvideInput),
+                shaped(stored.ProvideInput, "MessagesProvideInput"),
+                COMES,
+                _DATA,
+            ),
         ),
         says,
         {"conversation_id": "the conversation's id, or its name"},
@@ -223,6 +244,7 @@ def _messages() -> DoorChannel:
             "batch_ms": "a growing message is told of at most once in so many ms; default 200",
             "delta": "`true`: updates carry only what has changed",
             "progress": "`true`: `progress` tells of a team that has been silent, every 2 s",
+            "inputs": "`true`: `input_request` and `input_resolved` tell whom the agents wait for",
             "max_commands_per_s": "a limit of one's own, below the server's",
             "authorization": "a bearer token, where no header can be set",
         },

@@ -21,6 +21,9 @@ PONG = "pong"
 AUTHENTICATE = commands.Authenticate.name
 """A fresh token of the same person, ``{"token"}``: the connection goes on with it, and is told `authenticated`."""
 AUTHENTICATED = "authenticated"
+PROVIDE_INPUT = commands.ProvideInput.name
+"""An answer to an agent that waits: it is told `input_provided`, or `error`."""
+INPUT_PROVIDED = "input_provided"
 
 MESSAGE_TYPES: tuple[str, ...] = (
     CONNECTED,
@@ -31,8 +34,18 @@ MESSAGE_TYPES: tuple[str, ...] = (
     ERROR,
     PONG,
     AUTHENTICATED,
+    INPUT_PROVIDED,
 )
 FILTERABLE: tuple[str, ...] = (INITIAL_MESSAGE, MESSAGE_ADDED, MESSAGE_UPDATED)
+
+
+class ProvideInput(Payload):
+    """Answer an agent that waits (`input_request`): `content` to a text, `granted` to a permission."""
+
+    request_id: Annotated[str, Field(min_length=1, max_length=64)]
+    content: Annotated[str | None, Field(repr=False, description="may be empty; bounded by MAX_CONTENT_BYTES")] = None
+    granted: Annotated[bool | None, Field(description="or yes or no as the `content`")] = None
+    client_id: Annotated[str | None, Field(min_length=1, max_length=64, description="as in `provide_input`")] = None
 
 
 class Message(Payload):
