@@ -7,7 +7,7 @@ from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.openai import AzureOpenAIChatCompletionClient, OpenAIChatCompletionClient
 
 from app.providers.addresses import AZURE_API_VERSION, OPENAI_BASE_URL
-from app.providers.openai_clients import shared
+from app.providers.openai_clients import reply_limit, shared
 from app.runner.wire import ProviderSpec
 
 
@@ -27,7 +27,7 @@ def build(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> ChatCompl
     """The client of one call, over ``transport``. It never retries and never asks the network for anything else."""
     arguments = {**shared(spec, transport), "model": spec.model, "model_info": model_info(spec)}
     if spec.max_reply_tokens is not None:
-        arguments["max_tokens"] = spec.max_reply_tokens
+        arguments[reply_limit(spec)] = spec.max_reply_tokens
     if spec.kind == "azure":
         return AzureOpenAIChatCompletionClient(
             azure_endpoint=spec.base_url or "",

@@ -152,7 +152,7 @@ def _rewritten(spec: ProviderSpec, share: float, call: Call, wishes: Mapping[str
         body |= body.pop("extra_body")
     if spec.max_reply_tokens is not None:
         wished = [body.pop(key) for key in ("max_tokens", "max_completion_tokens") if body.get(key) is not None]
-        body["max_tokens"] = min([spec.max_reply_tokens, *wished])
+        body[openai_clients.reply_limit(spec)] = min([spec.max_reply_tokens, *wished])
     body["model"] = spec.model
     body["stream"] = spec.stream
     if spec.stream:

@@ -22,6 +22,7 @@ _CONTEXT = (
     "prompt is too long",
     "reduce the length",
     "exceed context limit",
+    "exceeds the maximum number of tokens",
 )
 _POLICY = (
     "content_filter",
@@ -71,6 +72,9 @@ def from_status(status: int, body: bytes, spec: ProviderSpec) -> ModelError:
         return ModelUnavailable(f"{name} wants to be paid: its credit is used up ({status})", code="model_rate_limited")
     if status in (401, 403):
         return ModelUnavailable(f"{name} does not accept the key ({status})", code="model_unauthorized")
+    if status == 404 and spec.kind == "ollama" and spec.model.lower() in text:
+        sentence = f"{name} does not have the model {spec.model}: `ollama pull {spec.model}` fetches it"
+        return ModelUnavailable(sentence, code="model_not_found")
     if status == 404:
         return ModelUnavailable(f"{name} does not know the model or the address (404)", code="model_not_found")
     if status == 429:

@@ -25,6 +25,15 @@ def build(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> AsyncOpen
     return AsyncOpenAI(base_url=spec.base_url or OPENAI_BASE_URL, **shared(spec, transport))
 
 
+def reply_limit(spec: ProviderSpec) -> str:
+    """The field that limits a reply. OpenAI's newer models refuse the old one; other servers may know no other."""
+    if spec.kind == "azure":
+        newer = (spec.api_version or AZURE_API_VERSION) >= "2024-09"
+    else:
+        newer = spec.kind == "openai" and (spec.base_url or OPENAI_BASE_URL).startswith(OPENAI_BASE_URL)
+    return "max_completion_tokens" if newer else "max_tokens"
+
+
 def shared(spec: ProviderSpec, transport: httpx2.AsyncBaseTransport) -> dict[str, Any]:
     """What every client is given. It never retries and never asks the network for anything else."""
     return {

@@ -10,9 +10,11 @@ import httpx
 import httpx2
 import openai
 import pytest
+from autogen_core.models import UserMessage
 
 from app.errors import BackendUnavailable, ModelRejected
 from app.providers.calls import Piece, Switch
+from app.providers.client import GatedModelClient
 from app.providers.compat import BASE_URL, MODEL, Caller, CompatTransport, calling
 from app.providers.compat_threads import CallEnded, ThreadCompatTransport
 from tests.providers.scripted import Body, Script, ScriptedRun, sse, until
@@ -173,6 +175,26 @@ async def test_the_bundled_model_is_asked_plainly() -> None:
     assert message["content"] == "A question of mine.\n\nanalyst: So.\n\ncritic: No.\n\nNow write the reply of analyst."
     assert framework.asked()["repeat_penalty"] > 1
     assert "tools" not in framework.asked()
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [
+        ({"base_url": None}, "max_completion_tokens"),
+        ({"base_url": "http://vllm:8000/v1"}, "max_tokens"),
+        ({"kind": "ollama", "base_url": "http://ollama/v1"}, "max_tokens"),
+        ({"kind": "azure"}, "max_completion_tokens"),
+        ({"kind": "azure", "api_version": "2024-02-01"}, "max_tokens"),
+    ],
+)
+async def test_a_reply_is_limited_by_the_field_that_the_server_knows(fields: dict[str, Any], limit: str) -> None:
+    """OpenAI's newer models refuse ``max_tokens``, older servers the other one; AutoGen's client sends the same."""
+    framework = Framework(Body(sse("a")), Body(sse("b")), max_reply_tokens=50, **fields)
+    await framework.whole()
+    [item async for item in GatedModelClient(framework.run).create_stream([UserMessage(content="?", source="user")])]
+    for number in range(2):
+        asked = framework.asked(number)
+        assert {name: asked[name] for name in ("max_tokens", "max_completion_tokens") if name in asked} == {limit: 50}
 
 
 async def test_an_azure_deployment() -> None:
