@@ -17,6 +17,7 @@ from app.adapters.plan import Closing, LoadedTeam, TeamPlan, load_team
 from app.adapters.staged import StagedAdapter
 from app.adapters.task import task_text
 from app.adapters.team_pass import TeamPass
+from app.adapters.tool_bounds import contain_tools
 from app.adapters.tool_log import ToolLog
 from app.errors import BackendUnavailable, ColloquyError, ModelError
 from app.protocol.events import ConversationComplete, FallbackMode
@@ -41,6 +42,7 @@ class AgentChatAdapter(StagedAdapter):
     def __init__(self, port: RunPort, made: Team | ChatAgent | TeamPlan) -> None:
         """:param made: what the team's factory has returned."""
         super().__init__(port)
+        contain_tools()
         self._made = made
         self._client = GatedModelClient(port.model)
         self._tools = ToolLog(port)

@@ -12,6 +12,7 @@ from ag2.testing import TestConfig
 
 from app.adapters.ag2_plan import Ag2Plan
 from app.tools.finance import TOOLS as FINANCE
+from tests.support.abort import aborts
 
 
 def solo(model_config: ModelConfig) -> Agent[Any]:
@@ -118,6 +119,11 @@ def long_answer() -> str:
 def charting(model_config: ModelConfig) -> Agent[Any]:
     """The bundled finance tools."""
     return Agent("assistant", config=model_config, tools=list(FINANCE))
+
+
+def aborting(model_config: ModelConfig) -> Agent[Any]:
+    """Its tool raises what is no Exception."""
+    return Agent("assistant", config=model_config, tools=[aborts])
 
 
 def listing(model_config: ModelConfig) -> Agent[Any]:

@@ -12,6 +12,7 @@ from autogen.io.websockets import IOWebsockets
 
 from app.adapters.classic_plan import ClassicPlan, person, replies
 from app.tools.finance import TOOLS as FINANCE
+from tests.support.abort import aborts
 
 DOZING, WAKE = threading.Event(), threading.Event()
 """Of the tool in :func:`sleepy`."""
@@ -110,6 +111,13 @@ def charting(llm_config: LLMConfig) -> ClassicPlan:
     assistant, proxy = agent("assistant", llm_config), person()
     for tool in FINANCE:
         register_function(tool, caller=assistant, executor=proxy, description=tool.__doc__)
+    return ClassicPlan(proxy, assistant, max_turns=2)
+
+
+def aborting(llm_config: LLMConfig) -> ClassicPlan:
+    """Its tool raises what is no Exception."""
+    assistant, proxy = agent("assistant", llm_config), person()
+    register_function(aborts, caller=assistant, executor=proxy, description="A tool.")
     return ClassicPlan(proxy, assistant, max_turns=2)
 
 

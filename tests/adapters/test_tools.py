@@ -20,6 +20,7 @@ from app.tools.functions import as_tool
 from app.tools.guard import guarded
 from tests.adapters.room import a_run, play
 from tests.conftest import TIMEOUT_SCALE
+from tests.support.abort import aborts
 from tests.support.model_server import ModelServer
 
 STOP_S = 0.25 * TIMEOUT_SCALE
@@ -37,6 +38,18 @@ def blocks() -> str:
 def crypto(model_client: ChatCompletionClient) -> ChatAgent:
     """The Magentic team's analyst, without its orchestrator."""
     return magentic.team(model_client)._participants[0]  # type: ignore[return-value]
+
+
+def halving(model_client: ChatCompletionClient) -> AssistantAgent:
+    def halves() -> str:
+        """A name of a file."""
+        return "name\udcff"
+
+    return AssistantAgent("helper", model_client, tools=[halves], reflect_on_tool_use=True, model_client_stream=True)
+
+
+def aborting(model_client: ChatCompletionClient) -> AssistantAgent:
+    return AssistantAgent("helper", model_client, tools=[aborts], model_client_stream=True)
 
 
 def blocking(model_client: ChatCompletionClient) -> AssistantAgent:
@@ -103,6 +116,24 @@ async def test_without_network_the_crypto_analyst_gets_a_typed_error(
     assert (result["success"], result["code"]) == (False, "unavailable")
     assert result["preview"] == "Error: 127.0.0.1 cannot be reached: ConnectError"
     assert room.said() == [("CryptoMarketAnalyst", "It cannot be reached. ")]
+
+
+@pytest.mark.parametrize("generation", ["agentchat", "classic", "ag2"])
+async def test_whatever_a_tool_raises_ends_or_is_told(network: Network, model: ModelServer, generation: str) -> None:
+    """Also what is no Exception: some libraries have such for their aborts, and AutoGen would wait for ever."""
+    model.control(calls="aborts", text="It broke off. ")
+    factory = f"{__name__}:aborting" if generation == "agentchat" else f"tests.adapters.{generation}_teams:aborting"
+    room = await play(network, model, factory, model_name="scripted")
+    failed = [each for each in room.payloads("tool_result") if not each["success"]]
+    assert failed or (room.ended.code, "Abort" in room.ended.message) == ("team_failed", True)
+
+
+async def test_an_answer_with_half_a_character_reaches_the_model(network: Network, model: ModelServer) -> None:
+    """Names of files may hold such; no request can."""
+    model.control(calls="halves", text="I see. ")
+    room = await play(network, model, f"{__name__}:halving", model_name="scripted")
+    assert [each["preview"] for each in room.payloads("tool_result")] == ["name\ufffd"]
+    assert room.said() == [("helper", "I see. ")]
 
 
 async def test_mcp_servers_serve_the_market_desk(network: Network, model: ModelServer, tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Whatever a tool of autogen-agentchat's AssistantAgent raises is an answer that tells of it.
+
+AutoGen does so for an ``Exception`` of a function. What a workbench raises, or what is no ``Exception`` (some libraries
+have such for their aborts), ends the task that calls the tools, and the agent waits for its answers for ever. Halves of
+characters, as odd names of files have, could not be sent to any model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from autogen_agentchat.agents import AssistantAgent
+from autogen_core import CancellationToken, FunctionCall
+from autogen_core.models import FunctionExecutionResult
+
+from app.protocol.common import whole_characters
+from app.providers.gate import RunAborted
+from app.providers.tool_words import FAILED
+
+_execute = AssistantAgent._execute_tool_call
+
+
+async def _answered(
+    *, tool_call: FunctionCall, cancellation_token: CancellationToken, **more: Any
+) -> tuple[FunctionCall, FunctionExecutionResult]:
+    try:
+        call, result = await _execute(tool_call=tool_call, cancellation_token=cancellation_token, **more)
+        return call, result.model_copy(update={"content": whole_characters(result.content)})
+    except (RunAborted, KeyboardInterrupt, SystemExit):  # it ends the run, or the process
+        raise
+    except BaseException as error:  # a user's tool may raise anything
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and (
+            cancellation_token.is_cancelled() or (task is not None and task.cancelling())
+        ):
+            raise  # it was not the tool
+        told = f"{FAILED}{tool_call.name} failed: {type(error).__name__}"
+        return tool_call, FunctionExecutionResult(
+            content=told, call_id=tool_call.id, is_error=True, name=tool_call.name
+        )
+
+
+def contain_tools() -> None:
+    """For all assistants of this process, those of users' own classes included. More than once is no error."""
+    AssistantAgent._execute_tool_call = staticmethod(_answered)  # type: ignore[assignment,method-assign]
