@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,13 +21,14 @@ from app.adapters.team_pass import TeamPass
 from app.adapters.tool_bounds import contain_tools
 from app.adapters.tool_log import ToolLog
 from app.errors import BackendUnavailable, ColloquyError, ModelError
-from app.protocol.events import ConversationComplete, FallbackMode
+from app.protocol.events import AgentMessage, ConversationComplete, FallbackMode
 from app.providers.calls import Call, Switch
 from app.providers.client import GatedModelClient
 from app.providers.gate import RunAborted
 from app.teams.names import identifier
 
 KIND = "agentchat"
+BEGINS_AGAIN = "This team cannot go on in the middle: it begins again with what was said."
 MAX_ROUNDS = "Max rounds reached."
 """What MagenticOne says when it has run out of turns."""
 
@@ -74,7 +76,8 @@ class AgentChatAdapter(StagedAdapter):
             await self._steps(loaded)
         else:
             if start.resumed and start.transcript:
-                await self._stage.progress("This team cannot go on in the middle: it begins again with what was said")
+                note = AgentMessage(message_id=uuid.uuid4().hex, agent="system", role="system", content=BEGINS_AGAIN)
+                await self._port.emit(note)
             self._stopped = (await self._pass(loaded, await self._retold(loaded))).stop_reason
         closing = await self._close(loaded)
         await self._port.emit(
@@ -149,7 +152,7 @@ class AgentChatAdapter(StagedAdapter):
     async def _retold(self, loaded: LoadedTeam) -> list[BaseChatMessage]:
         """The conversation so far as a task. An orchestrator gets one text: it forgets who said what."""
         start = self._port.start
-        told = [(message.agent, message.role, message.content) for message in start.transcript]
+        told = [(each.agent, each.role, each.content) for each in start.transcript if each.role != "system"]
         asked = [place for place, (_, role, text) in enumerate(told) if role == "user" and text == start.content]
         question = await task_text(start.content, start.content_type)
         again = start.resumed and bool(asked)

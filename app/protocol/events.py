@@ -155,7 +155,9 @@ class ConversationError(Event):
     code: str
     retryable: bool = False
     fallback_mode: Annotated[bool, Field(description="a prepared demo goes on in the model's place")] = False
-    recovering: Annotated[bool, Field(description="the run is resumed from its last finished turn")] = False
+    recovering: Annotated[bool, Field(description="the run is resumed: from its last turn, or with what was said")] = (
+        False
+    )
 
 
 class FallbackMode(Event):

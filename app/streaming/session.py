@@ -391,7 +391,7 @@ class StreamingSession:
         self.metrics.runner_restarts += 1
         self.inputs.withdraw()  # it is asked again, by the next run
         self._outlet.flush()
-        demo, told = self.conversation.demo, runner_died()
+        demo, told = self.conversation.demo, runner_died(in_the_middle=bool(history.checkpoint))
         if self._outlet.held:  # an error overtakes what a pause holds back
             self.conversation.append_event(told)
         else:

@@ -55,10 +55,14 @@ def user_message(run: StartRun) -> AgentMessage:
     )
 
 
-def runner_died() -> ConversationError:
-    """The run's process is gone, and the run is resumed in another one."""
+def runner_died(*, in_the_middle: bool) -> ConversationError:
+    """The run's process is gone, and the run is resumed in another one.
+
+    :param in_the_middle: there is a checkpoint; else the team begins again with what was said.
+    """
+    how = "goes on from its last finished turn" if in_the_middle else "begins again with what was said"
     return ConversationError(
-        error="The agent process died. The conversation goes on from its last finished turn.",
+        error=f"The agent process died. The conversation {how}.",
         code=RunnerLost.code,
         retryable=True,
         recovering=True,

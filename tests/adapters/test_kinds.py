@@ -149,12 +149,15 @@ async def test_an_orchestrator_begins_again_with_what_was_said(network: Network,
     said = (
         TranscriptMessage(agent="user", role="user", content="A question."),
         TranscriptMessage(agent="lookup", role="agent", content="It costs 2."),
+        TranscriptMessage(agent="system", role="system", content="It has begun again before."),
     )
     room = await play(network, model, "magentic", transcript=said, resumed=True)
     assert room.ended.outcome == "completed"
-    assert "begins again" in room.payloads("progress")[0]["message"]
+    note = room.payloads("agent_message")[0]
+    assert (note["role"], "begins again" in note["content"]) == ("system", True)
     first = model.stats(since=since)["requests"][0]["messages"][-1]["content"]
     assert "user: A question.\n\nlookup: It costs 2." in first
+    assert "begun again" not in first
 
 
 async def test_tools_are_told(network: Network, model: ModelServer) -> None:

@@ -91,7 +91,7 @@ export class Transcript {
     if (event === null && this.#notes.length === 0 && state.fallback) this.#noteOfSnapshot(state);
     if (event?.name === EVENTS.FALLBACK_MODE) this.#note(state, "switch", fallbackText(state.fallback));
     if (event?.name === EVENTS.CONVERSATION_ERROR && state.error.recovering) {
-      this.#note(state, "switch", `${sentence(state.error.error)} It goes on from the last finished turn.`);
+      this.#note(state, "switch", sentence(state.error.error));
     }
     if (event?.name === EVENTS.AGENT_STEP && event.payload.emoji) this.#emojis.set(event.payload.agent, event.payload.emoji);
     if (event?.payload.status === STATUS.INITIALIZING) this.#begunAt = event.payload.timestamp;
