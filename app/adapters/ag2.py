@@ -65,15 +65,22 @@ class Ag2Adapter(StagedAdapter):
         )
 
     async def _restore(self) -> tuple[dict[str, Any] | None, str | None]:
-        """The checkpoint, if there is one, and what the user says now; None where that was said before."""
+        """What the agents know, and what the user says now; None where that was said before.
+
+        A checkpoint is sent of before the first turn: what is said in it and not kept is said again, not twice.
+        """
         start = self._port.start
         state = start.checkpoint if start.checkpoint and start.checkpoint.get("kind") == KIND else None
+        if state is not None and "before" in state:
+            state = state["before"] if start.resumed else None
+        elif state is not None and start.resumed:
+            self._port.model.prefer(state.get("provider"))
+            self._stage.turns = int(state["turns"])
+            self._stage.spoken = [(agent, text) for agent, text in state["spoken"]]
+            return state, None
+        self._port.checkpoint({"kind": KIND, "turns": 0, "before": state})
         if state is not None:
             self._port.model.prefer(state.get("provider"))
-            if start.resumed:
-                self._stage.turns = int(state["turns"])
-                self._stage.spoken = [(agent, text) for agent, text in state["spoken"]]
-                return state, None
         elif start.resumed and any(said.role == "user" and said.content == start.content for said in start.transcript):
             return None, None
         return state, await self._task()

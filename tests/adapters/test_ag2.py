@@ -50,10 +50,28 @@ async def test_another_number_of_turns(network: Network, model: ModelServer) -> 
     assert room.payloads("progress")[-1]["percentage"] == 100.0
 
 
+@pytest.mark.parametrize("factory", ["solo", "three"])
+async def test_a_run_is_gone_on_from_before_its_first_turn(factory: str, network: Network, model: ModelServer) -> None:
+    """What was said in that turn is not known, and is said again; what the agents knew before is."""
+    first = await play(network, model, mine(factory))
+    begun = model.stats()["total"]
+    second = await play(network, model, mine(factory), content="And now?", checkpoint=first.checkpoints[-1])
+    said = [TranscriptMessage(agent="user", role="user", content="A question.")]
+    said += [TranscriptMessage(agent=agent, role="agent", content=text) for agent, text in first.said()]
+    said.append(TranscriptMessage(agent="user", role="user", content="And now?"))
+    for room, content, transcript in ((first, "A question.", said[:1]), (second, "And now?", said)):
+        since = model.stats()["total"]
+        known = {"checkpoint": room.checkpoints[0], "transcript": tuple(transcript)}
+        again = await play(network, model, mine(factory), content=content, resumed=True, **known)
+        assert again.said() == room.said()
+        assert again.checkpoints[0] == room.checkpoints[0]
+    assert model.stats(since=since)["requests"][0]["messages"] == model.stats(since=begun)["requests"][0]["messages"]
+
+
 async def test_an_interrupted_discussion_is_asked_something_else(network: Network, model: ModelServer) -> None:
     """The first agent answers the new question, though another one was to speak; the history is there."""
     room = await play(network, model, mine("three"))
-    state = json.loads(json.dumps(room.checkpoints[0]))
+    state = json.loads(json.dumps(room.checkpoints[1]))
     again = await play(network, model, mine("three"), content="And now?", checkpoint=state)
     assert [agent for agent, _ in again.said()] == ["a", "b", "c"]
     texts = [message["content"] for message in asked(model, -3)]
