@@ -32,6 +32,7 @@ class RealTime(SystemClock):
     """What the stand-ins ask of a simulation, from the mode itself."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.mode = AsyncMode(MODE)
         self.spawn = self.mode.spawn
         self.sleep = self.mode.sleep
