@@ -24,6 +24,8 @@ MAX_DESCRIPTION_CHARS = 160
 MAX_ARGUMENT_CHARS = 80
 _FORM = OpenAiForm()
 _WORD = re.compile(r"[^\W_]+")
+_NAME = re.compile(r"\b[A-Z]{2,}\b|(?<=[\w,;] )[A-Z]\w+")  # IBM anywhere, Apple unless it begins a sentence
+MAX_NAMES = 12
 _LIKENESS = 0.6  # AAPL is like Apple, BIM like IBM
 
 
@@ -184,6 +186,18 @@ def said_arguments(tool: OfferedTool, arguments: Mapping[str, Any], text: str) -
         if said is not None:
             kept[name] = said
     return None if any(name not in kept for name in tool.required) else kept
+
+
+def naming_schema(tool: OfferedTool, text: str) -> dict[str, Any] | None:
+    """The JSON schema of a tool's required texts, each to be one of the names in the last paragraph of a text.
+
+    :returns: None where it names nothing, or the tool requires something else.
+    """
+    names = list(dict.fromkeys(_NAME.findall(text.rpartition("\n\n")[2])))[:MAX_NAMES]
+    wanted = [tool.properties[name] for name in tool.required]
+    if not names or not wanted or any(each.get("type") != "string" or "enum" in each for each in wanted):
+        return None
+    return _object({name: {"type": "string", "enum": names} for name in tool.required}, tool.required)
 
 
 def _said(value: Any, text: str) -> Any:

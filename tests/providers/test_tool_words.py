@@ -124,6 +124,22 @@ def test_what_nobody_has_said_is_invented(given: dict[str, Any], text: str, kept
     assert words.said_arguments(PRICES, given, text) == kept
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("How did IBM and Apple do?", ["IBM", "Apple"]),
+        ("IBM, or Apple? Apple!", ["IBM", "Apple"]),
+        ("Ann: Sell Amazon.\n\nWhat about the Gap?", ["Gap"]),
+        ("What is a bond? Tell me.", None),
+    ],
+)
+def test_a_question_names_somebody(text: str, names: list[str] | None) -> None:
+    """What begins a sentence is no name, nor what was said before."""
+    schema = words.naming_schema(PRICES, text)
+    assert (schema and schema["properties"]) == (names and {"symbol": {"type": "string", "enum": names}})
+    assert words.naming_schema(words.OfferedTool("news"), text) is None
+
+
 def test_failures_are_those_of_all_the_last_calls() -> None:
     """One that has answered is enough to speak of."""
     failed = {**RESULT, "content": f"{words.FAILED}no such share"}

@@ -157,9 +157,14 @@ def test_frameworks_may_always_give_tools() -> None:
     assert not calls_functions(client)
 
 
-def openai_tool(name: str, properties: list[str]) -> dict[str, Any]:
-    parameters = {"type": "object", "properties": {each: {"type": "string"} for each in properties}}
-    return {"type": "function", "function": {"name": name, "parameters": {**parameters, "required": properties}}}
+def openai_tool(name: str, properties: list[str], required: list[str] | None = None) -> dict[str, Any]:
+    """:param required: of its properties; None: all."""
+    parameters = {
+        "type": "object",
+        "properties": {each: {"type": "string"} for each in properties},
+        "required": properties if required is None else required,
+    }
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
 async def official(small: Small, messages: list[Any], tools: list[Any]) -> Any:
@@ -169,3 +174,14 @@ async def official(small: Small, messages: list[Any], tools: list[Any]) -> Any:
     with calling(Caller("analyst")):
         reply = await client.chat.completions.create(model=MODEL, messages=messages, tools=tools)
     return reply.choices[0].message
+
+
+async def test_the_bundled_model_is_asked_which_of_the_names_it_means() -> None:
+    """Where it has invented one and the question names some; what it has read beside that stays."""
+    answers = Whole('{"symbol": "JB Inc.", "since": "2005"}'), Whole('{"symbol": "Apple"}')
+    small = Small(*answers, kind="local")
+    asked = [{"role": "user", "content": "How did IBM and Apple do since 2005?"}]
+    message = await official(small, asked, [openai_tool("prices", ["symbol", "since"], required=["symbol"])])
+    assert json.loads(message.tool_calls[0].function.arguments) == {"symbol": "Apple", "since": "2005"}
+    schema = small.script.asked()[1]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"] == {"symbol": {"type": "string", "enum": ["IBM", "Apple"]}}
