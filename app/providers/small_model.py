@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from app.providers.forms import Form, Message
 
 MAX_FIELD_CHARS = 320
 MAX_INNER_FIELD_CHARS = 120
+MAX_SENTENCES = 2
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 _PROSE = {
     "temperature": 0.4,
     "repeat_penalty": 1.1,
@@ -73,7 +76,12 @@ def _bound(schema: Any) -> None:
 
 
 def _line(speaker: str, text: str) -> str:
-    return text if speaker in ("user", "") else f"{_name(speaker)}: {text}"
+    return text if speaker in ("user", "") else f"{_name(speaker)}: {_opening(text)}"
+
+
+def _opening(text: str) -> str:
+    """The first sentences. With all that another has said before it, this model says it again."""
+    return " ".join(_SENTENCE_END.split(text.strip())[:MAX_SENTENCES])
 
 
 def _name(agent: str) -> str:

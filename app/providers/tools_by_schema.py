@@ -87,8 +87,8 @@ class ToolsBySchema(httpx2.AsyncBaseTransport):
         arguments = words.repaired(tool, await self._ask(request, asked, question, text, schema))
         if self._local:
             said = words.said_arguments(tool, arguments, text)
-            if said is None and (names := words.naming_schema(tool, text)) is not None:
-                arguments |= await self._ask(request, asked, question, text, names)
+            if said is None and (named := words.naming_schema(tool, text)) is not None:
+                arguments |= await self._ask(request, asked, question, text, named)
                 said = words.said_arguments(tool, arguments, text)
             return None if said is None else (tool, said)
         return None if words.called_before(asked["messages"], tool.name, arguments) else (tool, arguments)

@@ -1,4 +1,4 @@
-"""How the bundled small model is asked for structured replies."""
+"""How the bundled small model is asked: plainly, and for structured replies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from autogen_agentchat.teams._group_chat._magentic_one._prompts import LedgerEntry
 
 from app.providers.client import with_schema
-from app.providers.small_model import MAX_FIELD_CHARS, MAX_INNER_FIELD_CHARS, create_args
+from app.providers.forms import OpenAiForm
+from app.providers.small_model import MAX_FIELD_CHARS, MAX_INNER_FIELD_CHARS, create_args, plain_request
 
 
 def test_a_reply_of_a_class_has_ends() -> None:
@@ -19,6 +20,19 @@ def test_a_reply_of_a_class_has_ends() -> None:
     schema = create_args(asked["extra_create_args"])["response_format"]["json_schema"]["schema"]
     assert schema["additionalProperties"] is False
     assert schema["$defs"]["LedgerEntryStringAnswer"]["properties"]["answer"]["maxLength"] == MAX_INNER_FIELD_CHARS
+
+
+def test_others_are_quoted_with_their_first_sentences() -> None:
+    """What they have said at length would be said again; the person's words stay whole."""
+    asked = "It fell by 3.5 %. Why? Tell me. All of it."
+    said = [
+        {"role": "user", "content": asked},
+        {"role": "user", "name": "Analyst", "content": "By 3.5 % or so. Costs rose!\n\nRents rose, too. And so on."},
+        {"role": "assistant", "content": "No."},
+    ]
+    [request] = plain_request(said, "Risk_Challenger", OpenAiForm("Risk_Challenger"))
+    quoted = "Analyst: By 3.5 % or so. Costs rose!\n\nRisk Challenger: No."
+    assert request["content"] == f"{asked}\n\n{quoted}\n\nNow write the reply of Risk Challenger."
 
 
 def test_other_wishes_stay() -> None:
