@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.providers.addresses import ANTHROPIC_BASE_URL, AZURE_API_VERSION, ollama_url
+from app.providers.addresses import ANTHROPIC_BASE_URL, AZURE_API_VERSION, ollama_url, without_call
 from app.runner.wire import Limits, OnAbandoned, ProviderSpec
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+_MODEL_ADDRESSES = ("openai_base_url", "azure_openai_endpoint", "anthropic_base_url")
 MODEL_ORDER = ("openai", "azure", "anthropic", "ollama")
 """The providers that the environment may configure, in the order in which they are asked."""
 
@@ -388,9 +389,7 @@ class Settings(BaseSettings):
         return value or None
 
     @field_validator(
-        "openai_base_url",
-        "azure_openai_endpoint",
-        "anthropic_base_url",
+        *_MODEL_ADDRESSES,
         "colloquy_url",
         "jwt_jwks_url",
         "azure_key_vault_url",
@@ -407,6 +406,11 @@ class Settings(BaseSettings):
             if not good:
                 raise ValueError("an address that begins with http:// or https:// is needed")
         return value
+
+    @field_validator(*_MODEL_ADDRESSES)
+    @classmethod
+    def _model_address(cls, value: str | None) -> str | None:
+        return without_call(value) if value is not None else None
 
     @field_validator("ollama_host")
     @classmethod

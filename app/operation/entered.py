@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.operation.fields import InvalidFields
 from app.operation.key_vault import PREFIX, secret_name
-from app.providers.addresses import AZURE_API_VERSION, base_url_of
+from app.providers.addresses import AZURE_API_VERSION, base_url_of, without_call
 from app.runner.wire import ProviderSpec
 from app.settings import MODEL_ORDER
 
@@ -47,7 +47,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     if not 0 < len(model) <= _MAX_MODEL_CHARS or not model.isprintable():
         wrong["model"] = "the model's name is needed, as the provider knows it"
     kind = values["kind"]
-    base_url = (values.get("base_url") or "").strip() or None
+    base_url = without_call((values.get("base_url") or "").strip()) or None
     if base_url is not None:
         problem = _address_problem(base_url)
         if problem:

@@ -26,6 +26,13 @@ def ollama_url(host: str | None) -> str:
     return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{path}/v1"
 
 
+def without_call(address: str) -> str:
+    """The address that requests begin with, out of one that a provider's page shows for a single kind of call."""
+    for call in ("/openai/deployments/", "/chat/completions"):
+        address = address.partition(call)[0]
+    return address
+
+
 def base_url_of(kind: str, base_url: str | None) -> str | None:
     """The address that requests to a provider of this kind begin with, where it is known."""
     if kind == "ollama":
