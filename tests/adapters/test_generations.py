@@ -56,15 +56,15 @@ async def test_a_stop_closes_the_request(
             await play.until(lambda: any(play.texts.values()))
         else:
             await asyncio.to_thread(model.wait_for, lambda stats: stats["total"] > since)
-        began = time.monotonic()
-        await play.run.stop()
-        assert time.monotonic() - began < STOP_S
+        clicked = time.monotonic()
+        await play.run.stop()  # the framework itself goes on until it is put down
+        [request] = model.wait_for(lambda stats: stats["open"] == 0)["requests"][since:]
+        assert request["ended"] == "client_closed"
+        assert request["ended_s"] - clicked < STOP_S
         await play.stop()
         heard, texts = len(play.heard), dict(play.texts)
-        shown = model.wait_for(lambda stats: stats["open"] == 0)
-        assert shown["requests"][-1]["ended"] == "client_closed"
-        assert shown["total"] == since + 1
         assert (len(play.heard), play.texts) == (heard, texts)
+        assert model.stats(messages=False)["total"] == since + 1
 
 
 async def test_a_pause_takes_nothing_more(generation: Generation, network: Network, model: ModelServer) -> None:
@@ -109,8 +109,12 @@ async def test_a_person_is_asked(
         assert generation.prompt in asked["prompt"]
         assert (await play.answered(**fields)).outcome == "completed"
         play.check()
+        ending = play.payloads("conversation_complete")[0]["reason"]
     heard = fields["content"] or generation.silence
-    assert heard in str(model.stats(since=since)["requests"][-1]["messages"])
+    if heard:
+        assert heard in str(model.stats(since=since)["requests"][-1]["messages"])
+    else:
+        assert ending == "nobody has answered in time"
 
 
 async def test_a_stop_while_a_person_is_asked(generation: Generation, network: Network, model: ModelServer) -> None:
@@ -162,7 +166,7 @@ async def test_another_provider_goes_on(
         play.check()
         [fallback] = play.payloads("fallback_mode")
         assert (fallback["mode"], fallback["from"], fallback["to"]) == ("provider", "p0", "p1")
-        assert len(play.payloads("message_reset")) == (kind == "die-reset")
+        assert [each["reason"] for each in play.payloads("message_reset")] == ["model_broken"] * (kind == "die-reset")
         assert play.said == list(generation.agents)
         assert {message["model"] for message in play.payloads("agent_message")} == {QUICK}
     asked = [request["model"] for request in model.stats(since=since)["requests"]]
