@@ -31,6 +31,8 @@ from app.tools.context import RUN
 START_TIMEOUT_S = 15.0
 CLOSE_TIMEOUT_S = 5.0
 MAX_FILE_BYTES = 262_144
+_ENDED = {"BrokenResourceError", "ClosedResourceError", "EndOfStream"}
+"""What anyio raises where nobody is at the other end; it says no word beside its name."""
 
 
 class McpServer(BaseModel):
@@ -74,9 +76,12 @@ def read_servers(path: str) -> dict[str, McpServer]:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise TeamFailed(f"MCP_SERVERS: {path}: {where}: {first['msg']}") from None
-    except (OSError, ValueError) as error:
-        raise TeamFailed(f"MCP_SERVERS: {path} cannot be read: {type(error).__name__}") from error
+        what = first["msg"].removeprefix("Value error, ")
+        raise TeamFailed(f"MCP_SERVERS: {Path(path).name}: {where}: {what}") from None
+    except OSError as error:
+        raise TeamFailed(f"MCP_SERVERS: {Path(path).name} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise TeamFailed(f"MCP_SERVERS: {Path(path).name} is no JSON") from error
     return {name: server for name, server in servers.items() if not server.disabled}
 
 
@@ -211,4 +216,6 @@ def _first_line(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    if lines:
+        return lines[0][:300]
+    return "it has ended" if type(error).__name__ in _ENDED else type(error).__name__

@@ -52,10 +52,13 @@ async def test_a_team_gets_the_tools_of_a_server(tmp_path: Path) -> None:
     ("document", "sentence"),
     [
         ({"mcpServers": {"gone": {"command": "/no/such/program"}}}, "server gone cannot be used: .*No such file"),
-        ({"mcpServers": {"mute": {"command": sys.executable, "args": ["-c", ""]}}}, "server mute cannot be used"),
-        ({"mcpServers": {"odd": {"command": "a", "url": "b"}}}, "mcpServers.odd: .*needs a command or a url"),
+        (
+            {"mcpServers": {"mute": {"command": sys.executable, "args": ["-c", ""]}}},
+            "server mute cannot be used: (it has ended|Connection closed)",
+        ),
+        ({"mcpServers": {"odd": {"command": "a", "url": "b"}}}, "mcpServers.odd: it needs a command or a url"),
         ({"servers": {}}, "mcpServers: Field required"),
-        ("{", "cannot be read: JSONDecodeError"),
+        ("{", "^MCP_SERVERS: mcp.json is no JSON$"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_used_is_named(tmp_path: Path, document: Any, sentence: str) -> None:
