@@ -11,6 +11,7 @@ from ag2.middleware import approval_required
 from ag2.testing import TestConfig
 
 from app.adapters.ag2_plan import Ag2Plan
+from app.tools.ag2_functions import for_ag2
 from app.tools.finance import TOOLS as FINANCE
 from tests.support.abort import aborts
 
@@ -118,7 +119,7 @@ def long_answer() -> str:
 
 def charting(model_config: ModelConfig) -> Agent[Any]:
     """The bundled finance tools."""
-    return Agent("assistant", config=model_config, tools=list(FINANCE))
+    return Agent("assistant", config=model_config, tools=[for_ag2(tool) for tool in FINANCE])
 
 
 def aborting(model_config: ModelConfig) -> Agent[Any]:
