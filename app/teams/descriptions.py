@@ -132,13 +132,14 @@ def code_state(factory: str) -> object:
         found = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
-    if found is None or not found.origin:
+    if found is None:
         return None
-    path = Path(found.origin)
-    if rest:
-        module = path.parent.joinpath(*rest)
-        path = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
-    return _changed(str(path))
+    if not rest:
+        return _changed(found.origin)
+    folders = [Path(found.origin).parent] if found.origin else map(Path, found.submodule_search_locations or ())
+    modules = (folder.joinpath(*rest) for folder in folders)  # several: a package without an __init__.py
+    paths = (module / "__init__.py" if module.is_dir() else module.with_suffix(".py") for module in modules)
+    return next((state for path in paths if (state := _changed(str(path)))), None)
 
 
 def _changed(file: str | None) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import RunnerLost
 from app.runner.wire import TeamSpec
-from app.teams.descriptions import RETRY_S, Descriptions
+from app.teams.descriptions import RETRY_S, Descriptions, code_state
 from app.teams.directory import TeamDirectory
 from app.teams.folder import TeamFolder
 
@@ -132,3 +132,19 @@ def test_the_directory_moves_what_fails_to_the_broken(bench: Bench, tmp_path: Pa
         ("mine", "it is no AutoGen team"),
     ]
     assert directory.get("mine").factory == "json:loads"
+
+
+@pytest.mark.parametrize("init", [True, False], ids=["package", "folder without __init__.py"])
+def test_a_module_that_has_changed_is_noticed(init: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without importing it: the next conversation runs the new one."""
+    folder = tmp_path / f"chamber_{init}"
+    folder.mkdir()
+    if init:
+        (folder / "__init__.py").touch()
+    (folder / "teams.py").write_text("one = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = code_state(f"{folder.name}.teams:team")
+    assert before is not None
+    (folder / "teams.py").write_text("another = 2")
+    assert code_state(f"{folder.name}.teams:team") != before
+    assert code_state(f"{folder.name}.gone:team") is None
