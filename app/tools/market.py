@@ -34,6 +34,12 @@ class NoSuchData(ValueError):
     tool_failure: ToolFailure = "not_found"
 
 
+class MarketUnavailable(NoSuchData):
+    """There is no source, or it gives nothing that can be reckoned with."""
+
+    tool_failure: ToolFailure = "unavailable"
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """A closing price, in US dollars."""
@@ -107,10 +113,12 @@ class Statistics:
 
 
 def statistics_of(symbol: str, prices: Sequence[Price]) -> Statistics:
-    """:raises NoSuchData: fewer than three prices say nothing."""
+    """:raises NoSuchData: fewer than three prices say nothing; :class:`MarketUnavailable`: one of them is none."""
     if len(prices) < 3:
         raise NoSuchData(f"there are only {len(prices)} prices of {symbol} in that time; three are needed")
     closes = [price.close for price in prices]
+    if not all(0 < close < math.inf for close in closes):
+        raise MarketUnavailable(f"the prices of {symbol} hold one that is none")
     returns = [later / earlier - 1 for earlier, later in pairwise(closes)]
     total = closes[-1] / closes[0] - 1
     peak, drawdown = closes[0], 0.0
@@ -137,6 +145,8 @@ def within(prices: Sequence[Price], since: str, until: str) -> list[Price]:
     :param since: ``2008``, ``2008-03`` or ``2008-03-01``.
     :raises NoSuchData: a bound is no date, they are the wrong way round, or there is nothing between them.
     """
+    if not prices:
+        raise MarketUnavailable("the source gives no prices")
     since, until = _bound(since), _bound(until)
     if since and until and until < since[: len(until)]:
         raise NoSuchData(f"{since} is later than {until}")
@@ -173,7 +183,7 @@ def market(source: str = "") -> MarketData:
     try:
         made: MarketData = getattr(importlib.import_module(module), function)()
     except Exception as error:  # an operator's code may raise anything
-        raise NoSuchData(f"the market data of {source} cannot be had: {type(error).__name__}") from error
+        raise MarketUnavailable(f"the market data of {source} cannot be had: {type(error).__name__}") from error
     return made
 
 
@@ -183,4 +193,4 @@ def _packaged(name: str) -> Path:
         path = Path(folder) / "_data" / name
         if path.is_file():
             return path
-    raise NoSuchData("the package vega_datasets is not installed")
+    raise MarketUnavailable("the package vega_datasets is not installed")

@@ -14,7 +14,7 @@ from app.protocol.events import ChartGenerated, Event
 from app.runner.wire import Limits
 from app.tools import finance
 from app.tools.context import RUN, ChartNotKept
-from app.tools.market import NoSuchData, Price, market, statistics_of, within
+from app.tools.market import MarketUnavailable, NoSuchData, Price, market, statistics_of, within
 
 
 class OneRun:
@@ -99,6 +99,15 @@ def test_statistics_are_what_the_definitions_say() -> None:
         statistics_of("X", prices(1, 2))
 
 
+@pytest.mark.parametrize("close", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_source_that_gives_nonsense_is_told(close: float) -> None:
+    """Nothing is divided by it, and nobody reads that a share has risen by nan."""
+    with pytest.raises(MarketUnavailable, match="hold one that is none"):
+        statistics_of("X", prices(1, close, 2))
+    with pytest.raises(MarketUnavailable, match="no prices"):
+        within([], "2008", "")
+
+
 def test_bounds_include_their_months() -> None:
     months = [price.day for price in within(market().prices("GOOG"), "2008-02", "2008")]
     assert (months[0], months[-1]) == (date(2008, 2, 1), date(2008, 12, 1))
@@ -147,5 +156,5 @@ async def test_another_source_plugs_in() -> None:
         patch.setitem(sys.modules, __name__, sys.modules[FewPrices.__module__])
         assert "Source: ours" in await finance.market_data("OWN")
     RUN.set(OneRun(Limits(market_data="no_such_module:x")))
-    with pytest.raises(NoSuchData, match="no_such_module"):
+    with pytest.raises(MarketUnavailable, match="no_such_module"):
         await finance.market_data("OWN")
