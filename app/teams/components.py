@@ -64,6 +64,10 @@ _MODELS_BY_NICKNAME = {"openai_chat_completion_client", "azure_openai_chat_compl
 _ASSISTANT = _AGENTCHAT + "agents.AssistantAgent"
 _STREAMING = {_ASSISTANT, _AGENTCHAT + "agents.CodeExecutorAgent"}
 _ENDLESS = {_AGENTCHAT + "teams." + name for name in ("RoundRobinGroupChat", "SelectorGroupChat", "Swarm")}
+_NEEDED = {
+    _AGENTCHAT + "conditions.TokenUsageTermination": ("max_total_token", "max_prompt_token", "max_completion_token")
+}
+"""Fields that AutoGen leaves out where they say nothing, and cannot load without."""
 MAX_TURNS = 20
 """Of a team that has neither a condition nor a number of turns to end it."""
 _MODEL = {"provider": "app.teams.studio.RunsModel", "component_type": "model", "version": 1, "config": {}}
@@ -106,6 +110,8 @@ def _prepared(value: Any) -> Any:
     }
     if is_component(value) and isinstance(ready.get("config"), dict):
         config = ready["config"]
+        for name in _NEEDED.get(value["provider"], ()):
+            config.setdefault(name, None)
         if value["provider"] in _STREAMING:
             config["model_client_stream"] = True
         if value["provider"] == _ASSISTANT:  # version 2 only added fields, and AutoGen refuses version 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.base import ChatAgent, Team
+from autogen_agentchat.conditions import TokenUsageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import ChatCompletionClient, ModelInfo
 from autogen_ext.models.replay import ReplayChatCompletionClient
@@ -98,6 +99,18 @@ def test_a_team_without_an_end_gets_one(model: ChatCompletionClient, tmp_path: P
     loaded = team(model, str(write(tmp_path, exports.dumped(exports.endless))))
     assert isinstance(loaded, RoundRobinGroupChat)
     assert loaded._max_turns == 20
+
+
+def test_a_limit_of_tokens_loads(model: ChatCompletionClient, tmp_path: Path) -> None:
+    """AutoGen dumps it without what it cannot load it without."""
+    component = exports.dumped(exports.endless)
+    component["config"]["termination_condition"] = {
+        "provider": "autogen_agentchat.conditions.TokenUsageTermination",
+        "component_type": "termination",
+        "version": 1,
+        "config": TokenUsageTermination(max_total_token=10).dump_component().config,
+    }
+    assert isinstance(team(model, str(write(tmp_path, component))), RoundRobinGroupChat)
 
 
 def test_assistants_of_the_first_version_load(model: ChatCompletionClient, tmp_path: Path) -> None:
