@@ -4,7 +4,8 @@
 ``model_client``   autogen-agentchat: a ``ChatCompletionClient``; returns a team, a single agent or a ``TeamPlan``
 ``llm_config``     classic AG2 (``autogen``): an ``LLMConfig``; returns an agent, a chat manager or a ``ClassicPlan``
 ``model_config``   ag2 1.x: a ``ModelConfig``; returns an agent or an ``Ag2Plan``
-``iostream``       classic AG2: no factory but the run itself, written for ``IOWebsockets.run_server_in_thread``
+``iostream``       classic AG2: no factory but the run itself, written for ``IOWebsockets.run_server_in_thread``; so is
+                   one with a parameter of another name that is declared as ``IOWebsockets``
 ``file``           the path of the team's file, beside one of the above
 =================  ==============================================================================================
 
@@ -48,10 +49,10 @@ async def build_adapter(port: RunPort) -> Adapter:
     spec = port.start.team
     factory = _found(spec)
     wanted = _parameters(factory)
-    if IOSTREAM in wanted:
+    if (iostream := _iostream_of(factory)) is not None:
         from app.adapters.classic import ClassicAdapter
 
-        return ClassicAdapter(port, None, _bound(spec, factory, wanted, port))
+        return ClassicAdapter(port, None, _bound(spec, factory, wanted, iostream, port))
     given: dict[str, Any] = {"file": spec.file} if spec.file is not None else {}
     made = await _called(spec, factory, wanted, given, lambda generation: _model_for(generation, port))
     generation = _generation_of(made)
@@ -76,7 +77,7 @@ async def describe_team(spec: TeamSpec) -> dict[str, Any]:
     try:
         factory = _found(spec)
         wanted = _parameters(factory)
-        if IOSTREAM in wanted:
+        if _iostream_of(factory) is not None:
             return description(None, factory, "classic")
         given: dict[str, Any] = {"file": spec.file} if spec.file is not None else {}
         made = await _called(spec, factory, wanted, given, lambda generation: _model_for(generation, sketch))
@@ -132,7 +133,24 @@ def _generation_of(made: object) -> Generation | None:
     return None
 
 
-def _bound(spec: TeamSpec, function: Callable[..., Any], wanted: list[str], port: RunPort) -> Callable[..., Any]:
+def _iostream_of(factory: Callable[..., Any]) -> str | None:
+    """The parameter that takes the run itself: that of this name, or one that is declared as what AG2 gives."""
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # written in C
+        return None
+    if IOSTREAM in parameters:
+        return IOSTREAM
+    for each in parameters.values():
+        declared = str(getattr(each.annotation, "__name__", each.annotation))
+        if declared.rpartition(".")[2] in ("IOWebsockets", "IOStream"):
+            return each.name
+    return None
+
+
+def _bound(
+    spec: TeamSpec, function: Callable[..., Any], wanted: list[str], iostream: str, port: RunPort
+) -> Callable[..., Any]:
     """A function written for ``IOWebsockets``, with all that it wants but the ``iostream``.
 
     :raises TeamFailed: nobody knows what it wants.
@@ -141,9 +159,9 @@ def _bound(spec: TeamSpec, function: Callable[..., Any], wanted: list[str], port
     for name in wanted:
         if name in MODEL_PARAMETERS:
             given[name] = _model_for(MODEL_PARAMETERS[name], port)
-        elif name not in (IOSTREAM, "file"):
+        elif name not in (iostream, "file"):
             raise TeamFailed(f"the team {spec.name} cannot run: nobody knows what its parameter {name} wants")
-    return lambda iostream: function(**{IOSTREAM: iostream}, **given)
+    return lambda stream: function(**{iostream: stream}, **given)
 
 
 def _found(spec: TeamSpec) -> Callable[..., Any]:

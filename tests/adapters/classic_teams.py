@@ -229,6 +229,11 @@ def asks_first(iostream: IOWebsockets) -> None:
     iostream.print(f"{name} lives in {town}")
 
 
+def declared(ws: IOWebsockets, llm_config: LLMConfig) -> None:
+    """Its parameter has a name of its own."""
+    ws.print("I heard", ws.input())
+
+
 async def coroutine(iostream: Any, llm_config: LLMConfig) -> None:
     """Written for AG2's asynchronous side."""
     await person().a_initiate_chat(agent("assistant", llm_config), message=iostream.input(), max_turns=1)

@@ -16,6 +16,13 @@ async def test_the_first_question_is_answered_already(model: ModelServer, networ
     assert [asked["prompt"] for asked in stand.room.payloads("input_request")] == ["Your town? "]
 
 
+async def test_a_parameter_of_another_name(model: ModelServer, network: Network) -> None:
+    """What it is declared as says what it wants."""
+    stand = Stand(network, "declared", provider(model.url, SHORT))
+    assert (await stand.ended()).outcome == "completed"
+    assert stand.lines() == [("system", f"I heard {OPENING}")]
+
+
 async def test_a_coroutine(model: ModelServer, network: Network) -> None:
     """It is awaited; once it was taken for done when it had only been made."""
     stand = Stand(network, "coroutine", provider(model.url, SHORT))
