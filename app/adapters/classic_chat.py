@@ -35,8 +35,9 @@ class Chat:
         """Replies at most; None: nobody knows."""
         if self._manager is not None:
             return max(1, self._rounds - 1)
-        if self._turns and self.plan.initiator.llm_config:  # it replies, too, but for the first and the last time
-            return 2 * self._turns - 1
+        initiator = self.plan.initiator
+        if self._turns and (initiator.llm_config or initiator._code_execution_config is not False):
+            return 2 * self._turns - 1  # it replies, too, but for the first and the last time
         return self._turns
 
     # --- the ways in

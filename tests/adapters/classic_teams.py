@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from autogen import ConversableAgent, GroupChat, GroupChatManager, LLMConfig, UserProxyAgent, register_function
+from autogen.coding import LocalCommandLineCodeExecutor
 from autogen.io.websockets import IOWebsockets
 
 from app.adapters.classic_plan import ClassicPlan, person, replies
@@ -67,6 +68,13 @@ def by_hand(llm_config: LLMConfig) -> GroupChatManager:
     members = [agent(name, llm_config) for name in ("ann", "bob", "cid")]
     chat = GroupChat(members, messages=[], max_round=2, speaker_selection_method="manual")
     return GroupChatManager(chat, llm_config=llm_config)
+
+
+def coding(llm_config: LLMConfig) -> ClassicPlan:
+    """The person's proxy runs what code the assistant writes."""
+    executor = LocalCommandLineCodeExecutor(work_dir=os.environ["CODE_DIR"])
+    runs = UserProxyAgent("user", human_input_mode="NEVER", code_execution_config={"executor": executor})
+    return ClassicPlan(runs, agent("assistant", llm_config), max_turns=2)
 
 
 def hasty(llm_config: LLMConfig) -> ConversableAgent:

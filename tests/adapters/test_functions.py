@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from app.providers.network import Network
 from tests.adapters.classic_stand import OPENING, SHORT, WORDS, Stand
 from tests.runner.harness import provider
@@ -37,6 +41,19 @@ async def test_a_silent_chat(model: ModelServer, network: Network) -> None:
     assert [start["agent"] for start in stand.room.payloads("message_start")] == ["quiet", "user", "loud"]
     [quiet] = [message for message in stand.said() if message["agent"] == "quiet"]
     assert (quiet["content"], quiet["partial"], quiet["usage"]["completion_tokens"]) == (WORDS, False, 6)
+
+
+async def test_code_is_run(
+    model: ModelServer, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has printed is said by who has run it, in a turn of its own: no turn is told beyond the last one."""
+    monkeypatch.setenv("CODE_DIR", str(tmp_path))
+    model.control(text="```sh\necho $((6 * 7))\n```\n")
+    stand = Stand(network, "coding", provider(model.url, "scripted?token_delay_ms=1"))
+    await stand.ended()
+    assert [agent for agent, _ in stand.lines()] == ["assistant", "user", "assistant"]
+    assert "42" in stand.lines()[1][1]
+    assert [each["percentage"] for each in stand.room.payloads("progress")] == [33.33, 66.67, 100.0]
 
 
 async def test_a_choice_by_hand(model: ModelServer, network: Network) -> None:
