@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from autogen_agentchat.base import ChatAgent, Team, TerminationCondition
+from autogen_agentchat.messages import StructuredMessage
 from autogen_agentchat.teams import (
     BaseGroupChat,
     GraphFlow,
@@ -79,6 +80,7 @@ def load_team(made: Team | ChatAgent | TeamPlan, max_turns: int | None) -> Loade
     if not isinstance(team, Team):
         raise TeamFailed(f"it is no AutoGen team: the factory returned a {type(team).__name__}")
     tree = tree_of(team)
+    _expect_structures(tree)
     if not isinstance(team, BaseGroupChat):
         return LoadedTeam(team, plan.closing, tree, None, steps=False)
     # AutoGen has no public way to ask for these; it reads them when the team first runs.
@@ -91,3 +93,14 @@ def load_team(made: Team | ChatAgent | TeamPlan, max_turns: int | None) -> Loade
     if max_turns is not None and isinstance(team, MagenticOneGroupChat):
         team._max_turns = total = max_turns
     return LoadedTeam(team, plan.closing, tree, total, steps=False)
+
+
+def _expect_structures(tree: TeamTree) -> None:
+    """Whoever answers with an object of a type is understood. AutoGen wants its teams to be told of each such type
+    (``custom_message_types``), which nobody can do for the team that is made around a single agent.
+    """
+    for team in tree.teams:
+        for structure in tree.structures:
+            kind = StructuredMessage[structure]  # type: ignore[valid-type]
+            if not team._message_factory.is_registered(kind):
+                team._message_factory.register(kind)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from autogen_agentchat.agents import SocietyOfMindAgent, UserProxyAgent
 from autogen_agentchat.base import ChatAgent, Team
 from autogen_agentchat.teams import BaseGroupChat, MagenticOneGroupChat
+from pydantic import BaseModel
 
 
 @dataclass(slots=True)
@@ -19,6 +20,8 @@ class TeamTree:
     :param selectors: managers that ask a model only who speaks next.
     :param orchestrators: managers of MagenticOne: they plan, keep ledgers and give the final answer.
     :param people: stand-ins for a person.
+    :param teams: the team and those in it.
+    :param structures: what agents answer with instead of words (``output_content_type``).
     """
 
     speakers: set[str] = field(default_factory=set)
@@ -27,6 +30,8 @@ class TeamTree:
     orchestrators: set[str] = field(default_factory=set)
     people: list[UserProxyAgent] = field(default_factory=list)
     societies: list[SocietyOfMindAgent] = field(default_factory=list)
+    teams: list[BaseGroupChat] = field(default_factory=list)
+    structures: list[type[BaseModel]] = field(default_factory=list)
 
     @property
     def stand_ins(self) -> set[str]:
@@ -49,6 +54,7 @@ def members_of(team: object) -> list[ChatAgent | Team]:
 
 def _walk(team: object, tree: TeamTree) -> None:
     if isinstance(team, BaseGroupChat):
+        tree.teams.append(team)
         managers = tree.orchestrators if isinstance(team, MagenticOneGroupChat) else tree.selectors
         managers.add(team._group_chat_manager_name)
     for member in members_of(team):
@@ -56,6 +62,9 @@ def _walk(team: object, tree: TeamTree) -> None:
             _walk(member, tree)
             continue
         tree.agents.add(member.name)
+        structure = getattr(member, "_output_content_type", None)
+        if isinstance(structure, type):
+            tree.structures.append(structure)
         if isinstance(member, UserProxyAgent):
             tree.people.append(member)
         elif isinstance(member, SocietyOfMindAgent):

@@ -38,6 +38,7 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_core.memory import ListMemory, MemoryContent, MemoryMimeType
 from autogen_core.models import ChatCompletionClient, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
+from pydantic import BaseModel
 
 
 def single(model_client: ChatCompletionClient) -> Any:
@@ -47,6 +48,24 @@ def single(model_client: ChatCompletionClient) -> Any:
         return AssistantAgent("solo", model_client, model_client_stream=True)
 
     return build()
+
+
+class Verdict(BaseModel):
+    """What :func:`structured` answers with."""
+
+    consensus: str
+    summary: str
+
+
+def structured(model_client: ChatCompletionClient) -> AssistantAgent:
+    """It answers with an object."""
+    return AssistantAgent("judge", model_client, output_content_type=Verdict, model_client_stream=True)
+
+
+def structured_team(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+    """So does one of a team in the team."""
+    inner = RoundRobinGroupChat([structured(model_client)], max_turns=1)
+    return RoundRobinGroupChat([inner, AssistantAgent("clerk", model_client, model_client_stream=True)], max_turns=2)
 
 
 def terminated(model_client: ChatCompletionClient) -> RoundRobinGroupChat:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from app.providers.network import Network
@@ -90,3 +92,14 @@ async def test_condensed_history_is_flagged(network: Network, model: ModelServer
     room = await play(network, model, "single", content="word " * 4000, providers=(small,))
     assert room.payloads("agent_message")[0]["truncated"] is True
     assert "[… condensed …]" in str(model.stats(since=since)["requests"][0]["messages"])
+
+
+@pytest.mark.parametrize("team", ["structured", "structured_team"])
+async def test_agents_that_answer_with_an_object_need_no_registration(
+    team: str, network: Network, model: ModelServer
+) -> None:
+    """AutoGen wants teams to be told of such types; for a single agent nobody could."""
+    room = await play(network, model, team)
+    assert room.ended.outcome == "completed"
+    agent, text = room.said()[0]
+    assert (agent, json.loads(text)["summary"]) == ("judge", "Three agents have argued.")
