@@ -26,11 +26,12 @@ OWN_MODEL: ContextVar[bool] = ContextVar("OWN_MODEL", default=False)
 
 
 def name_speakers() -> None:
-    """Let ``OpenAIWrapper.create`` and ``ConversableAgent.get_human_input`` name their agent, and tools that are
-    coroutines know their run, although AG2 has each in a thread of its own. Once per process."""
+    """Let ``OpenAIWrapper.create`` and ``ConversableAgent``'s ``get_human_input`` and ``a_get_human_input`` name their
+    agent, and tools that are coroutines know their run, although AG2 has each in a thread of its own. Once per process."""
     if hasattr(OpenAIWrapper, _MARK):
         return
     create, get_human_input = OpenAIWrapper.create, ConversableAgent.get_human_input
+    a_get_human_input = ConversableAgent.a_get_human_input
     run_in_thread = ConversableAgent._run_async_in_thread
 
     @functools.wraps(create)
@@ -48,6 +49,11 @@ def name_speakers() -> None:
         with calling(Caller(self.name)):
             return get_human_input(self, *args, **named)
 
+    @functools.wraps(a_get_human_input)
+    async def named_input_of_coroutine(self: ConversableAgent, *args: Any, **named: Any) -> str:
+        with calling(Caller(self.name)):
+            return await a_get_human_input(self, *args, **named)
+
     @functools.wraps(run_in_thread)
     def run_in_context(self: ConversableAgent, work: Coroutine[Any, Any, Any]) -> Any:
         context = copy_context()
@@ -59,6 +65,7 @@ def name_speakers() -> None:
 
     OpenAIWrapper.create = named_create  # type: ignore[method-assign]  # it has no hook for this
     ConversableAgent.get_human_input = named_input  # type: ignore[method-assign]  # nor this
+    ConversableAgent.a_get_human_input = named_input_of_coroutine  # type: ignore[method-assign]  # nor this
     ConversableAgent._run_async_in_thread = run_in_context  # type: ignore[method-assign]  # nor this
     setattr(OpenAIWrapper, _MARK, True)
 

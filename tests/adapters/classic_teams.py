@@ -244,7 +244,8 @@ def declared(ws: IOWebsockets, llm_config: LLMConfig) -> None:
 
 async def coroutine(iostream: Any, llm_config: LLMConfig) -> None:
     """Written for AG2's asynchronous side."""
-    await person().a_initiate_chat(agent("assistant", llm_config), message=iostream.input(), max_turns=1)
+    customer = person("customer", human_input_mode="ALWAYS")
+    await customer.a_initiate_chat(agent("assistant", llm_config), message=iostream.input(), max_turns=2)
 
 
 def at_once(iostream: Any, llm_config: LLMConfig) -> None:

@@ -28,10 +28,12 @@ async def test_a_parameter_of_another_name(model: ModelServer, network: Network)
 
 
 async def test_a_coroutine(model: ModelServer, network: Network) -> None:
-    """It is awaited; once it was taken for done when it had only been made."""
-    stand = Stand(network, "coroutine", provider(model.url, SHORT))
+    """It is awaited; who asks there is named, and the answer is a person's."""
+    stand = Stand(network, "coroutine", provider(model.url, SHORT), answers=["More of it"])
     assert (await stand.ended()).outcome == "completed"
-    assert stand.lines() == [("assistant", WORDS)]
+    assert stand.lines() == [("assistant", WORDS), ("customer", "More of it"), ("assistant", WORDS)]
+    assert [asked["agent"] for asked in stand.room.payloads("input_request")] == ["customer"]
+    assert stand.said()[1]["role"] == "user"
 
 
 async def test_a_silent_chat(model: ModelServer, network: Network) -> None:
