@@ -12,17 +12,23 @@ import signal
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 from app.runner.host import Host
 from app.runner.lifeline import end_group, watch_parent
 
 MAX_THREADS = 32
+OOM_SCORE = 500
+"""Of 1000: where memory runs out, Linux ends this process before the server; its conversations go on in a new one."""
 
 
 def main() -> None:
     """The command line: the descriptor of the socket."""
     if len(sys.argv) != 2 or not sys.argv[1].isdigit():
         sys.exit("usage: python -m app.runner FD (the web process starts it)")
+    with suppress(OSError):  # other systems have no such file
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the web process decides
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="runner %(process)d %(levelname)s %(message)s")
     for name in (

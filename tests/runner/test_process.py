@@ -353,3 +353,12 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux only")
+async def test_where_memory_runs_out_the_agents_process_ends_first() -> None:
+    """Not the server, and not the database: a tool that eats memory harms its own conversations."""
+    async with RunnerProcess() as runner:
+        file = Path(f"/proc/{runner.process.pid}/oom_score_adj")
+        score = await asyncio.to_thread(file.read_text, encoding="ascii")
+    assert int(score) == 500
