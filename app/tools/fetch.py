@@ -31,6 +31,7 @@ MAX_READERS = 4
 _readers = asyncio.Semaphore(MAX_READERS)
 _ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
 _GONE = (404, 410)
+_NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _ANY_ZLIB = zlib.MAX_WBITS | 32  # gzip or zlib, by its head
 
 
@@ -62,7 +63,9 @@ async def fetch_readable(url: str) -> str:
     except (httpcore2.UnsupportedProtocol, UnicodeError):
         raise FetchRefused("this is no address of a page") from None
     except socket.gaierror as error:
-        raise PageUnknown("there is no server of this name") from error
+        if error.errno in _NO_SUCH_NAME:
+            raise PageUnknown("no server of this name can be found") from error
+        raise FetchFailed("the server's name cannot be looked up: is there a network?") from error
     except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError) as error:
         raise FetchFailed(f"the page cannot be fetched: {type(error).__name__}") from error
 

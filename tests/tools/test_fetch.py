@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -141,6 +142,20 @@ async def test_a_name_may_not_change_its_mind(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(FetchFailed, match="not a public one"):
             await fetch_readable("http://page.test/")
         answers.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("errno", "sentence"), [(socket.EAI_NONAME, "no server of this name"), (socket.EAI_AGAIN, "is there a network?")]
+)
+async def test_no_network_is_not_no_such_server(errno: int, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that nobody can look up now may be right."""
+
+    async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+        raise socket.gaierror(errno, "no")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    with pytest.raises(FetchFailed, match=sentence.replace("?", r"\?")):
+        await fetch_readable("http://page.test/")
 
 
 async def test_teams_read_pages_with_a_tool(pages: Callable[[str], str]) -> None:
