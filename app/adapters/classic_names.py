@@ -26,8 +26,11 @@ OWN_MODEL: ContextVar[bool] = ContextVar("OWN_MODEL", default=False)
 
 
 def name_speakers() -> None:
-    """Let ``OpenAIWrapper.create`` and ``ConversableAgent``'s ``get_human_input`` and ``a_get_human_input`` name their
-    agent, and tools that are coroutines know their run, although AG2 has each in a thread of its own. Once per process."""
+    """Let ``OpenAIWrapper.create``, ``ConversableAgent.get_human_input`` and its twin ``a_get_human_input`` name their
+    agent, and tools that are coroutines know their run, although AG2 has each in a thread of its own.
+
+    Once per process.
+    """
     if hasattr(OpenAIWrapper, _MARK):
         return
     create, get_human_input = OpenAIWrapper.create, ConversableAgent.get_human_input
