@@ -105,11 +105,19 @@ def still_working(
     :param waiting_for: the agents that wait for a person.
     """
     progress, tool = fold.progress, fold.running_tool
-    waits = f"{' and '.join(dict.fromkeys(waiting_for))} waits for an answer" if waiting_for else None
+    writers = [message.agent for message in fold.open_messages() if message.kind == "message"]
+    waits = _they(waiting_for, "waits for an answer", "wait for an answer")
     calls = f"{tool.agent} waits for {tool.tool}" if tool is not None else None
+    writes = _they(writers, "is writing", "are writing")
     return StillWorking(
         conversation_id=conversation_id,
         **progress.model_dump(exclude={"message"}),
-        message=waits or calls or progress.message or "still working",
+        message=waits or calls or writes or progress.message or "still working",
         silent_s=round(silent_s, 1),
     )
+
+
+def _they(agents: Sequence[str], does: str, do: str) -> str | None:
+    """What some agents do; None: there are none."""
+    names = list(dict.fromkeys(agents))
+    return f"{' and '.join(names)} {does if len(names) == 1 else do}" if names else None

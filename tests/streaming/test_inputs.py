@@ -149,8 +149,12 @@ def test_a_person_may_take_longer_than_a_team() -> None:
     assert session.status is Status.ACTIVE
     working = house.transport.payloads(StillWorking)[-1]
     assert (working["message"], working["silent_s"]) == ("Ann waits for an answer", 4000.0)
+    house.runners.last.start("m2", agent="Bob")
+    house.runners.last.start("m3", agent="Cid")
     give(house, session)
-    house.tick(299)
+    house.tick(20)
+    assert house.transport.payloads(StillWorking)[-1]["message"] == "Bob and Cid are writing"
+    house.tick(279)
     assert session.status is Status.ACTIVE
     house.tick(2)
     assert session.status is Status.ERROR

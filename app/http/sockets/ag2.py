@@ -35,6 +35,7 @@ class Ag2Door(Door):
 
     def open(self) -> None:
         authorise(self.principal, Action.START)
+        self.speaks_rarely = switched_on(self.query, events.StillWorking.name)
         self._translated = Ag2Events(self.key, _new_uuid)
         self._session_id = ""
         self._lock = threading.Lock()  # guards the two below
@@ -123,7 +124,7 @@ class Ag2Door(Door):
             return ag2.Error(error=payload["message"], code=payload.get("code", name)).to_wire(_new_uuid())
         if name == events.ConversationDeleted.name:
             return ag2.Error(error="The conversation was deleted.", code=name).to_wire(_new_uuid())
-        if name == events.Broadcast.name or (name == events.StillWorking.name and switched_on(self.query, name)):
+        if name == events.Broadcast.name or (name == events.StillWorking.name and self.speaks_rarely):
             return ag2.Print(objects=(payload["message"],)).to_wire(_new_uuid())
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -28,6 +29,7 @@ from app.http.sockets.websocket import GOODBYE_S, Closed, WebSocket
 from app.namespaces.budget import CommandBudget
 from app.protocol.close_codes import CloseCode
 from app.protocol.commands import AuthenticateAck
+from app.protocol.common import Status
 from app.protocol.events import (
     AccessEnded,
     AuthExpiring,
@@ -40,6 +42,7 @@ from app.protocol.events import (
 from app.services import Services
 from app.streaming.conversation import Conversation
 from app.streaming.follower import Follower, Portion
+from app.streaming.session_events import still_working
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ NOTICES = frozenset(
 """Transient events that have a word at these doors."""
 
 _MAX_NOTICES = 16
+_SILENCE_S = 1.7
+_WORKING = (Status.INITIALIZING, Status.ACTIVE)
 Show = Callable[[Portion], None]
 """Sends what the log has, in a dialect; deltas are merged already. It may raise ColloquyError: the client is told."""
 
@@ -86,6 +91,8 @@ class Door(Connection, ABC):
     """
 
     name: ClassVar[str]
+    speaks_rarely = False
+    """It has no word for much of what happens: what a run is doing is told by its own clock, at least every 2 s."""
 
     def __init__(
         self, parts: Services, websocket: WebSocket, principal: Principal, query: Mapping[str, str], key: str
@@ -107,6 +114,8 @@ class Door(Connection, ABC):
         now, settings = parts.clock.monotonic(), parts.settings
         self._idle = IdleWatch(now, idle_ping_s=settings.idle_ping_s, ping_timeout_s=settings.ping_timeout_s)
         self._beat_at = now + settings.heartbeat_s
+        self._sent = 0
+        self._told_at = self._news_at = now  # of what happens in the conversation; the same, but for that it goes on
         self._commands_per_s = settings.max_commands_per_s
         self._budget = CommandBudget(self._commands_per_s, now)
 
@@ -165,6 +174,7 @@ class Door(Connection, ABC):
     def send(self, message: dict[str, Any]) -> None:
         """:raises Closed:"""
         self.websocket.send_text(json.dumps(message, separators=(",", ":")))
+        self._sent += 1
 
     def now(self) -> str:
         return self.parts.clock.now_iso()
@@ -316,17 +326,23 @@ class Door(Connection, ABC):
         follower, show = reading
         portion = follower.read(self.parts.settings.catch_up_batch_bytes)
         if portion is not None:
+            sent = self._sent
             try:
                 show(portion)
             except ColloquyError as error:
                 self.show_error(error)
+            if self._sent != sent:
+                self._told_at = self._news_at = self.parts.clock.monotonic()
+            else:
+                self._mind_silence()
             if pause_s := self.pause_s():
                 self._hurry.wait(pause_s)
         elif (aside := follower.aside()) is not None:
-            if (message := self.notice(*aside)) is not None:
+            if not self.speaks_rarely and (message := self.notice(*aside)) is not None:
                 self.send(message)
         elif not follower.closed:
-            follower.wait(wait_s)
+            silent = self.conversation is not None and follower.offset == self.conversation.log.offset
+            follower.wait(min(wait_s, self._mind_silence()) if silent else wait_s)
         elif reading is self._reading:
             self._let_go(follower)
 
@@ -340,6 +356,23 @@ class Door(Connection, ABC):
         if not self._ended.is_set():
             self.websocket.close(CloseCode.GOING_AWAY, "the conversation is no longer kept")
         raise Closed
+
+    def _mind_silence(self) -> float:
+        """Say of a run that it goes on, where nothing was said for a while; seconds until this is to be asked again."""
+        conversation, now = self.conversation, self.parts.clock.monotonic()
+        if not self.speaks_rarely or conversation is None or conversation.status not in _WORKING:
+            return math.inf
+        if now < self._told_at + _SILENCE_S:
+            return self._told_at + _SILENCE_S - now
+        fold, silent_s = conversation.fold, now - self._news_at
+        working = conversation.read(
+            lambda: still_working(conversation.id, fold, silent_s, [each.agent for each in fold.pending_inputs()])
+        )
+        message = self.notice(working.name, {**working.to_wire(), "timestamp": self.now()})
+        if message is not None:
+            self.send(message)
+        self._told_at = now
+        return _SILENCE_S
 
     def _look_after(self) -> float:
         """Beat and ping when it is time; seconds until the next time."""

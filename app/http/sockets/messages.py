@@ -49,7 +49,7 @@ class MessageDoor(Door):
         wish = wish_of(query)
         self._wanted = wish.view.filter or Filter()
         self._delta = switched_on(query, "delta")
-        self._progress = switched_on(query, StillWorking.name)
+        self.speaks_rarely = switched_on(query, StillWorking.name)
         self._questions = switched_on(query, "inputs")
         self._update_s = milliseconds(query, "batch_ms", default=_UPDATE_EVERY_MS) / 1000
         self.limit_commands(_number(query, "max_commands_per_s"))
@@ -196,7 +196,7 @@ class MessageDoor(Door):
         if name == ConversationDeleted.name:
             gone = ConversationUnknown("the conversation was deleted")
             return {"type": dialect.ERROR, "data": {**gone.to_payload(), "timestamp": payload["timestamp"]}}
-        if name == StillWorking.name and not self._progress:
+        if name == StillWorking.name and not self.speaks_rarely:
             return None
         return {"type": name, "data": payload} if name in NOTICES else None
 

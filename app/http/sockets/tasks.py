@@ -12,7 +12,7 @@ from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, Inval
 from app.http.sockets.door import NOTICES, Door, Show
 from app.http.sockets.task_events import TaskEvents, last_reply_of
 from app.protocol import commands
-from app.protocol.common import Position, sentence_of
+from app.protocol.common import Position, Status, sentence_of
 from app.protocol.dialects.tasks import (
     TASK_COMMANDS,
     Authenticate,
@@ -28,6 +28,7 @@ from app.protocol.dialects.tasks import (
     TaskEvent,
     TaskPing,
     TaskProgress,
+    TaskStatusEvent,
 )
 from app.protocol.events import AccessEnded, ConversationDeleted, SignedOut, StillWorking
 from app.streaming.conversation import Conversation
@@ -43,6 +44,7 @@ class TaskDoor(Door):
     """One client and its task. The task is known by the client's id, too: it outlives the connection."""
 
     name = "tasks"
+    speaks_rarely = True
 
     def open(self) -> None:
         self._client = self.query.get("client_id") or secrets.token_urlsafe(12)
@@ -191,7 +193,9 @@ class TaskDoor(Door):
             gone = TaskError(message="The conversation was deleted.", details=ConversationUnknown.code)
             return {**gone.to_wire(), "timestamp": payload["timestamp"]}
         if name == StillWorking.name and self.conversation is not None:
-            working = TaskProgress(**{each: payload[each] for each in TaskProgress.model_fields})
+            working: TaskEvent = TaskProgress(**{each: payload[each] for each in TaskProgress.model_fields})
+            if self.conversation.status is Status.INITIALIZING:  # progress comes after `processing`
+                working = TaskStatusEvent(status="initializing", message="The agents are still being prepared.")
             place = self._place(self.conversation.id, self.conversation.log.epoch, self.read_offset())
             return {**working.to_wire(), "timestamp": payload["timestamp"], **place}
         return {"type": name, **payload} if name in NOTICES else None

@@ -9,6 +9,7 @@ from itertools import islice
 import httpx
 import pytest
 
+from tests.conftest import TIMEOUT_SCALE
 from tests.integration.doors.clients import TIMEOUT_S, Events, Socket, payload_of
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
@@ -74,8 +75,7 @@ def test_a_silent_team_is_told_at_every_door(server: ColloquyServer, model: Mode
         run = opened.enter_context(Events.of_run(server.url, talk, {}))
         customs = (payload_of(each) for each in run if '"CUSTOM"' in each.data)
         assert next(customs)["name"] == "progress"
-        task = doors["tasks"].wait_for("progress")
-        assert task["silent_s"] > 0
+        task = doors["tasks"].wait_for("status", message="The agents are still being prepared.")
         assert (task["conversation_id"], task["client_id"] is None) == (talk, False)
         assert doors["bridge"].wait_for("progress")["data"]["silent_s"] > 0
         assert doors["messages"].wait_for("progress")["data"]["silent_s"] > 0
@@ -84,3 +84,15 @@ def test_a_silent_team_is_told_at_every_door(server: ColloquyServer, model: Mode
         doors["quiet"].wait_for("heartbeat", status="stopped")
     assert "progress" not in [each["type"] for each in doors["quiet"].came]
     model.control(reset=True)
+
+
+@pytest.mark.matrix
+def test_who_writes_for_long_is_not_silent_for_the_task_door(server: ColloquyServer, model: ModelServer) -> None:
+    """Its dialect has no words for text that grows: it heard nothing for as long as an agent wrote."""
+    model.control(tokens=150, token_delay_ms=20)
+    with contextlib.closing(Socket(f"ws://127.0.0.1:{server.port}/ws/stream?team=chat")) as task:
+        task.send({"type": "chat", "payload": {"message": "Hm."}})
+        told = task.wait_for("progress")
+        assert told["message"].endswith(" is writing")
+        assert 1.5 < told["silent_s"] < 2.0 * TIMEOUT_SCALE
+        task.wait_for("status", status="completed")
