@@ -7,6 +7,8 @@ import json
 import socket
 from collections.abc import Callable
 
+import orjson
+
 from app.protocol.common import Payload
 from app.protocol.events import MessageDelta
 from app.runner.wire import MAX_LINE_BYTES
@@ -39,7 +41,10 @@ class _Delta:
             "tokens": self.tokens,
             "demo": self.demo,
         }
-        return json.dumps(event, separators=(",", ":")).encode()
+        try:
+            return orjson.dumps(event)
+        except TypeError:  # it refuses half a surrogate pair
+            return json.dumps(event, separators=(",", ":")).encode()
 
 
 class Link(asyncio.Protocol):
