@@ -32,6 +32,8 @@ def test_a_team_is_chosen_by_keyboard_and_remembered(open_page: OpenPage, shop: 
     page.keyboard.press("ArrowRight")
     following = names[names.index("debate") + 1]
     expect(page.locator(f'[data-team="{following}"] input')).to_be_focused()
+    option = page.locator(f'[data-team="{following}"]')
+    assert option.locator("input").bounding_box() == option.locator(".team-card").bounding_box()  # it scrolls into view
     page.reload()
     expect(page.locator(f'[data-team="{following}"] input')).to_be_checked()
 
