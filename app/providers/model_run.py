@@ -137,11 +137,10 @@ class ModelRun:
         return None
 
     def call_that_said(self, agent: str, text: str) -> Call | None:
-        """The latest ended call of this agent with this whole reply."""
-        for call in reversed(self._calls):
-            if call.ended and call.text == text and call.agent in ("", agent):
-                return call
-        return None
+        """The latest ended call of this agent with this whole reply; or of another one, whose tool the agent may be."""
+        said = [call for call in reversed(self._calls) if call.ended and call.text == text]
+        mine = (call for call in said if call.agent in ("", agent))
+        return next(mine, None) or next((call for call in said if not call.bound), None)
 
     def forget_calls(self) -> None:
         """A turn has ended: give back what its calls had reserved and never sent."""

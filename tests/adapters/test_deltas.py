@@ -36,8 +36,8 @@ class Kind:
     :param model: how the model behaves, beside its odd words.
     :param unsaid: how many of its replies are nobody's words: choices of speakers, a summary.
     :param kept: whether the framework's own state has what was said last.
-    :param own: the team has brought the model: it is not known which message is which call's, and AG2 cannot say again
-        what was cut in the middle of a character.
+    :param own: the team has brought the model: it is not known which message is which call's, and AG2 itself takes
+        neither a whole reply in the place of a stream nor characters that are cut in two.
     :param answer: what a person answers.
     """
 
@@ -102,7 +102,7 @@ async def test_nothing_is_lost_on_the_way(
         "tokens": random.randint(1, 60),
         "token_delay_ms": random.choice([0, 0, 1, 3]),
         "thought": random.choice(["", "", "Let me see. "]),
-        "stream": random.random() < 0.9,
+        "stream": team.own or random.random() < 0.9,
     }
     model.control(**fields | team.model)
     since = model.stats(messages=False)["total"]

@@ -262,11 +262,12 @@ async def test_namesakes_that_speak_at_once(network: Network, model: ModelServer
     assert [agent for agent, _ in said][-1] == "last"
 
 
-async def test_agents_as_tools(network: Network, model: ModelServer) -> None:
+@pytest.mark.parametrize("name", ["scripted", "no-stream"])
+async def test_agents_as_tools(name: str, network: Network, model: ModelServer) -> None:
     """What agents say within a tool is heard as well, with what it has cost; it is no turn of the team."""
     rules = [{"when": "A question.", "calls": "expert,duo", "call_arguments": '{"task": "Think."}'}]
     model.control(rules=json.dumps(rules), tokens=5, token_delay_ms=1)
-    room = await play(network, model, "agents_as_tools", model_name="scripted")
+    room = await play(network, model, "agents_as_tools", model_name=name)
     assert sorted(agent for agent, _ in room.said()) == ["boss", "expert", "x", "y"]
     assert [message["usage"]["completion_tokens"] for message in room.payloads("agent_message")] == [5] * 4
     assert [each["success"] for each in room.payloads("tool_result")] == [True, True]
