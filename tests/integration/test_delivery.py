@@ -87,12 +87,12 @@ class Blind:
 
 def test_a_client_that_pauses_its_reading_misses_nothing(server: ColloquyServer, model: ModelServer) -> None:
     """It leaves the room in the middle of a frame, catches up from the log, and its acks stand between whole frames."""
-    model.control(tokens=6_000, token_delay_ms=0.2)  # far more than its kernel takes, however they are joined
+    model.control(tokens=4_000, token_delay_ms=1)  # far more than its kernel takes, however they are joined
     with slow_client(server) as slow, Watcher(server.url, timeout_s=WAIT_S) as healthy:
         ack = slow.command("start_stream", LONG)
         one = {"conversation_id": ack["conversation_id"]}
+        wait_until(lambda: delivery(server)["lagging"] == 1, "its lag", 20)  # before the other one may lag for a moment
         seen = healthy.must("join", one)
-        wait_until(lambda: delivery(server)["lagging"] == 1, "its lag", 20)
         slow.send(EVENT + '7["ping",{"echo":7}]')
         events, acks = [], 0
         while not events or events[-1][1].get("status") != "completed":
