@@ -24,8 +24,8 @@ import httpx2
 from app.providers.circuits import Circuits
 from app.providers.gate import Gate
 
-MAX_READ_INTERVAL_S = 0.06
-READ_INTERVAL_PER_STREAM_S = 0.0012
+MAX_READ_INTERVAL_S = 0.07
+READ_INTERVAL_PER_STREAM_S = 0.0014
 MAX_CONNECTIONS = 4096
 KEEPALIVE_S = 15.0
 _PROBE_HEADERS = ("authorization", "api-key", "x-api-key", "anthropic-version", "user-agent")

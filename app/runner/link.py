@@ -15,7 +15,7 @@ from app.runner.wire import MAX_LINE_BYTES
 
 HIGH_WATER_BYTES = 256 * 1024
 LOW_WATER_BYTES = 64 * 1024
-DELTAS_EVERY_S = 0.008
+DELTAS_EVERY_S = 0.012
 """So soon after the last write deltas wait for others: the web process wakes for several at once. Else they leave at
 the end of the loop's turn, as all other messages do.
 """

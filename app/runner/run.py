@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import logging
 import secrets
 import traceback
@@ -29,6 +30,9 @@ from app.tools.context import RUN
 
 log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 0.5
+SETTLED_S = 3.0
+"""After the first run of a generation has begun: what its framework imports is there by then."""
+_known: set[type[Adapter]] = set()
 MAX_TOOL_FAILURES = 64
 """Of those that frameworks have not given back yet; more tools than that seldom fail at once."""
 
@@ -224,6 +228,7 @@ class Run:
 
     async def _play_team(self) -> None:
         adapter = self._adapter = await build_adapter(self)
+        _set_imports_aside(type(adapter))
         try:
             await adapter.run()
         except BackendUnavailable as error:
@@ -255,3 +260,12 @@ class Run:
             retryable=error.retryable,
             usage=self._model.usage(),
         )
+
+
+def _set_imports_aside(kind: type[Adapter]) -> None:
+    """What a framework's import has made lives as long as the process: garbage collections would look through it again
+    and again, 40 to 150 ms each, in which no run goes on.
+    """
+    if kind not in _known:
+        _known.add(kind)
+        asyncio.get_running_loop().call_later(SETTLED_S, gc.freeze)
