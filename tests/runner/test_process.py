@@ -355,7 +355,6 @@ def lives(pid: int) -> bool:
         return False
 
 
-@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux only")
 async def test_where_memory_runs_out_the_agents_process_ends_first() -> None:
     """Not the server, and not the database: a tool that eats memory harms its own conversations."""
     async with RunnerProcess() as runner:
