@@ -49,14 +49,14 @@ async function run() {
   };
 }
 
-/** `fetch` over a network that breaks in the middle of a response, so often. */
-function breakingFetch(times, afterBytes) {
+/** `fetch` over a network that breaks in the middle of a response: once after each of these numbers of bytes. */
+function breakingFetch(...afterBytes) {
   const network = { breaks: 0 };
   network.fetch = async (address, init) => {
     const cut = new AbortController();
     const response = await fetch(address, { ...init, signal: cut.signal });
-    if (network.breaks >= times) return response;
-    let left = afterBytes;
+    if (network.breaks >= afterBytes.length) return response;
+    let left = afterBytes[network.breaks];
     const body = response.body.pipeThrough(
       new TransformStream({
         transform(chunk, controller) {
@@ -77,7 +77,7 @@ function breakingFetch(times, afterBytes) {
 /** A run whose connection is cut several times, anywhere; what was missed comes back. */
 async function resume() {
   const { agent, seen, subscriber } = makeAgent("debate", "thread-resume");
-  const network = breakingFetch(4, 9000);
+  const network = breakingFetch(4000, 600, 4000, 600); // even an answer that tells of the run's end alone has over 600
   agent.fetch = network.fetch;
   agent.addMessage({ id: "u1", role: "user", content });
   let runs = 0;
