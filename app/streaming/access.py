@@ -6,6 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+Person = tuple[str | None, str]
+"""Tenant and id of a person: an id is unique within a tenant alone."""
+
 
 class Role(StrEnum):
     """What somebody is to a conversation; each may do what the next one may, and more."""
@@ -49,6 +52,11 @@ class Access:
     tenant: str | None = None
     users: dict[str, Role] = field(default_factory=dict)
     links: dict[str, LinkGrant] = field(default_factory=dict)
+
+    @property
+    def owned_by(self) -> Person:
+        """Whose its runs are, and who pays for them."""
+        return self.tenant, self.owner
 
     def role_of(self, user_id: str, tenant: str | None, links: Collection[str], now: str) -> Role | None:
         """The highest role that somebody has; None: a stranger, who shall not even learn that it exists.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from app.errors import ConversationUnknown, Interrupted, LimitExceeded
 from app.protocol.common import ContentType, Status
 from app.protocol.events import ConversationError, ConversationStatus
-from app.streaming.access import Access
+from app.streaming.access import Access, Person
 from app.streaming.bounds import Bounds
 from app.streaming.conversation import Conversation, Recorder
 from app.streaming.ports import Archive, Clock, Concurrency, Kept, Transport
@@ -99,12 +99,12 @@ class Library:
         with self.lock:
             return [session for session in self._sessions.values() if not (running and session.ended)]
 
-    def running(self, owner: tuple[str | None, str] | None = None) -> int:
-        """How many sessions have not ended, of all or of one owner (tenant, id); the lock is held."""
+    def running(self, person: Person | None = None) -> int:
+        """How many sessions have not ended, of all or of one person's; the lock is held."""
         return sum(
             not session.ended
             for session in self._sessions.values()
-            if owner is None or (session.conversation.access.tenant, session.conversation.owner) == owner
+            if person is None or session.conversation.access.owned_by == person
         )
 
     # --- coming -------------------------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ from app.errors import ColloquyError, InputUnknown, Interrupted, InvalidState
 from app.protocol.commands import ControlAck, JoinAck, ProvideInput, ProvideInputAck, StopAck
 from app.protocol.common import Position
 from app.runner.wire import Limits
+from app.streaming.admission import Admission
 from app.streaming.bounds import Bounds
 from app.streaming.checkpoints import Checkpoints
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import EVERYTHING, Conversation, Recorder
 from app.streaming.editing import Editing
 from app.streaming.housekeeping import Housekeeping
+from app.streaming.launching import Launching
 from app.streaming.library import Library
 from app.streaming.log import ConversationLog
 from app.streaming.ports import Allowance, Archive, Clock, Concurrency, Models, Runners, Teams, Transport
@@ -64,28 +66,30 @@ class StreamingManager:
             record=record,
             gone=lambda conversation: self._starting.forget(conversation),
         )
+        self._admission = admission = Admission(bounds, self.library, allowance)
+        launching = Launching(models, self.checkpoints, admission)
         self._starting = starting = Starting(
             config=config,
             bounds=bounds,
             limits=limits,
             runners=runners,
-            models=models,
             teams=teams,
             concurrency=concurrency,
             clock=clock,
             library=self.library,
             checkpoints=self.checkpoints,
             archive=archive,
-            allowance=allowance,
+            admission=admission,
+            launching=launching,
         )
         self.start = starting.start
         self.continue_stream = starting.continue_stream
         self.send_message = starting.send_message
         self.begin = starting.begin
-        self.launch = starting.launch
-        self.check_content = starting.check_content
+        self.launch = launching.launch
+        self.check_content = admission.check_content
         self.queue = starting.queue
-        self.editing = Editing(self.library, self.checkpoints, archive, clock, starting.check_content)
+        self.editing = Editing(self.library, self.checkpoints, archive, clock, admission.check_content)
         self._housekeeping = Housekeeping(config, bounds, concurrency, clock, self.library, starting.queue)
 
     @property
@@ -150,7 +154,7 @@ class StreamingManager:
         :raises ConversationUnknown, StoreUnavailable, ContentTooLarge:
         """
         if command.content is not None:
-            self._starting.check_size(command.content)
+            self._admission.check_size(command.content)
         self.get(command.conversation_id)
         session = self.library.session_of(command.conversation_id)
         if session is None:
@@ -219,7 +223,7 @@ class StreamingManager:
 
     def run_ticker(self) -> None:
         """Do the housekeeping until :meth:`shutdown`; for a background greenlet."""
-        while not self._starting.closing:
+        while not self._admission.closing:
             self._concurrency.sleep(_TICK_S)
             try:
                 self.tick()
@@ -257,7 +261,7 @@ class StreamingManager:
         Returns when their rooms have been told, or at ``deadline`` of the clock.
         """
         with self.library.lock:
-            self._starting.closing = True
+            self._admission.closing = True
         error = error or Interrupted("the server was shut down")
         for session in self.sessions(running=True):
             self._concurrency.spawn(session.abort, error)

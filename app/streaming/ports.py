@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from app.protocol.common import Status, Usage
 from app.protocol.snapshot import MessageView, Snapshot
 from app.runner.wire import Answer, ProviderSpec, StartRun, TeamSpec
-from app.streaming.access import Access
+from app.streaming.access import Access, Person
 
 Rating = Literal["up", "down"]
 
@@ -156,13 +156,12 @@ class Allowance(Protocol):
     def most_tokens_of_conversation(self) -> int:
         """That all its runs may spend together; 0: unlimited. Does not wait."""
 
-    def tokens_left(self, owner: tuple[str | None, str], ended: Iterable[str]) -> int | None:
+    def tokens_left(self, person: Person, ended: Iterable[str]) -> int | None:
         """Of this day, for this person; None: unlimited. What runs at present is not subtracted. Else as below."""
 
-    def check_tokens(self, owner: tuple[str | None, str], received: int, ended: Iterable[str]) -> None:
+    def check_tokens(self, person: Person, received: int, ended: Iterable[str]) -> None:
         """May wait for the store.
 
-        :param owner: tenant and id.
         :param received: tokens that their present runs have received until now.
         :param ended: their conversations in memory whose last run has ended, perhaps just now.
         :raises LimitExceeded: when they have spent what they may spend on a day.

@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from app.errors import (
-    ContentEmpty,
-    ContentTooLarge,
-    ConversationUnknown,
-    Interrupted,
-    InvalidPayload,
-    InvalidState,
-    LimitExceeded,
-    RunError,
-    StoreUnavailable,
-)
+from app.errors import ConversationUnknown, InvalidState
 from app.protocol.commands import RunOptions, SendMessageAck
 from app.protocol.common import ContentType, Status
 from app.protocol.events import Event
 from app.protocol.snapshot import QueuedView
-from app.runner.wire import Limits, StartRun, TeamSpec, TranscriptMessage
-from app.streaming.access import Access
+from app.runner.wire import Limits, StartRun, TeamSpec
+from app.streaming.access import Access, Person
+from app.streaming.admission import Admission
 from app.streaming.bounds import Bounds
-from app.streaming.budgets import Budgets
 from app.streaming.checkpoints import Checkpoints, said_since
 from app.streaming.config import StreamingConfig
 from app.streaming.conversation import Conversation
+from app.streaming.launching import Launching
 from app.streaming.library import Library
 from app.streaming.message_queue import MessageQueue, NotBusy
-from app.streaming.ports import Allowance, Archive, Clock, Concurrency, Models, Runners, Teams
+from app.streaming.ports import Archive, Clock, Concurrency, Runners, Teams
 from app.streaming.session import StreamingSession
-from app.streaming.session_events import (
-    goes_on_after_crash,
-    said_again,
-    session_of,
-    user_message,
-    user_message_id,
-)
+from app.streaming.session_events import goes_on_after_crash, said_again, session_of, user_message_id
 from app.streaming.taken import TakenRequests
-
-logger = logging.getLogger(__name__)
-
-Owner = tuple[str | None, str]
-"""Tenant and id: an id is unique within a tenant alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +39,7 @@ class Sent:
 
 
 class Starting:
-    """Makes sessions, and begins them. Belongs to the manager; safe to use from several threads or greenlets.
-
-    ``closing``: no session is taken any more; the library's lock guards it.
-    """
+    """Makes sessions, and begins them. Belongs to the manager; safe to use from several threads or greenlets."""
 
     def __init__(
         self,
@@ -73,34 +48,30 @@ class Starting:
         bounds: Bounds,
         limits: Limits,
         runners: Runners,
-        models: Models,
         teams: Teams,
         concurrency: Concurrency,
         clock: Clock,
         library: Library,
         checkpoints: Checkpoints,
         archive: Archive,
-        allowance: Allowance | None,
+        admission: Admission,
+        launching: Launching,
     ) -> None:
         self.config = config
         self.bounds = bounds
-        self.closing = False
         self._limits = limits
-        self._allowance = allowance
         self._runners = runners
-        self._models = models
         self._teams = teams
         self._concurrency = concurrency
         self._clock = clock
         self._library = library
         self._checkpoints = checkpoints
         self._archive = archive
-        self._budgets = Budgets(allowance)
+        self._admission = admission
+        self._launching = launching
         self.queue = MessageQueue(library, concurrency, clock, bounds.max_queued_messages, self._say_next)
         self._taken: TakenRequests[StreamingSession] = TakenRequests(bounds.max_conversations)
         self._waiting: TakenRequests[_Waiting] = TakenRequests(bounds.max_conversations)
-
-    # --- what may be asked for ----------------------------------------------------------------------------------------
 
     def start(
         self,
@@ -123,18 +94,18 @@ class Starting:
         :raises StoreUnavailable: when the conversation is not in memory, and the database does not answer.
         """
         spec = self._teams.get(team)
-        self.check_content(content)
+        self._admission.check_content(content)
         asked = _Asked(spec, content, content_type, (tenant, owner), options or RunOptions(), client_id)
         if conversation_id is not None:
             conversation = self._library.get(conversation_id)
-            if not self._taken_before(asked.owner, conversation_id, client_id):
-                self._check_tokens(_owner_of(conversation))
+            if not self._taken_before(asked.person, conversation_id, client_id):
+                self._admission.check_tokens(conversation.access.owned_by)
             return self._enter(asked, conversation)
-        if not self._taken_before(asked.owner, None, client_id):
-            self._check_tokens(asked.owner)
+        if not self._taken_before(asked.person, None, client_id):
+            self._admission.check_tokens(asked.person)
         session = None
         while session is None:
-            session = self._taken_before(asked.owner, None, client_id) or self._enter_new(asked, Access(owner, tenant))
+            session = self._taken_before(asked.person, None, client_id) or self._enter_new(asked, Access(owner, tenant))
         return session
 
     def continue_stream(
@@ -147,8 +118,8 @@ class Starting:
         :raises InvalidState: when the conversation is running, or has come to its end by itself. Else as :meth:`start`.
         """
         conversation = self._library.get(conversation_id)
-        owner = _owner_of(conversation)
-        taken = self._taken_before(owner, conversation_id, client_id)
+        person = conversation.access.owned_by
+        taken = self._taken_before(person, conversation_id, client_id)
         if taken is not None:
             return taken
         status, said, team = conversation.status, conversation.fold.last_user_message(), conversation.fold.team
@@ -159,13 +130,13 @@ class Starting:
             word = "has come to its end" if status is Status.COMPLETED else "was never begun"
             raise InvalidState(f"the conversation {word}; send a message to go on with it")
         if not recovering:  # it was admitted once
-            self._check_tokens(owner)
+            self._admission.check_tokens(person)
         found = self._checkpoints.unfinished_business(conversation, team)
         asked = _Asked(
             self._teams.get(team),
             said.content if said else conversation.fold.title,
             _content_type(said.content_type if said else ""),
-            owner,
+            person,
             found.options if found else RunOptions(),
             client_id,
             goes_on=True,
@@ -190,14 +161,14 @@ class Starting:
         :raises LimitExceeded: also when too many wait. Errors else as in :meth:`start`.
         """
         conversation = self._library.get(conversation_id)
-        self.check_content(content)
-        owner = _owner_of(conversation)
+        self._admission.check_content(content)
+        person = conversation.access.owned_by
         while True:
-            known = self._known_waiting(owner, conversation, client_id)
+            known = self._known_waiting(person, conversation, client_id)
             if known is not None:
                 return known
             try:
-                if self._taken_before(owner, conversation_id, client_id) is None:
+                if self._taken_before(person, conversation_id, client_id) is None:
                     return self._let_wait(conversation, content, content_type, by or conversation.owner, client_id)
             except NotBusy:
                 pass
@@ -222,12 +193,12 @@ class Starting:
         session_id, place = self.queue.put(conversation, content, content_type, by)
         waiting = _Waiting(conversation, session_id)
         with self._library.lock:
-            self._waiting.put(_owner_of(conversation), conversation.id, client_id, waiting)
+            self._waiting.put(conversation.access.owned_by, conversation.id, client_id, waiting)
         return self._waits(waiting, place)
 
-    def _known_waiting(self, owner: Owner, conversation: Conversation, client_id: str | None) -> Sent | None:
+    def _known_waiting(self, person: Person, conversation: Conversation, client_id: str | None) -> Sent | None:
         with self._library.lock:
-            waiting = self._waiting.get(owner, conversation.id, client_id)
+            waiting = self._waiting.get(person, conversation.id, client_id)
         if waiting is None:
             return None
         return self._waits(waiting, self.queue.place(conversation, user_message_id(waiting.session_id)))
@@ -252,13 +223,13 @@ class Starting:
     def _session_for(
         self, conversation: Conversation, message: QueuedView, client_id: str | None = None
     ) -> StreamingSession:
-        owner = _owner_of(conversation)
-        self._check_tokens(owner)
+        person = conversation.access.owned_by
+        self._admission.check_tokens(person)
         asked = _Asked(
             self._teams.get(conversation.fold.team),
             message.content,
             message.content_type,
-            owner,
+            person,
             RunOptions(),
             client_id,
             waited_as=message.message_id,
@@ -268,48 +239,33 @@ class Starting:
     def begin(self, session: StreamingSession) -> None:
         """Log the session's beginning and start its run in the background, after the ack was sent; once is enough."""
         if session.open_room():
-            self._concurrency.spawn(self.launch, session)
-
-    def check_content(self, content: str) -> None:
-        """:raises ContentEmpty, ContentTooLarge, InvalidPayload:"""
-        if not content.strip():
-            raise ContentEmpty("the content is empty")
-        self.check_size(content)
-
-    def check_size(self, content: str) -> None:
-        """:raises ContentTooLarge, InvalidPayload:"""
-        try:
-            size, limit = len(content.encode()), self.bounds.max_content_bytes
-        except UnicodeEncodeError:
-            raise InvalidPayload("the content is not Unicode text: it has half a surrogate pair") from None
-        if size > limit:
-            raise ContentTooLarge(f"the content has {size} bytes; at most {limit} are taken")
+            self._concurrency.spawn(self._launching.launch, session)
 
     def _taken_before(
-        self, owner: Owner, conversation_id: str | None, client_id: str | None
+        self, person: Person, conversation_id: str | None, client_id: str | None
     ) -> StreamingSession | None:
         with self._library.lock:
-            return self._taken.get(owner, conversation_id, client_id)
+            return self._taken.get(person, conversation_id, client_id)
 
     def _enter_new(self, asked: _Asked, access: Access) -> StreamingSession | None:
         """None: somebody else was quicker to take the last place in memory."""
         with self._library.lock:
-            self._check_running(asked.owner, None)
+            self._admission.check_running(asked.person, None)
         self._library.make_room()
         conversation = self._library.new(
             _new_id(), title=_title(asked.content), content_type=asked.content_type, access=access
         )
         session = self._session(asked, conversation)
         with self._library.lock:
-            self._check_running(asked.owner, None)
-            taken = self._taken.get(asked.owner, None, asked.client_id)
+            self._admission.check_running(asked.person, None)
+            taken = self._taken.get(asked.person, None, asked.client_id)
             if taken is not None:
                 return taken
             if self._library.full:
                 return None
             self._checkpoints.begin(conversation)
             self._library.put(conversation, session)
-            self._taken.put(asked.owner, None, asked.client_id, session)
+            self._taken.put(asked.person, None, asked.client_id, session)
         return session
 
     def _enter(
@@ -317,44 +273,18 @@ class Starting:
     ) -> StreamingSession:
         session = self._session(asked, conversation, openings)
         with self._library.lock, conversation.stay():
-            taken = self._taken.get(asked.owner, conversation.id, asked.client_id)
+            taken = self._taken.get(asked.person, conversation.id, asked.client_id)
             if taken is not None:
                 return taken
-            self._check_running(_owner_of(conversation), self._library.session_of(conversation.id))
+            self._admission.check_running(conversation.access.owned_by, self._library.session_of(conversation.id))
             if conversation.closing:
                 raise ConversationUnknown("there is no such conversation")
             if asked.waited_as is not None and self.queue.place(conversation, asked.waited_as) is None:
                 raise InvalidState("the message was said already, or taken back")
             conversation.recoveries = conversation.recoveries + 1 if recovering else 0
             self._library.put(conversation, session)
-            self._taken.put(asked.owner, conversation.id, asked.client_id, session)
+            self._taken.put(asked.person, conversation.id, asked.client_id, session)
         return session
-
-    def _check_tokens(self, owner: Owner) -> None:
-        if self._allowance is None:
-            return
-        running = [session for session in self._sessions_of(owner) if not session.ended]
-        spent = sum(max(each.metrics.tokens_received, self._budgets.spent_by(owner, each.id)) for each in running)
-        self._allowance.check_tokens(owner, spent, self._just_ended(owner))
-
-    def _sessions_of(self, owner: Owner) -> list[StreamingSession]:
-        return [session for session in self._library.sessions() if _owner_of(session.conversation) == owner]
-
-    def _just_ended(self, owner: Owner) -> list[str]:
-        return [session.conversation.id for session in self._sessions_of(owner) if session.ended]
-
-    def _check_running(self, owner: Owner, latest: StreamingSession | None) -> None:
-        """The library's lock is held."""
-        if self.closing:
-            raise Interrupted("the server is shutting down")
-        if latest is not None and not latest.ended:
-            raise InvalidState(f"the conversation is {latest.status}; stop it first, or wait for its end")
-        most = self.bounds.max_running_sessions if self._allowance is None else self._allowance.most_running()
-        if self._library.running() >= most:
-            raise LimitExceeded(f"{most} conversations are running; try again later")
-        theirs = self._allowance.most_running_of(owner[1]) if self._allowance is not None else 0
-        if theirs and self._library.running(owner) >= theirs:
-            raise LimitExceeded(f"{theirs} conversations of one person are running; stop one first")
 
     def _session(self, asked: _Asked, conversation: Conversation, openings: Sequence[Event] = ()) -> StreamingSession:
         run = StartRun(
@@ -395,42 +325,6 @@ class Starting:
             self._taken.forget(lambda session: session.conversation is conversation)
             self._waiting.forget(lambda waiting: waiting.conversation is conversation)
 
-    def launch(self, session: StreamingSession) -> None:
-        """Start the run of a session whose room is open. Waits for models and store."""
-        try:
-            providers = self._models.providers()
-            owner, wish = _owner_of(session.conversation), session.run_request.options.max_tokens
-            known = {
-                "providers": providers,
-                "demo": not providers and not session.run_request.team.isolated,
-                "max_tokens": self._budgets.of_conversation(session.conversation.fold.usage, wish),
-                **self._past(session),
-            }
-            spending = self._budgets.meter(owner, session.id, self._just_ended(owner)) if providers else None
-            known["metered"] = spending is not None
-            session.launch(session.run_request.model_copy(update=known), spending)
-        except StoreUnavailable as error:
-            session.abort(error)
-        except Exception:
-            logger.exception("session %s did not start", session.id)
-            session.abort(RunError("the run could not be started; the server's log says why"))
-
-    def _past(self, session: StreamingSession) -> dict[str, Any]:
-        """What its team knows of the conversation so far. May ask the store."""
-        conversation, run = session.conversation, session.run_request
-        if run.resumed:
-            found = self._checkpoints.unfinished_business(conversation, run.team.name)
-        else:
-            found = self._checkpoints.find(conversation, run.team.name)
-        own = None if run.resumed else user_message(run).message_id
-        said = tuple(
-            TranscriptMessage(agent=view.agent, role=view.role, content=view.content)
-            for view in conversation.read(conversation.fold.messages)
-            # what a run that goes on has left unfinished is said anew
-            if view.kind == "message" and view.message_id != own and not (run.resumed and view.state != "complete")
-        )
-        return {"checkpoint": found.state if found else None, "transcript": said}
-
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -443,7 +337,7 @@ class _Asked:
     team: TeamSpec
     content: str
     content_type: ContentType
-    owner: Owner
+    person: Person
     options: RunOptions
     client_id: str | None
     goes_on: bool = False
@@ -463,10 +357,6 @@ def _content_type(word: str) -> ContentType:
         return ContentType(word)
     except ValueError:
         return ContentType.TEXT
-
-
-def _owner_of(conversation: Conversation) -> Owner:
-    return conversation.access.tenant, conversation.owner
 
 
 def _new_id() -> str:

@@ -212,7 +212,7 @@ def test_what_a_dead_server_could_not_begin_is_gone_on_with(house: House) -> Non
     session = house.run()
     house.manager.send_message(session.conversation.id, "And?")
     house.manager.send_message(session.conversation.id, "And then?")
-    house.manager._starting.closing = True  # it dies between the end of a run and the next
+    house.manager._admission.closing = True  # it dies between the end of a run and the next
     end(house, session)
     again = house.restarted()
     conversation = again.manager.get(session.conversation.id)
