@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from app import create_app
-from app.concurrency import listen, serve
 from app.services import Services
 from app.settings import Settings, SettingsError, load_settings
 from app.store.database import SchemaDiffers
+from app.wsgi import listen, serve
 
 logger = logging.getLogger("colloquy")
 

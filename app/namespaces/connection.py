@@ -13,12 +13,12 @@ from engineio.exceptions import EngineIOError
 from engineio.socket import Socket
 
 from app.auth.seats import Seat
-from app.concurrency import end_without_response
 from app.namespaces.backlog import Backlog
 from app.namespaces.delivery import Cut
 from app.namespaces.frames import Bundle, Packet
 from app.namespaces.stream import Stream
 from app.namespaces.websocket import SWITCHING_PROTOCOLS, WebSocketCore
+from app.wsgi import end_without_response
 
 if TYPE_CHECKING:
     from app.namespaces.engine import EngineServer

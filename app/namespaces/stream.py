@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app.concurrency import AsyncMode, plain_socket, socket_of
+from app.concurrency import AsyncMode
+from app.wsgi import plain_socket, socket_of
 
 _LINUX = sys.platform == "linux"
 _SIOCOUTQ = termios.TIOCOUTQ  # the same number: bytes that the peer has not acknowledged

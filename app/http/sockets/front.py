@@ -16,7 +16,6 @@ from werkzeug.routing import Map, Rule
 
 from app.auth.identity import NOBODY, Principal, bearer_token
 from app.auth.permissions import Action, authorise
-from app.concurrency import end_without_response
 from app.errors import ColloquyError
 from app.http.sockets.ag2 import Ag2Door
 from app.http.sockets.bridge import Bridge
@@ -26,6 +25,7 @@ from app.http.sockets.tasks import TaskDoor
 from app.http.sockets.websocket import Closed, HandshakeRefused, WebSocket, shake_hands
 from app.protocol.close_codes import CloseCode
 from app.services import Services
+from app.wsgi import end_without_response
 
 logger = logging.getLogger(__name__)
 

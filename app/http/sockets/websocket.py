@@ -169,7 +169,7 @@ def shake_hands(
 ) -> WebSocket:
     """Make a WebSocket of a request.
 
-    :param environ: WSGI's, under :func:`app.concurrency.serve`.
+    :param environ: WSGI's, under :func:`app.wsgi.serve`.
     :param max_frame_bytes: longest message that is taken; a longer one is refused before it is read.
     :param bytes_are_text: binary messages are taken as UTF-8, not refused.
     :raises HandshakeRefused: when it is no proper handshake; nothing was sent.
