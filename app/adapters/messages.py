@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from app.adapters.base import RunPort
 from app.adapters.confidence import stated_confidence
-from app.protocol.common import MessageKind, Usage
+from app.protocol.common import MessageKind
 from app.protocol.events import AgentMessage, MessageReset, MessageStart
+from app.providers.calls import Call
 
 _WORDS = re.compile(r"\s*\S+\s*|\s+")
 
@@ -72,15 +73,16 @@ class MessageWriter:
         message: OpenMessage,
         content: str,
         *,
-        usage: Usage | None = None,
+        call: Call | None = None,
         model: str | None = None,
-        truncated: bool = False,
         partial_reason: str | None = None,
         scripted: bool = False,
         at_once: bool = False,
     ) -> None:
         """The whole message. Where other text was streamed than the agent settled on, that is withdrawn first.
 
+        :param call: that has brought it.
+        :param model: who wrote it, where that was no call.
         :param scripted: no agent has said this, so it states no confidence.
         :param at_once: what was not streamed comes in one piece, not word by word.
         """
@@ -100,9 +102,10 @@ class MessageWriter:
                 content=content,
                 kind=message.kind,
                 confidence=None if scripted or message.kind != "message" else stated_confidence(content),
-                usage=usage,
-                model=model,
-                truncated=truncated,
+                usage=call.usage if call else None,
+                model=call.model if call else model,
+                truncated=call is not None and call.condensed,
+                cut_off=call is not None and call.cut_off,
                 partial=partial_reason is not None,
                 reason=partial_reason,
             )

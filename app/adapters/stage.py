@@ -177,9 +177,7 @@ class Stage:
         await self.advance(call)
         message = self._messages.pop(call, None)
         if message is not None:
-            await self._writer.end(
-                message, call.text, usage=call.usage, model=call.model, truncated=call.condensed, at_once=True
-            )
+            await self._writer.end(message, call.text, call=call, at_once=True)
 
     async def ledger(self, call: Call, agent: str) -> None:
         """A watched call brings a ledger: what can be read of it so far, and the whole when it has ended."""
@@ -199,9 +197,7 @@ class Stage:
             del self._messages[call]
             call.discard()
             whole = readable or whole_characters(call.text)
-            await self._writer.end(
-                message, whole, usage=call.usage, model=call.model, truncated=call.condensed, at_once=True
-            )
+            await self._writer.end(message, whole, call=call, at_once=True)
         elif readable.startswith(message.text) and len(readable) > len(message.text):
             await self._writer.start(message)
             await self._port.gate.admit(1)
@@ -241,13 +237,7 @@ class Stage:
             self._forget(message)
         if text.strip():
             await self.step(agent, model=call.model if call else None)
-            await self._writer.end(
-                message or OpenMessage(self._cast.name(agent)),
-                text,
-                usage=call.usage if call else None,
-                model=call.model if call else None,
-                truncated=call.condensed if call else False,
-            )
+            await self._writer.end(message or OpenMessage(self._cast.name(agent)), text, call=call)
         elif message is not None:
             await self._writer.reset(message, "the agent has said nothing")
 
@@ -281,15 +271,7 @@ class Stage:
             await self.advance(call)
             await self.thought_over(call)
         message = message or OpenMessage(self._cast.name(agent), kind)
-        await self._writer.end(
-            message,
-            text,
-            usage=call.usage if call else None,
-            model=call.model if call else None,
-            truncated=call.condensed if call else False,
-            scripted=scripted,
-            at_once=scripted,
-        )
+        await self._writer.end(message, text, call=call, scripted=scripted, at_once=scripted)
         self._forget(message)
         self._stepping.pop(agent, None)
         self._told = [each for each in self._told if each[0] != message.agent]

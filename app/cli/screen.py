@@ -92,8 +92,7 @@ class Screen:
             case MessageDelta(message_id=message_id, agent=agent, delta=delta):
                 self._write(message_id, agent, delta)
             case AgentMessage() as message:
-                broken = f"broke off: {message.reason}" if message.partial else None
-                self._complete(message.message_id, message.agent, message.content, message.confidence, broken)
+                self._complete(message, partial=message.partial)
             case MessageReset(message_id=message_id, agent=agent, reason=reason):
                 self._shown.pop(message_id, None)
                 self.say(f"{agent}'s text is withdrawn ({reason}); the turn begins again", warning=True)
@@ -177,8 +176,7 @@ class Screen:
             if message.state == "open":
                 self._catch_up(message)
             else:
-                partial = f"broke off: {message.reason}" if message.state == "partial" else None
-                self._complete(message.message_id, message.agent, message.content, message.confidence, partial)
+                self._complete(message, partial=message.state == "partial")
         for waiting in state.queued:
             self.say(f"waits until the agents have finished ({waiting.by}): {waiting.content}")
         for request in state.pending_inputs:
@@ -204,9 +202,8 @@ class Screen:
             shown = ""
         self._write(message.message_id, message.agent, message.content[len(shown) :])
 
-    def _complete(
-        self, message_id: str, agent: str, content: str, confidence: float | None, partial: str | None
-    ) -> None:
+    def _complete(self, message: AgentMessage | MessageView, *, partial: bool) -> None:
+        message_id, agent, content = message.message_id, message.agent, message.content
         if message_id in self._whole:
             return
         shown = self._shown.pop(message_id, "")
@@ -219,10 +216,12 @@ class Screen:
         if len(self._whole) > _REMEMBERED:
             del self._whole[next(iter(self._whole))]
         self.end_line()
-        if confidence is not None:
-            self.say(f"{agent} is {confidence:.0%} confident")
-        if partial is not None:
-            self.say(partial, warning=True)
+        if message.confidence is not None:
+            self.say(f"{agent} is {message.confidence:.0%} confident")
+        if message.cut_off:
+            self.say(f"{agent} was cut off: a reply may not be longer")
+        if partial:
+            self.say(f"broke off: {message.reason}", warning=True)
 
     def _write(self, message_id: str, agent: str, text: str) -> None:
         if self._current != message_id:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.http.answers import Timestamp
 from app.protocol.commands import RunOptions
-from app.protocol.common import AgentCard, ContentType, MessageKind, Moment, Payload, Role, Status, Usage
+from app.protocol.common import CUT_OFF, AgentCard, ContentType, MessageKind, Moment, Payload, Role, Status, Usage
 from app.protocol.dialects.messages import Message
 from app.protocol.snapshot import ChartView, MessageView, OutcomeView, ToolCallView
 from app.runner.wire import Generation
@@ -115,6 +115,7 @@ class StoredRow(Message):
 
     ordinal: Annotated[int, Field(description="its place in the conversation; rises, with holes")]
     state: Annotated[Literal["open", "complete", "partial"], Field(description="partial: it broke off")]
+    cut_off: Annotated[bool, Field(description=CUT_OFF)]
     kind: Annotated[MessageKind, Field(description="what it is: no answer, unless it is a `message`")]
     feedback: Annotated[Literal["up", "down"] | None, Field(description="what a reader thought of it")]
 

@@ -20,7 +20,7 @@ from app.http.caller import permitted
 from app.http.contract import HTML, JSON, contract
 from app.http.conversation_shapes import ExportedFile, ExportWish
 from app.http.export_html import POLICY, page_begin, page_chart, page_end, page_message, page_tool_call
-from app.http.export_parts import Aside, Pictures, answer_of, in_time
+from app.http.export_parts import CUT_OFF_WORDS, Aside, Pictures, answer_of, in_time
 from app.protocol.snapshot import ChartView, MessageView, ToolCallView
 from app.services import services
 from app.store.base import ConversationRecord, ConversationStore, MessageQuery
@@ -128,7 +128,7 @@ def _markdown(found: Exported) -> Iterator[str]:
             yield f"\n*{_plain(part.agent)} calls {_plain(part.tool)} · {part.timestamp} · {ended}*\n"
             yield _block(part.arguments) + _block(answer)
         else:
-            yield f"\n## {_plain(part.agent)}\n\n*{part.timestamp}{_remarks(part)}*\n\n"
+            yield f"\n## {_plain(part.agent)}\n\n*{part.timestamp}{remarks(part)}*\n\n"
             text = part.content.rstrip()
             yield "".join(f"> {line}\n" for line in text.splitlines()) if part.role == "user" else f"{text}\n"
     outcome = record.state.get("outcome") or {}
@@ -165,12 +165,14 @@ def _facts(found: Exported) -> str:
     return "\n".join(lines)
 
 
-def _remarks(message: MessageView) -> str:
+def remarks(message: MessageView) -> str:
+    """What there is to say of a message beside its words."""
     told = [
         message.kind != "message" and message.kind,
         message.model and f"by {_plain(message.model)}",
         message.state == "partial" and f"broken off: {_plain(message.reason or '')}",
         message.state == "open" and "still being written",
+        message.cut_off and CUT_OFF_WORDS,
         message.updated_by and f"changed by {_plain(message.updated_by)}",
         message.feedback and f"feedback: {message.feedback}",
     ]

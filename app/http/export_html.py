@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 
-from app.http.export_parts import answer_of
+from app.http.export_parts import CUT_OFF_WORDS, answer_of
 from app.protocol.snapshot import ChartView, MessageView, ToolCallView
 from app.store.base import ConversationRecord
 
@@ -109,6 +109,8 @@ def page_message(message: MessageView) -> str:
         remarks.append(f"broken off: {message.reason or ''}")
     elif message.state == "open":
         remarks.append("still being written")
+    if message.cut_off:
+        remarks.append(CUT_OFF_WORDS)
     if message.updated_by:
         remarks.append(f"changed by {message.updated_by}")
     if message.feedback:

@@ -12,6 +12,8 @@ from app.store.base import ConversationStore
 
 MOST_EMBEDDED_BYTES = 16_777_216
 """Of all pictures in one page; those behind are named only."""
+CUT_OFF_WORDS = "cut off at its greatest length"
+"""Beside a reply that ends where it may not be longer."""
 
 
 Aside = ToolCallView | ChartView

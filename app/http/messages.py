@@ -67,6 +67,7 @@ def show_messages(conversation_id: str) -> dict[str, Any]:
             **_shaped(each.view),
             "ordinal": each.ordinal,
             "state": each.view.state,
+            "cut_off": each.view.cut_off,
             "kind": each.view.kind,
             "feedback": each.view.feedback,
         }

@@ -73,6 +73,8 @@ TOOL_FAILURES = (
     "reached, was asked for what there is not, or may not do that; null: it did not fail"
 )
 """The same in words, in the same order."""
+CUT_OFF = "the reply has reached the length that it may have, and ends there"
+"""Of a message: its model had more to say."""
 
 
 def _no_truth(value: object) -> object:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from app.protocol.common import (
+    CUT_OFF,
     TOOL_FAILURES,
     AgentCard,
     ContentType,
@@ -116,6 +117,7 @@ class AgentMessage(Event):
     partial: Annotated[bool, Field(description="the message broke off")] = False
     reason: Annotated[str | None, Field(description="why it broke off")] = None
     truncated: Annotated[bool, Field(description="what the model read was condensed to its context")] = False
+    cut_off: Annotated[bool, Field(description=CUT_OFF)] = False
 
 
 class MessageReset(Event):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.protocol.common import (
+    CUT_OFF,
     TOOL_FAILURES,
     AgentCard,
     ContentType,
@@ -36,6 +37,7 @@ class MessageView(Payload):
     model: str | None = None
     reason: str | None = None
     truncated: bool = False
+    cut_off: Annotated[bool, Field(description=CUT_OFF)] = False
     demo: bool = False
     feedback: Annotated[str | None, Field(description="what a reader thought of it: `up` or `down`")] = None
     updated_at: Annotated[str | None, Field(description="time of the last `message_updated`")] = None

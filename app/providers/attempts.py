@@ -88,7 +88,9 @@ def raise_failure(run: ModelRun, transport: RunTransport, cause: Exception | Non
 
 def end(call: Call, transport: RunTransport, text: str) -> None:
     """The call has its reply."""
-    call.end(text, transport.spec.label or transport.spec.model, transport.usage())
+    exchange = transport.exchange
+    cut_off = exchange is not None and exchange.finish_reason == "length"
+    call.end(text, transport.spec.label or transport.spec.model, transport.usage(), cut_off=cut_off)
 
 
 async def _attempt(spec: ProviderSpec, request: Request[Item]) -> AsyncGenerator[Item]:

@@ -60,6 +60,7 @@ class Call:
     began: bool = False
     ended: bool = False
     condensed: bool = False
+    cut_off: bool = False
     text: str = ""
     model: str = ""
     usage: Usage = field(default_factory=Usage)
@@ -122,12 +123,13 @@ class Call:
         self.entries.append(Switch(source.name, target.name, reason))
         self.changed(self)
 
-    def end(self, text: str, model: str, usage: Usage) -> None:
+    def end(self, text: str, model: str, usage: Usage, *, cut_off: bool = False) -> None:
         """The reply is whole.
 
         :param text: empty where the model called tools instead.
+        :param cut_off: it has reached the length that it may have, and ends where that was.
         """
-        self.text, self.model, self.usage = text, model, usage
+        self.text, self.model, self.usage, self.cut_off = text, model, usage, cut_off
         self.ended = True
         self.changed(self)
 

@@ -168,6 +168,7 @@ class RunTransport(httpx2.AsyncBaseTransport):
             exchange.fail(_no_completion(content, exchange.spec))
             return
         exchange.done = True
+        exchange.finish_reason = _finish_of(document)
         exchange.provider_usage = usage_of(document)
         exchange.deltas = -(-len(text_of_whole(document)) // CHARS_PER_PROMPT_TOKEN)
 
@@ -249,10 +250,20 @@ def _no_completion(content: bytes, spec: ProviderSpec) -> ModelError:
 
 def text_of_whole(document: dict[str, Any]) -> str:
     """The text of a reply that came whole; empty where it has none."""
-    choices = document.get("choices")
-    message = choices[0].get("message") if isinstance(choices, list) and choices else None
+    message = _choice_of(document).get("message")
     content = message.get("content") if isinstance(message, dict) else None
     return content if isinstance(content, str) else ""
+
+
+def _finish_of(document: dict[str, Any]) -> str | None:
+    reason = _choice_of(document).get("finish_reason")
+    return reason if isinstance(reason, str) else None
+
+
+def _choice_of(document: dict[str, Any]) -> dict[str, Any]:
+    choices = document.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return choice if isinstance(choice, dict) else {}
 
 
 def _asked(body: bytes) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData(
@@ -92,6 +93,7 @@ messages = Table(
     Column("usage", JSON),
     Column("model", _Name),
     Column("truncated", Boolean, nullable=False),
+    Column("cut_off", Boolean, nullable=False, server_default=false()),
     Column("demo", Boolean, nullable=False),
     Column("feedback", _Word),
     Column("updated_at", _Time),

@@ -42,6 +42,7 @@ from app.protocol.snapshot import (
 )
 
 _MAX_KEPT = 100  # tool calls, charts, requests for input
+_WITH_THE_WHOLE = ("content_type", "confidence", "usage", "model", "reason", "truncated", "cut_off")
 
 
 class _Message:
@@ -338,7 +339,7 @@ class ConversationFold:
             message = self._add(payload, state="open")
         message.pieces = [payload["content"]]
         message.fields.update(
-            {name: payload[name] for name in ("content_type", "confidence", "usage", "model", "reason", "truncated")},
+            {name: payload[name] for name in _WITH_THE_WHOLE},
             state="partial" if payload["partial"] else "complete",
             demo=payload["demo"],
         )

@@ -41,6 +41,8 @@ export interface MessageView {
   reason: string | null;
   /** what the model read was condensed to its context */
   truncated: boolean;
+  /** the reply has reached the length that it may have, and ends there */
+  cut_off: boolean;
   demo: boolean;
   feedback: string | null;
   /** time of the last `message_updated` */

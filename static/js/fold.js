@@ -131,8 +131,8 @@ const CHANGES = {
   [EVENTS.AGENT_MESSAGE]: (before, payload, bounds) => {
     const state = unqueued(before, payload); // its turn has come
     const message = find(state, payload.message_id) ?? opened(payload);
-    const { content, content_type, confidence, usage, model, reason, truncated, partial, demo } = payload;
-    const whole = { ...message, content, content_type, confidence, usage, model, reason, truncated, demo };
+    const { content, content_type, confidence, usage, model, reason, truncated, cut_off, partial, demo } = payload;
+    const whole = { ...message, content, content_type, confidence, usage, model, reason, truncated, cut_off, demo };
     return trimmed(withMessage(state, { ...whole, state: partial ? "partial" : "complete" }), bounds);
   },
 
@@ -223,6 +223,7 @@ function opened(payload) {
     model: null,
     reason: null,
     truncated: false,
+    cut_off: false,
     demo: payload.demo,
     feedback: null,
     updated_at: null,

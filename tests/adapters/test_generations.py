@@ -117,6 +117,19 @@ async def test_a_person_is_asked(
         assert ending == "nobody has answered in time"
 
 
+@pytest.mark.parametrize("reply", ["stream=1", "stream=0"])
+async def test_a_reply_that_is_cut_off_says_so(
+    reply: str, generation: Generation, network: Network, model: ModelServer
+) -> None:
+    """It looked like one that the model had ended."""
+    for reason in ("length", "stop"):
+        async with Play(network, model, generation.solo, f"{QUICK}&{reply}&finish_reason={reason}") as play:
+            assert (await play.ended()).outcome == "completed"
+            play.check()
+            [message] = play.payloads("agent_message")
+            assert (message["cut_off"], message["partial"]) == (reason == "length", False)
+
+
 async def test_a_stop_while_a_person_is_asked(generation: Generation, network: Network, model: ModelServer) -> None:
     """Nobody waits any more."""
     if generation.calls:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from app.http.export import _block, file_names
+from app.http.export import _block, file_names, remarks
 from app.http.export_html import harmless, page_begin, page_chart, page_end, page_message, page_tool_call
 from app.http.export_parts import answer_of, in_time
 from app.protocol.common import ContentType
@@ -129,6 +129,15 @@ def test_markdown_is_markdown() -> None:
     for part in ("<strong>b</strong>", "<code>c</code>", "<table>", "<td>1</td>", "<s>s</s>"):
         assert part in html
     assert 'rel="noopener noreferrer nofollow"' in html
+
+
+def test_a_reply_that_was_cut_off_says_so() -> None:
+    """Else nobody knows that there was more to say."""
+    message = MessageView(message_id="m", agent="a", content="One, two,", state="complete", timestamp="t")
+    told = "cut off at its greatest length"
+    for write in (page_message, remarks):
+        assert told not in write(message)
+        assert told in write(message.model_copy(update={"cut_off": True}))
 
 
 def test_a_tool_call_says_what_came_of_it() -> None:

@@ -5,7 +5,7 @@ export const ID = "c1";
 export const EPOCH = "e1";
 
 const whole = {
-  content_type: "markdown", confidence: null, usage: null, model: null, partial: false, reason: null, truncated: false,
+  content_type: "markdown", confidence: null, usage: null, model: null, partial: false, reason: null, truncated: false, cut_off: false,
 };
 
 /** Numbers events from `offset` + 1 on. */

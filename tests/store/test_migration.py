@@ -83,7 +83,7 @@ def test_a_newer_versions_database_is_refused_in_a_sentence(database: Database) 
     database.write(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     for look in (database.prepare, database.migrate, database.problem):
         with pytest.raises(
-            SchemaDiffers, match=r"is 9999, which this version does not know \(its own is 0003\): a newer"
+            SchemaDiffers, match=r"is 9999, which this version does not know \(its own is 0004\): a newer"
         ):
             look()
 

@@ -98,6 +98,7 @@ def test_messages_come_back_as_they_were_written(store: SqlStore) -> None:
         model="m",
         reason="stopped",
         truncated=True,
+        cut_off=True,
         demo=True,
         feedback="up",
         updated_at=at(3),

@@ -25,6 +25,7 @@ _MESSAGE = {
     "model": None,
     "reason": None,
     "truncated": False,
+    "cut_off": False,
     "feedback": None,
     "updated_at": None,
     "updated_by": None,
@@ -152,7 +153,7 @@ def _fold_message(state: dict[str, Any], name: str, body: dict[str, Any], payloa
         message["content"] += body["delta"]
     elif name == "agent_message":
         state["queued"] = [each for each in state["queued"] if each["message_id"] != body["message_id"]]
-        for key in ("content", "content_type", "confidence", "usage", "model", "reason", "truncated"):
+        for key in ("content", "content_type", "confidence", "usage", "model", "reason", "truncated", "cut_off"):
             message[key] = body[key]
         message.update(state="partial" if body["partial"] else "complete", demo=payload["demo"])
 

@@ -54,7 +54,9 @@ EVERYTHING: list[Event] = [
     FallbackMode(mode="provider", reason="model_stalled", from_="a", to="n"),
     MessageDelta(message_id="m3", agent="Bob", delta="no start"),
     FallbackMode(mode="demo", reason="backend_unavailable", from_="n", to="demo"),
-    AgentMessage(message_id="m3", agent="Bob", content="no st", partial=True, reason="stopped", truncated=True),
+    AgentMessage(
+        message_id="m3", agent="Bob", content="no st", partial=True, reason="stopped", truncated=True, cut_off=True
+    ),
     MessageUpdated(message_id="m3", agent="Bob", changes={"feedback": "up"}, updated_by="local"),
     MessageUpdated(message_id="m1", agent="Ann", changes={"content": "Hello.", "confidence": 0.8}),
     ToolCall(call_id="c1", agent="Ann", tool="get_crypto_price", arguments='{"symbol": "BTC"}'),
@@ -150,7 +152,8 @@ def test_reset_withdraws_the_message() -> None:
 def test_a_partial_message_says_why() -> None:
     """And whether what the model read was condensed."""
     message = Folded().add(EVERYTHING[16]).now.messages[0]
-    assert (message.state, message.reason, message.truncated) == ("partial", "stopped", True)
+    assert (message.state, message.reason) == ("partial", "stopped")
+    assert (message.truncated, message.cut_off) == (True, True)
 
 
 def test_fallback_to_another_provider_changes_the_model() -> None:

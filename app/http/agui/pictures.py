@@ -27,7 +27,7 @@ STATE_KEY = "conversation"
 _EVENTS = {"messages", "tool_calls", "charts", "pending_inputs", "queued"}
 _NOT_STATE = _EVENTS | {"epoch", "offset", "content_type", "created_at"}
 _STATE_FIELDS = tuple(name for name in Snapshot.model_fields if name not in _NOT_STATE)
-MESSAGE_FACTS = ("content_type", "confidence", "usage", "model", "reason", "truncated", "demo")
+MESSAGE_FACTS = ("content_type", "confidence", "usage", "model", "reason", "truncated", "cut_off", "demo")
 
 
 def state_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ export class Earlier {
 }
 
 /** A message as HTTP tells it (FEATURES E3), as a snapshot would. */
-function viewOf({ id, role, message, timestamp, updated_at, updated_by, state, kind, feedback }) {
+function viewOf({ id, role, message, timestamp, updated_at, updated_by, state, cut_off, kind, feedback }) {
   const user = role === "user";
   return {
     message_id: id,
@@ -94,6 +94,7 @@ function viewOf({ id, role, message, timestamp, updated_at, updated_by, state, k
     model: null,
     reason: null,
     truncated: false,
+    cut_off,
     demo: false,
     feedback,
     timestamp,

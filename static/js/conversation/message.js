@@ -115,6 +115,9 @@ function* marks(message) {
     const why = message.reason ? `broke off: ${words(message.reason)}` : "broke off";
     yield h("span", { class: "chip warn", "data-testid": "broke-off" }, why);
   }
+  if (message.cut_off) {
+    yield h("span", { class: "chip", "data-testid": "cut-off", title: "The model stopped here: a reply may not be longer" }, "cut off");
+  }
   if (message.truncated) {
     yield h("span", { class: "chip", title: "What the model read was shortened to fit its context" }, "read a condensed text");
   }
