@@ -64,7 +64,7 @@ class Admission:
         if self.closing:
             raise Interrupted("the server is shutting down")
         if latest is not None and not latest.ended:
-            raise InvalidState(f"the conversation is {latest.status}; stop it first, or wait for its end")
+            raise InvalidState(f"the conversation is {latest.status}; with send_message a message waits for its end")
         most = self._bounds.max_running_sessions if self._allowance is None else self._allowance.most_running()
         if self._library.running() >= most:
             raise LimitExceeded(f"{most} conversations are running; try again later")

@@ -207,6 +207,7 @@ DOOR_TABLE: dict[str, list[dict[str, Any]]] = {
     "/ws/stream": [
         {"type": "cancel", "payload": {}},
         {"type": "chat", "payload": {"message": "x"}},
+        {"type": "unqueue_message", "payload": {"message_id": "m"}},
         {"type": "provide_input", "payload": {"request_id": "r", "content": "x"}},
     ],
     "/v1/conversation/<key>/stream": [],

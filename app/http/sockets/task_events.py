@@ -13,12 +13,14 @@ from app.protocol.dialects.tasks import (
     TaskInputRequest,
     TaskInputResolved,
     TaskProgress,
+    TaskQueued,
     TaskResult,
     TaskStatus,
     TaskStatusEvent,
     TaskStep,
     TaskToolCall,
     TaskToolResult,
+    TaskUnqueued,
 )
 from app.protocol.events import (
     AgentMessage,
@@ -30,6 +32,8 @@ from app.protocol.events import (
     FallbackMode,
     InputRequest,
     InputResolved,
+    MessageQueued,
+    MessageUnqueued,
     Progress,
     ToolCall,
     ToolResult,
@@ -82,6 +86,8 @@ class TaskEvents:
             yield from self._on_progress(view.progress.model_dump())
         for request in view.pending_inputs:
             yield from self._on_input_request(request.model_dump())
+        for waiting in view.queued:
+            yield from self._on_queued(waiting.model_dump())
         if view.outcome is not None and status is Status.COMPLETED:
             yield from self._on_complete(view.outcome.model_dump())
         if view.error is not None:
@@ -128,6 +134,12 @@ class TaskEvents:
     def _on_input_resolved(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
         yield TaskInputResolved(**_these(payload, TaskInputResolved.model_fields))
 
+    def _on_queued(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
+        yield TaskQueued(**_these(payload, TaskQueued.model_fields))
+
+    def _on_unqueued(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
+        yield TaskUnqueued(**_these(payload, TaskUnqueued.model_fields))
+
     def _on_chart(self, payload: Mapping[str, Any]) -> Iterator[TaskEvent]:
         yield TaskChart(**_these(payload, ("chart_id", "url", "symbol")))
 
@@ -154,6 +166,8 @@ _TRANSLATE: dict[str, Callable[[TaskEvents, Mapping[str, Any]], Iterator[TaskEve
     ToolResult.name: TaskEvents._on_tool_result,
     InputRequest.name: TaskEvents._on_input_request,
     InputResolved.name: TaskEvents._on_input_resolved,
+    MessageQueued.name: TaskEvents._on_queued,
+    MessageUnqueued.name: TaskEvents._on_unqueued,
     ChartGenerated.name: TaskEvents._on_chart,
     ConversationComplete.name: TaskEvents._on_complete,
     ConversationError.name: TaskEvents._on_error,

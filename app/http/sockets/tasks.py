@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from app.auth.permissions import Action, authorise
+from app.auth.permissions import Action, authorise, permits
 from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, InvalidState, UnknownCommand
 from app.http.sockets.door import NOTICES, Door, Show
 from app.http.sockets.task_events import TaskEvents, last_reply_of
@@ -29,6 +29,7 @@ from app.protocol.dialects.tasks import (
     TaskPing,
     TaskProgress,
     TaskStatusEvent,
+    UnqueueMessage,
 )
 from app.protocol.events import AccessEnded, ConversationDeleted, SignedOut, StillWorking
 from app.streaming.conversation import Conversation
@@ -66,6 +67,8 @@ class TaskDoor(Door):
         match command:
             case Chat():
                 self._chat(command)
+            case UnqueueMessage():
+                self._unqueue(command)
             case Cancel():
                 self._cancel()
             case ProvideInput():
@@ -84,22 +87,34 @@ class TaskDoor(Door):
         authorise(self.principal, Action.START)
         if known is not None:
             authorise(self.principal, Action.STEER, known)
-        session = manager.start(
-            team=command.team
-            or (known.fold.team if known is not None else "")
-            or self.query.get("team")
-            or self.parts.teams.default,
-            content=command.message,
-            content_type=command.content_type,
-            owner=self.principal.id,
-            tenant=self.principal.tenant,
-            conversation_id=known.id if known is not None else None,
-        )
-        if session.conversation is not self.conversation:
-            _, follower = session.conversation.follow()
-            self.follow(session.conversation, follower, self._shower(session.conversation))
-        self.parts.clients.remember(self.principal.person, self._client, session.conversation.id)
-        manager.begin(session)
+        same = known.fold.team if known is not None else ""
+        team = command.team or same or self.query.get("team") or self.parts.teams.default
+        if known is not None and team == same:
+            session = manager.send_message(
+                known.id, command.message, command.content_type, by=self.principal.id
+            ).session
+        else:
+            session = manager.start(
+                team=team,
+                content=command.message,
+                content_type=command.content_type,
+                owner=self.principal.id,
+                tenant=self.principal.tenant,
+                conversation_id=known.id if known is not None else None,
+            )
+        conversation = session.conversation if session is not None else known
+        assert conversation is not None
+        if conversation is not self.conversation:
+            _, follower = conversation.follow()
+            self.follow(conversation, follower, self._shower(conversation))
+        self.parts.clients.remember(self.principal.person, self._client, conversation.id)
+        if session is not None:
+            manager.begin(session)
+
+    def _unqueue(self, command: UnqueueMessage) -> None:
+        known = self._steered("there is no task, and so none that waits")
+        owns = permits(self.principal, Action.MANAGE, known)
+        self.parts.manager.queue.take_back(known, command.message_id, self.principal.id, anybodys=owns)
 
     def _cancel(self) -> None:
         self.parts.manager.stop(self._steered("there is no task to cancel").id)

@@ -21,12 +21,21 @@ class TaskCommand(Payload):
 
 
 class Chat(TaskCommand):
-    """Give a task; after the end of one, the next turn of the same conversation."""
+    """Give a task; after the end of one, the next turn of the same conversation. While agents talk it waits for its
+    turn (`message_queued`); a task for another team is refused then.
+    """
 
     name = "chat"
     message: Annotated[str, Field(description="the task; bounded by MAX_CONTENT_BYTES")]
     content_type: ContentType = ContentType.TEXT
     team: Annotated[str | None, Field(min_length=1, max_length=100, description="default: the server's own")] = None
+
+
+class UnqueueMessage(TaskCommand):
+    """Take back a task that waits (`message_queued`): its author may, and the conversation's owner."""
+
+    name = commands.UnqueueMessage.name
+    message_id: Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Cancel(TaskCommand):
@@ -66,7 +75,15 @@ class Authenticate(TaskCommand):
     token: commands.Token
 
 
-TASK_COMMANDS: tuple[type[TaskCommand], ...] = (Chat, Cancel, ProvideInput, TaskPing, Resume, Authenticate)
+TASK_COMMANDS: tuple[type[TaskCommand], ...] = (
+    Chat,
+    UnqueueMessage,
+    Cancel,
+    ProvideInput,
+    TaskPing,
+    Resume,
+    Authenticate,
+)
 
 TaskStatus = Literal["initializing", "processing", "paused", "completed", "cancelled", "error"]
 
@@ -112,6 +129,23 @@ class TaskToolResult(TaskEvent):
     code: Annotated[ToolFailure | None, Field(description=TOOL_FAILURES)] = None
     preview: str = ""
     call_id: str
+
+
+class TaskQueued(TaskEvent):
+    """A task was given while agents talk: it begins (`status` initializing) when its turn comes."""
+
+    type = events.MessageQueued.name
+    message_id: str
+    content: str
+    by: Annotated[str, Field(description="who has sent it")]
+
+
+class TaskUnqueued(TaskEvent):
+    """A task that waited was taken back."""
+
+    type = events.MessageUnqueued.name
+    message_id: str
+    by: Annotated[str, Field(description="who has taken it back")]
 
 
 class TaskInputRequest(TaskEvent):
@@ -200,6 +234,8 @@ TASK_EVENTS: tuple[type[TaskEvent], ...] = (
     TaskToolResult,
     TaskInputRequest,
     TaskInputResolved,
+    TaskQueued,
+    TaskUnqueued,
     TaskProgress,
     TaskResult,
     TaskChart,

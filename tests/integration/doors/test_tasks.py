@@ -92,6 +92,33 @@ def test_cancel(socket: Connect, model: ModelServer) -> None:
     task.wait_for("status", status="cancelled")
 
 
+def test_a_task_that_is_given_while_agents_talk_waits(socket: Connect, model: ModelServer) -> None:
+    """For all to see, also for who comes later; it can be taken back, else its turn comes. It was refused."""
+    model.control(tokens=5000, token_delay_ms=5)
+    task = socket("/ws/stream?client_id=desk")
+    task.send(chat("The first."))
+    task.wait_for("agent_step")
+    task.send(chat("And the dividend?"))
+    waits = task.wait_for("message_queued")
+    assert (waits["content"], set(own(waits))) == ("And the dividend?", {"type", "message_id", "content", "by"})
+    task.send(chat("Forget this."))
+    forgotten = task.wait_for("message_queued", content="Forget this.")
+    back = socket("/ws/stream?client_id=desk")
+    assert own(back.wait_for("message_queued")) == own(waits)
+    back.send({"type": "unqueue_message", "payload": {"message_id": forgotten["message_id"]}})
+    assert task.wait_for("message_unqueued")["message_id"] == forgotten["message_id"]
+    task.send(chat("For others.", team="debate"))
+    refused = task.wait_for("error")
+    assert refused["details"] == "invalid_state"
+    assert "send_message" in refused["message"]
+    model.control(tokens=2, open=True)
+    task.wait_for("result")
+    task.wait_for("status", status="initializing")
+    task.wait_for("result")
+    since = [message["content"] for message in model.stats()["requests"][-1]["messages"]]
+    assert since[-1] == "And the dividend?"
+
+
 def test_a_lost_socket_does_not_cancel(socket: Connect, model: ModelServer, snapshot: Look) -> None:
     """Its client comes back under its id, sees where the task stands, and can still cancel it."""
     model.control(tokens=5000, token_delay_ms=5)
