@@ -24,6 +24,7 @@ SIGN_IN = "_user_id"  # Flask-Login's name for it in the session
 LINKS = "links"  # ids of share links, a list
 _MOST = 10_000
 _MAX_TOKEN_CHARS = 16_384
+_VERIFIED_S = 600.0  # then a JWT is looked at again, though it has not run out: its key may have been withdrawn
 
 SHARE = "colloquy.share"
 """In a WSGI environment: the secret of a share link that stood in the address; it was taken out of it."""
@@ -60,7 +61,8 @@ class Gatekeeper:
         self._bad_tokens = bad_tokens
         self._find_link = find_link
         self._endings = endings or Endings(None, None)
-        self._verified: Recent[Principal] = Recent(_MOST, time.time)  # JWTs, by their hash, until they run out
+        self._verified: Recent[Principal] = Recent(_MOST, time.time)  # JWTs, by their hash
+        self._key_changes = 0
 
     def identify(self, environ: Mapping[str, Any], token: str | None = None, link: str | None = None) -> Principal:
         """The principal of a request, from its WSGI environment. May wait for the database.
@@ -150,12 +152,16 @@ class Gatekeeper:
             return principal
         if self._jwts is None or not self._jwts.wanted:
             raise Unauthenticated("this token is not known")
+        changes = self._key_changes
         principal = self._jwts.verify(token)
-        self._verified.put(key, principal, (principal.expires_at or 0) - time.time())
+        self._verified.put(key, principal, min(_VERIFIED_S, (principal.expires_at or 0) - time.time()))
+        if changes != self._key_changes:  # while it was verified, perhaps by a key that is no more
+            self._verified.drop(key)
         return principal
 
     def forget_verified(self) -> None:
         """Look at every JWT anew: the keys have changed."""
+        self._key_changes += 1
         self._verified.clear()
 
     # --- what ends ----------------------------------------------------------------------------------------------------

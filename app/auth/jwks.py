@@ -168,7 +168,7 @@ class KeySet:
         except Exception as error:  # noqa: BLE001  # an address can fail in any way; what was known stays
             logger.warning("the keys at JWT_JWKS_URL cannot be read: %s", type(error).__name__)
         else:
-            changed = set(keys) != set(self._keys)
+            changed = keys != self._keys  # also another key under the same id
             self._keys = keys
             if changed:
                 self._on_change()

@@ -26,6 +26,7 @@ _MAX_HEADER_CHARS = 2048
 _MAX_ID = 200
 _SYMMETRIC = "HS256"
 _ASYMMETRIC = ("RS256", "ES256")
+_TIMES = ("exp", "nbf", "iat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class JsonWebTokens:
                 leeway=rules.leeway_s,
                 options={"require": ["exp", "sub"], "verify_aud": bool(rules.audience), "verify_jti": False},
             )
+            _check_form(token, claims)
             ends_at = float(claims["exp"]) + rules.leeway_s
         except jwt.ExpiredSignatureError:
             raise TokenExpired("this token has run out") from None
@@ -141,6 +143,16 @@ def _header(token: str) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise Unauthenticated("this is no token")
     return header
+
+
+def _check_form(token: str, claims: dict[str, Any]) -> None:
+    """What PyJWT takes, and RFC 7519 does not: times that are no numbers, and (it leaves that open) a name twice.
+
+    :raises ValueError:
+    """
+    if any(type(claims.get(name, 0)) not in (int, float) for name in _TIMES):
+        raise ValueError("a time is no number")
+    json.loads(base64url_decode(token.split(".")[1]), object_pairs_hook=_each_once)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

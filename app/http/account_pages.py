@@ -17,7 +17,17 @@ from app.auth.times import now
 from app.errors import ColloquyError, InvalidState, LimitExceeded, NotFound, RequestError, Unauthenticated
 from app.http import sign_in as browser
 from app.http.account_forms import DeletionForm, EmptyForm, LogInForm, NameForm, PasswordForm, RegisterForm, TokenForm
-from app.http.accounts import create_token, end_one, end_others, end_token, own_account, sign_in_rows, token_row
+from app.http.accounts import (
+    create_token,
+    delete_account,
+    end_one,
+    end_others,
+    end_token,
+    knows_password,
+    own_account,
+    sign_in_rows,
+    token_row,
+)
 from app.http.audit import note
 from app.http.contract import HTML, contract
 from app.services import services
@@ -138,7 +148,7 @@ def submit_password() -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _account(principal, password_form=form, status=400)
     try:
-        if not _knows_password(principal, form.current.data):
+        if not knows_password(principal, form.current.data):
             note(Audited.PASSWORD_CHANGED, principal.id, "refused")
             form.current.errors = ["This is not your present password"]
             return _account(principal, password_form=form, status=400)
@@ -160,16 +170,12 @@ def submit_deletion() -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _account(principal, deletion_form=form, status=400)
     try:
-        if not _knows_password(principal, form.deletion_password.data):
-            note(Audited.PERSON_DELETED, principal.id, "refused")
+        if not delete_account(principal, form.deletion_password.data):
             form.deletion_password.errors = ["This is not your password"]
             return _account(principal, deletion_form=form, status=400)
     except LimitExceeded as error:
         form.deletion_password.errors = [error.message]
         return _account(principal, deletion_form=form, status=error.http_status)
-    services().people.delete(principal.id)
-    note(Audited.PERSON_DELETED, principal.id)
-    browser.sign_out()
     flash("Your account was deleted.", "good")
     return redirect(url_for("account_pages.show_log_in"))
 
@@ -279,14 +285,6 @@ def _account(
         **(shown | forms),
     )
     return page, status
-
-
-def _knows_password(principal: Principal, typed: str) -> bool:
-    """Whether it is they who sit there. :raises LimitExceeded: after too many attempts."""
-    people = services().people
-    people.attempts.take(f"password {principal.id}")
-    account = people.accounts.find(principal.id)
-    return account is not None and people.accounts.authenticate(account.login, typed) is not None
 
 
 def _back(said: str, anchor: str) -> ResponseReturnValue:

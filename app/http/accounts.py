@@ -66,6 +66,12 @@ class Registration(Credentials):
     name: Annotated[str, Field(max_length=1000)] = ""
 
 
+class Farewell(Payload):
+    """The password, once more."""
+
+    password: Annotated[str, Field(max_length=4096)]
+
+
 class Done(Payload):
     ok: Literal[True] = True
 
@@ -153,6 +159,18 @@ def log_out() -> dict[str, Any]:
     return {"ok": True}
 
 
+@accounts.post("/api/me/delete")
+@contract(status=204, body=Farewell, errors=(InvalidPayload, LimitExceeded, NotFound))
+def delete_me() -> tuple[str, int]:
+    """Delete the caller's account for good, with its tokens, sign-ins, shares and conversations (those within a minute,
+    also for whom they are shared with). It takes a sign-in and the password; all connections end.
+    """
+    principal, body = own_account(), parse_body(Farewell)
+    if not delete_account(principal, body.password):
+        raise NotPermitted("this is not your password")
+    return "", 204
+
+
 # --- tokens and sign-ins ----------------------------------------------------------------------------------------------
 
 
@@ -218,6 +236,28 @@ def own_account() -> Principal:
     if principal.kind != "user":
         raise NotPermitted("that takes a sign-in with an account of this server, not a token")
     return principal
+
+
+def knows_password(principal: Principal, typed: str) -> bool:
+    """Whether it is they who sit there. :raises LimitExceeded: after too many attempts."""
+    people = services().people
+    people.attempts.take(f"password {principal.id}")
+    account = people.accounts.find(principal.id)
+    return account is not None and people.accounts.authenticate(account.login, typed) is not None
+
+
+def delete_account(principal: Principal, password: str) -> bool:
+    """Delete somebody's account for good, and forget the present browser; False: that is not their password.
+
+    :raises LimitExceeded: after too many attempts.
+    """
+    if not knows_password(principal, password):
+        note(Audited.PERSON_DELETED, principal.id, "refused")
+        return False
+    services().people.delete(principal.id)
+    note(Audited.PERSON_DELETED, principal.id)
+    browser.sign_out()
+    return True
 
 
 def create_token(

@@ -12,11 +12,14 @@ import pytest
 from app.auth.attempts import Attempts, source_of
 from app.auth.gatekeeper import Gatekeeper
 from app.auth.identity import GUEST
+from app.auth.jwks import KeySet
 from app.auth.jwts import JsonWebTokens, JwtRules
 from app.auth.people import People
 from app.errors import LimitExceeded, Unauthenticated
 from app.store.database import Database
-from tests.auth.conftest import PASSWORD, people_in
+from tests.auth.conftest import MODE, PASSWORD, people_in
+from tests.support.issuer import Issuer
+from tests.support.waiting import wait_until
 
 SECRET = "a secret of thirty-two bytes or more"
 HERE = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "127.0.0.1:5000"}
@@ -176,3 +179,27 @@ def test_what_this_process_ends_is_told_at_once(people: People) -> None:
 def test_an_ipv6_network_is_one_visitor(address: str, source: str) -> None:
     """Its household has 2⁶⁴ addresses to try from."""
     assert source_of(address) == source
+
+
+def test_a_withdrawn_key_is_noticed_though_nobody_brings_another(
+    people: People, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that lives for long was good until its end: it was never looked at again."""
+    at = [time.time()]
+    monkeypatch.setattr("app.auth.gatekeeper.time.time", lambda: at[0])
+    issuer.publish("rsa1")
+    keys = KeySet(issuer.url, MODE, clock=lambda: at[0], on_change=lambda: door.forget_verified())
+    door = Gatekeeper(tokens=people.tokens, jwts=JsonWebTokens(JwtRules(issuer="me"), keys))
+    token = issuer.token({"iss": "me", "sub": "user_1", "exp": int(at[0]) + 86_400}, "rsa1")
+    assert door.identify(bearer(token)).id == "user_1"
+    issuer.publish("ec1")
+    at[0] += 601
+    assert door.identify(bearer(token)).id == "user_1", "the keys are looked at beside the work"
+    wait_until(lambda: not is_taken(door, token), "the look")
+
+
+def is_taken(door: Gatekeeper, token: str) -> bool:
+    try:
+        return bool(door.identify(bearer(token)))
+    except Unauthenticated:
+        return False

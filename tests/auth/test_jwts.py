@@ -107,6 +107,8 @@ def now(seconds: int) -> int:
         {"exp": "soon"},
         {"exp": None},
         {"exp": float("inf")},
+        {"exp": str(int(time.time()) + 60)},
+        {"iat": True},
         {"nbf": now(86_400)},
         {"iat": now(86_400)},
         {"nbf": "x"},
@@ -126,16 +128,9 @@ def now(seconds: int) -> int:
 )
 def test_wrong_claims_are_refused(tokens: JsonWebTokens, issuer: Issuer, wrong: dict[str, Any]) -> None:
     """Though the signature is good."""
-    token = issuer.token(claims(), "rsa1")
-    assert tokens.verify(token)
-    given = claims(**wrong)
-    header, _, _ = token.split(".")
-    payload = part(given)
-    signed = f"{header}.{payload}"
-    signer = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
-    signature = base64.urlsafe_b64encode(signer.sign(signed.encode(), issuer.private["rsa1"])).rstrip(b"=").decode()
+    assert tokens.verify(signed(issuer, claims()))
     with pytest.raises(Unauthenticated):
-        tokens.verify(f"{signed}.{signature}")
+        tokens.verify(signed(issuer, claims(**wrong)))
 
 
 def test_the_audience_is_looked_at_where_one_is_set() -> None:
@@ -151,6 +146,13 @@ def test_the_audience_is_looked_at_where_one_is_set() -> None:
 def part(value: Any) -> str:
     text = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def signed(issuer: Issuer, payload: Any) -> str:
+    """A token whose signature is good, whatever it says: PyJWT would not make some of them."""
+    text = f"{part({'alg': 'RS256', 'kid': 'rsa1'})}.{part(payload)}"
+    signer = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
+    return f"{text}.{part(signer.sign(text.encode(), issuer.private['rsa1']))}"
 
 
 def forged(header: Any, payload: Any = None, key: bytes = b"") -> str:
@@ -196,6 +198,7 @@ def attacks(issuer: Issuer) -> dict[str, str]:
         "a header twice": forged(b'{"alg":"RS256","kid":"rsa1","alg":"none"}'),
         "a header that is a list": forged([1]),
         "a header that is no JSON": forged(b"\xff\xfe{"),
+        "a claim twice": signed(issuer, json.dumps(claims())[:-1].encode() + b', "sub": "user_admin"}'),
         "a deep header": forged(b"[" * 1500),
         "a deep payload": forged({"alg": "RS256", "kid": "rsa1"}, b"[" * 4000),
         "huge": "a" * 1_000_000,
@@ -249,6 +252,25 @@ def test_a_new_key_is_found(issuer: Issuer) -> None:
     assert tokens.verify(issuer.token(claims(), "ec2"))
     assert tokens.verify(old)
     assert (keys.looks, len(changed)) == (2, 2)
+
+
+def test_another_key_under_the_same_id_is_a_new_one(issuer: Issuer) -> None:
+    """What was verified with the old one is looked at again: the set of ids is the same."""
+    issuer.publish("rsa1")
+    changed: list[int] = []
+    clock = Clock()
+    keys = KeySet(issuer.url, MODE, clock=clock, on_change=lambda: changed.append(1))
+    tokens = JsonWebTokens(JwtRules(issuer=ISSUER), keys)
+    old = issuer.token(claims(), "rsa1")
+    assert tokens.verify(old)
+    del issuer.private["rsa1"]
+    issuer.publish("rsa1")
+    with pytest.raises(Unauthenticated):
+        tokens.verify(forged({"alg": "RS256", "kid": "other"}))
+    assert len(changed) == 2
+    assert tokens.verify(issuer.token(claims(), "rsa1"))
+    with pytest.raises(Unauthenticated):
+        tokens.verify(old)
 
 
 def test_unknown_ids_make_one_look_in_30_s(issuer: Issuer) -> None:

@@ -369,6 +369,29 @@ def test_an_account_is_deleted_by_its_page(app: Flask) -> None:
     assert Browser(app).ask("POST", "/api/register", again).status_code == 201
 
 
+def test_an_account_is_deleted_by_programs_too(app: Flask) -> None:
+    """By a sign-in and the password, not by a token nor by the guest; what was opened with it ends, and it is noted."""
+    browser, password = registered(app), {"password": PASSWORD}
+    me = browser.who()["user"]["id"]
+    token = browser.ask("POST", "/api/tokens", {"name": "ci"}).get_json()["token"]
+    ended: list[str] = []
+    app.extensions["colloquy"].gate.on_ended(ended.append)
+    assert code(Browser(app).ask("POST", "/api/me/delete", password)) == (401, "unauthenticated")
+    by_token = Browser(app).ask("POST", "/api/me/delete", password, Authorization=f"Bearer {token}")
+    assert code(by_token) == (403, "not_permitted")
+    assert code(browser.ask("POST", "/api/me/delete", password, csrf=False)) == (403, "csrf_failed")
+    assert code(browser.ask("POST", "/api/me/delete", {"password": "wrong one"})) == (403, "not_permitted")
+    assert browser.who()["user"]["id"] == me
+    assert browser.ask("POST", "/api/me/delete", password).status_code == 204
+    assert f"user:{me}" in ended
+    assert browser.who()["guest"]
+    assert Browser(app).ask("GET", "/api/me", Authorization=f"Bearer {token}").status_code == 401
+    log = app.extensions["colloquy"].audit
+    log.flush()
+    noted = [(each.actor, each.target, each.outcome) for each in log.page(action="person_deleted").entries]
+    assert noted == [(me, me, "ok"), (me, me, "refused")]
+
+
 def test_the_account_page_works(app: Flask) -> None:
     """Name, token, sign-ins, password."""
     browser, other = registered(app), Browser(app)

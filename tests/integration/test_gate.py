@@ -109,6 +109,7 @@ ROUTES: dict[tuple[str, str], tuple[Statuses, Any]] = {
     ("GET", "/api/asyncapi.json"): (CONNECT, None),
     ("POST", "/api/agui/<team>"): (CONNECT, {}),  # what it starts and steers: see the test of threads
     ("GET", "/api/me"): (OPEN, None),
+    ("POST", "/api/me/delete"): (OPEN | {"nobody": 401, "reader": 403}, {}),
     ("POST", "/api/register"): (OPEN, {}),
     ("POST", "/api/login"): (OPEN, {}),
     ("POST", "/api/logout"): (OPEN, None),
