@@ -84,7 +84,9 @@ class Settings(BaseSettings):
         0, ge=0, description="ended conversations kept of each owner; the oldest beyond are deleted; 0: all are kept"
     )
     resume_after_crash: bool = Field(
-        True, description="runs that the server died under go on from their last finished turn when it starts again"
+        True,
+        description="runs that the server died under go on from their last finished turn when it starts again (or begin again,"
+        " where their team cannot go on in the middle)",
     )
 
     # --- people

@@ -25,10 +25,11 @@ from app.protocol.events import AgentMessage, ConversationComplete, FallbackMode
 from app.providers.calls import Call, Switch
 from app.providers.client import GatedModelClient
 from app.providers.gate import RunAborted
+from app.runner.wire import BEGINS_AGAIN
 from app.teams.names import identifier
 
 KIND = "agentchat"
-BEGINS_AGAIN = "This team cannot go on in the middle: it begins again with what was said."
+TOLD_AGAIN = "This team cannot go on in the middle: it begins again with what was said."
 MAX_ROUNDS = "Max rounds reached."
 """What MagenticOne says when it has run out of turns."""
 
@@ -75,8 +76,9 @@ class AgentChatAdapter(StagedAdapter):
         if loaded.steps:
             await self._steps(loaded)
         else:
+            self._port.checkpoint(BEGINS_AGAIN)
             if start.resumed and start.transcript:
-                note = AgentMessage(message_id=uuid.uuid4().hex, agent="system", role="system", content=BEGINS_AGAIN)
+                note = AgentMessage(message_id=uuid.uuid4().hex, agent="system", role="system", content=TOLD_AGAIN)
                 await self._port.emit(note)
             self._stopped = (await self._pass(loaded, await self._retold(loaded))).stop_reason
         closing = await self._close(loaded)

@@ -29,7 +29,7 @@ from app.protocol.events import ConversationComplete
 from app.providers.calls import Call
 from app.providers.compat_threads import CallEnded
 from app.providers.gate import RunAborted
-from app.runner.wire import Answer
+from app.runner.wire import BEGINS_AGAIN, Answer
 from app.tools.context import RUN
 
 KIND = "classic"
@@ -81,6 +81,8 @@ class ClassicAdapter(StagedAdapter):
         name_speakers()
         start = self._port.start
         self._task = await task_text(start.content, start.content_type)
+        if self._function is not None:
+            self._port.checkpoint(BEGINS_AGAIN)
         work = self._play_function if self._function is not None else self._work_of(plan_of(self._made))
         self._port.model.on_change = self._note
         run = RUN.get()

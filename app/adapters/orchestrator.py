@@ -23,10 +23,10 @@ class Phase:
     doing: str
 
 
-FACTS = Phase("plan", "Gathering the facts")
+FACTS = Phase("facts", "Gathering the facts")
 PLAN = Phase("plan", "Making a plan")
 LEDGER = Phase("ledger", "Looking at the progress")
-NEW_FACTS = Phase("plan", "Going over the facts again")
+NEW_FACTS = Phase("facts", "Going over the facts again")
 NEW_PLAN = Phase("plan", "Making a new plan")
 ANSWER = Phase("message", "Writing the final answer")
 

@@ -64,8 +64,10 @@ class ContentType(StrEnum):
 
 
 Role = Literal["user", "agent", "system"]
-MessageKind = Literal["message", "plan", "ledger", "thought"]
-"""What a message is: words for the others, or an orchestrator's plan or ledger, or an agent's thinking."""
+MessageKind = Literal["message", "facts", "plan", "ledger", "thought"]
+"""See MESSAGE_KINDS."""
+MESSAGE_KINDS = "words for the others, or an orchestrator's facts, plan or ledger, or an agent's thinking"
+"""What a message is, in the order of its kinds."""
 ToolFailure = Literal["failed", "timeout", "unavailable", "not_found", "refused"]
 """Why a tool failed; ``failed`` is whatever is none of the others."""
 TOOL_FAILURES = (

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from app.protocol.common import (
     CUT_OFF,
+    MESSAGE_KINDS,
     TOOL_FAILURES,
     AgentCard,
     ContentType,
@@ -88,7 +89,7 @@ class MessageStart(Event):
     message_id: str
     agent: str
     role: Role = "agent"
-    kind: MessageKind = "message"
+    kind: Annotated[MessageKind, Field(description=MESSAGE_KINDS)] = "message"
 
 
 class MessageDelta(Event):
@@ -110,7 +111,7 @@ class AgentMessage(Event):
     content: str
     role: Role = "agent"
     content_type: str = "markdown"
-    kind: MessageKind = "message"
+    kind: Annotated[MessageKind, Field(description=MESSAGE_KINDS)] = "message"
     confidence: Annotated[float | None, Field(ge=0, le=1, description="only where the agent stated one")] = None
     usage: Usage | None = None
     model: str | None = None

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from app.protocol.common import (
     CUT_OFF,
+    MESSAGE_KINDS,
     TOOL_FAILURES,
     AgentCard,
     ContentType,
@@ -30,7 +31,7 @@ class MessageView(Payload):
     role: Role = "agent"
     content: str = ""
     content_type: str = "markdown"
-    kind: MessageKind = "message"
+    kind: Annotated[MessageKind, Field(description=MESSAGE_KINDS)] = "message"
     state: MessageState = "open"
     confidence: float | None = None
     usage: Usage | None = None

@@ -236,8 +236,15 @@ class Artifact(Payload):
     data: Annotated[str, Field(repr=False, description="base64")]
 
 
+BEGINS_AGAIN: dict[str, Any] = {"begins_again": True}
+"""The state of a team that cannot go on in the middle: it is resumed from the messages."""
+
+
 class Checkpoint(Payload):
-    """The run's state at a turn's end: resume from here. Empty: it grew too large, resume from the messages."""
+    """The run's state at a turn's end: resume from here. Empty: it grew too large, resume from the messages.
+
+    ``BEGINS_AGAIN``, at the beginning of a run: it has no other, and may be begun again.
+    """
 
     op: Literal["checkpoint"] = "checkpoint"
     session: str

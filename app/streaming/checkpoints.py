@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from app.errors import StoreUnavailable
 from app.protocol.commands import RunOptions
 from app.protocol.snapshot import MessageView
-from app.runner.wire import StartRun
+from app.runner.wire import BEGINS_AGAIN, StartRun
 from app.streaming.conversation import Conversation
 from app.streaming.ports import Archive
 
@@ -36,6 +36,11 @@ class Checkpoint:
     answers: str | None = None
     said: str | None = None
     options: RunOptions = _NO_WISHES
+
+    @property
+    def in_the_middle(self) -> bool:
+        """Whether its team can go on from here; else it begins again with what was said."""
+        return self.state != BEGINS_AGAIN
 
     def to_json(self) -> dict[str, Any]:
         """As the store keeps it."""
@@ -115,6 +120,8 @@ class Checkpoints:
 
 def said_since(conversation: Conversation, checkpoint: Checkpoint) -> list[MessageView]:
     """The whole messages of which a checkpoint knows nothing: whoever goes on from it says them again."""
+    if not checkpoint.in_the_middle:
+        return []
     messages = conversation.read(conversation.fold.messages)
     known = next((place for place, each in enumerate(messages, 1) if each.message_id == checkpoint.said), len(messages))
     return [each for each in messages[known:] if each.state == "complete"]

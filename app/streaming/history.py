@@ -7,7 +7,7 @@ from typing import Any
 
 from app.protocol.common import Usage
 from app.protocol.events import AgentMessage, ConversationComplete, MessageDelta, MessageReset, MessageStart
-from app.runner.wire import StartRun, TranscriptMessage
+from app.runner.wire import BEGINS_AGAIN, StartRun, TranscriptMessage
 
 _MAX_TRANSCRIPT = 500  # finished messages that a run is resumed with …
 _MAX_TRANSCRIPT_CHARS = 8_000_000  # … and their text; the last one always
@@ -54,7 +54,7 @@ class RunHistory:
 
     def keep(self, checkpoint: dict[str, Any]) -> None:
         """The run's state after all that was noted; an empty one was too large to be kept."""
-        self.checkpoint = checkpoint
+        self.checkpoint = checkpoint if checkpoint != BEGINS_AGAIN else None
         self._since.clear()
 
     def withdrawn(self) -> list[tuple[str, str]]:

@@ -57,4 +57,4 @@ class Launching:
             # what a run that goes on has left unfinished is said anew
             if view.kind == "message" and view.message_id != own and not (run.resumed and view.state != "complete")
         )
-        return {"checkpoint": found.state if found else None, "transcript": said}
+        return {"checkpoint": found.state if found and found.in_the_middle else None, "transcript": said}

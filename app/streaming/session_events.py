@@ -60,23 +60,26 @@ def runner_died(*, in_the_middle: bool) -> ConversationError:
 
     :param in_the_middle: there is a checkpoint; else the team begins again with what was said.
     """
-    how = "goes on from its last finished turn" if in_the_middle else "begins again with what was said"
     return ConversationError(
-        error=f"The agent process died. The conversation {how}.",
+        error=f"The agent process died. The conversation {_how(in_the_middle)}.",
         code=RunnerLost.code,
         retryable=True,
         recovering=True,
     )
 
 
-def goes_on_after_crash() -> ConversationError:
+def goes_on_after_crash(*, in_the_middle: bool) -> ConversationError:
     """The server has died under the run, and is here again."""
     return ConversationError(
-        error="The server ended in the middle. The conversation goes on from its last finished turn.",
+        error=f"The server ended in the middle. The conversation {_how(in_the_middle)}.",
         code=Interrupted.code,
         retryable=True,
         recovering=True,
     )
+
+
+def _how(in_the_middle: bool) -> str:
+    return "goes on from its last finished turn" if in_the_middle else "begins again with what was said"
 
 
 def no_longer_asked(request: InputView) -> InputResolved:

@@ -141,7 +141,8 @@ class Starting:
             client_id,
             goes_on=True,
         )
-        openings: list[Event] = [goes_on_after_crash()] if recovering else []
+        in_the_middle = found is not None and found.in_the_middle
+        openings: list[Event] = [goes_on_after_crash(in_the_middle=in_the_middle)] if recovering else []
         if found is not None:
             openings += [said_again(message) for message in said_since(conversation, found)]
         return self._enter(asked, conversation, openings, recovering=recovering)

@@ -4,7 +4,7 @@ export type Status = "idle" | "initializing" | "active" | "paused" | "completed"
 export type ContentType = "text" | "article" | "url";
 export type Role = "user" | "agent" | "system";
 /** words for the others, or an orchestrator's plan or ledger, or an agent's thinking */
-export type MessageKind = "message" | "plan" | "ledger" | "thought";
+export type MessageKind = "message" | "facts" | "plan" | "ledger" | "thought";
 
 export interface Usage {
   prompt_tokens: number;

@@ -135,7 +135,7 @@ class Play:
     @property
     def checkpoints(self) -> list[dict[str, Any]]:
         """The states after turns."""
-        return [each.state for each in self.heard if isinstance(each, Checkpoint) and each.state["turns"]]
+        return [each.state for each in self.heard if isinstance(each, Checkpoint) and each.state.get("turns")]
 
     @property
     def said(self) -> list[str]:

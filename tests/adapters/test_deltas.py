@@ -153,7 +153,7 @@ async def carried_through(room: Room, random: Random, answer: str) -> None:
 
 def messages(room: Room) -> Iterator[dict[str, Any]]:
     """What agents have said, thoughts and ledgers aside."""
-    kinds = ("message", "plan")
+    kinds = ("message", "facts", "plan")
     return (each for each in room.payloads("agent_message") if each["role"] == "agent" and each["kind"] in kinds)
 
 

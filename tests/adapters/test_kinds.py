@@ -14,7 +14,7 @@ import pytest
 from app.protocol.commands import RunOptions
 from app.protocol.events import LOGGED_BY_NAME
 from app.providers.network import Network
-from app.runner.wire import TranscriptMessage
+from app.runner.wire import BEGINS_AGAIN, TranscriptMessage
 from tests.adapters.own_teams import WAITED
 from tests.adapters.room import Room, a_run, play
 from tests.conftest import TIMEOUT_SCALE
@@ -54,10 +54,8 @@ async def test_the_orchestrator_is_seen_at_work(network: Network, model: ModelSe
     model.control(rules=orchestrated(), token_delay_ms=1)
     room = await play(network, model, "magentic")
     assert room.ended.outcome == "completed"
-    assert room.said("plan") == [
-        ("MagenticOneOrchestrator", "GIVEN: a question. "),
-        ("MagenticOneOrchestrator", "- Ask lookup. "),
-    ]
+    assert room.said("facts") == [("MagenticOneOrchestrator", "GIVEN: a question. ")]
+    assert room.said("plan") == [("MagenticOneOrchestrator", "- Ask lookup. ")]
     first, last = (text for _, text in room.said("ledger"))
     assert first.splitlines()[0] == "- **Is the request satisfied?** Nothing was looked up. **No.**"
     assert first.splitlines()[-1] == "- **Who is next?** It has the tools. → lookup"
@@ -121,7 +119,7 @@ async def test_plans_come_token_by_token(network: Network, model: ModelServer) -
     model.control(token_delay_ms=20, tokens=200)
     async with a_run(network, model, "magentic", model_name="scripted") as room:
         await room.until(lambda: any("word5 " in text for text in room.texts.values()))
-        assert room.payloads("message_start")[0]["kind"] == "plan"
+        assert room.payloads("message_start")[0]["kind"] == "facts"
         began = time.monotonic()
         await room.stop()
         assert time.monotonic() - began < STOP_S
@@ -155,6 +153,7 @@ async def test_an_orchestrator_begins_again_with_what_was_said(network: Network,
     assert room.ended.outcome == "completed"
     note = room.payloads("agent_message")[0]
     assert (note["role"], "begins again" in note["content"]) == ("system", True)
+    assert room.checkpoints == [BEGINS_AGAIN]  # with which it does so by itself, too
     first = model.stats(since=since)["requests"][0]["messages"][-1]["content"]
     assert "user: A question.\n\nlookup: It costs 2." in first
     assert "begun again" not in first

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidState, StoreUnavailable
+from app.protocol.commands import RunOptions
 from app.protocol.common import Status
+from app.runner.wire import BEGINS_AGAIN
 from app.streaming.recovery import MAX_RECOVERIES, Recovery
 from tests.streaming.house import House
 
@@ -63,6 +65,29 @@ def test_without_a_checkpoint_it_has_ended(house: House) -> None:
     recover(again)
     assert again.runners.runs == []
     assert again.archive.kept[conversation_id].snapshot.status is Status.ERROR
+
+
+@pytest.mark.parametrize("died", ["server", "runner"])
+def test_a_team_without_a_middle_begins_again_with_what_was_said(house: House, died: str) -> None:
+    """MagenticOne, when its server is killed as well as when its runner is: it waited for a click."""
+    wishes = RunOptions(max_tokens=500)
+    session = house.run(options=wishes)
+    house.runners.last.checkpoint(BEGINS_AGAIN)
+    house.say("m1", "It costs 2.")
+    conversation_id = session.conversation.id
+    if died == "server":
+        house = house.restarted()
+        recover(house)
+    else:
+        house.runners.last.lose()
+        house.simulation.settle()
+    request = house.runners.last.request
+    assert (request.checkpoint, request.resumed) == (None, True)
+    assert [each.content for each in request.transcript] == ["Why?", "It costs 2."]
+    assert request.options == wishes
+    assert states(house, conversation_id) == [("Why?", "complete"), ("It costs 2.", "complete")]
+    error = house.manager.get(conversation_id).snapshot()["error"]
+    assert (error["recovering"], "begins again with what was said" in error["error"]) == (True, True)
 
 
 def test_nothing_goes_on_by_itself_where_that_is_not_wanted(house: House) -> None:
@@ -228,8 +253,6 @@ def test_continue_is_for_what_broke_off(house: House, end: str) -> None:
 def test_the_state_that_outlives_the_server_is_never_ahead_of_the_log(house: House) -> None:
     """What waits for its pace is lost with the server: a state from after it would leave a hole in what was said."""
     slow: Any = {"options": {"tokens_per_s": 1}}
-    from app.protocol.commands import RunOptions
-
     session = house.run(options=RunOptions(**slow["options"]))
     run = house.runners.last
     run.start("m1")

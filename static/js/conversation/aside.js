@@ -1,11 +1,12 @@
 // @ts-check
-/** What agents do not say to anybody: plans, ledgers, thoughts. Open while they are written, folded afterwards. */
+/** What agents do not say to anybody: facts, plans, ledgers, thoughts. Open while they are written, folded afterwards. */
 
 import { h, icon } from "../ui/dom.js";
 import { briefly } from "../ui/format.js";
 import { MarkdownView } from "../ui/markdown.js";
 
 const KINDS = {
+  facts: { label: "Facts", writing: "is gathering the facts…", sign: "list" },
   plan: { label: "Plan", writing: "is planning…", sign: "list" },
   ledger: { label: "Progress", writing: "is looking at the progress…", sign: "list" },
   thought: { label: "Thought", writing: "is thinking…", sign: "bulb" },
