@@ -85,8 +85,8 @@ class Settings(BaseSettings):
     )
     resume_after_crash: bool = Field(
         True,
-        description="runs that the server died under go on from their last finished turn when it starts again (or begin again,"
-        " where their team cannot go on in the middle)",
+        description="runs that the server died under go on from their last finished turn when it starts again;"
+        " a team that cannot begins again with what was said",
     )
 
     # --- people
