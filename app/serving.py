@@ -38,7 +38,7 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    for chatty in ("engineio", "socketio", "werkzeug", "markdown_it"):
+    for chatty in ("engineio", "socketio", "werkzeug", "markdown_it", "azure"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         listener = listen(settings.host, settings.port)

@@ -478,6 +478,8 @@ class Settings(BaseSettings):
         keys = urlsplit(self.jwt_jwks_url or "")
         if keys.scheme == "http" and keys.hostname not in LOOPBACK_HOSTS:
             raise ValueError("JWT_JWKS_URL needs https: whoever could change the keys on their way could be anybody")
+        if self.azure_key_vault_url is not None and urlsplit(self.azure_key_vault_url).scheme != "https":
+            raise ValueError("AZURE_KEY_VAULT_URL needs https: nothing else is sent an identity")
         exposed = self.host not in LOOPBACK_HOSTS
         if exposed or self.colloquy_env == "production":
             why = f"HOST is {self.host}" if exposed else "COLLOQUY_ENV is production"

@@ -190,6 +190,12 @@ def test_keys_travel_by_tls() -> None:
     load(jwt_jwks_url="http://127.0.0.1:9/jwks.json", jwt_issuer="x")
 
 
+def test_an_identity_travels_by_tls_only() -> None:
+    """Azure's library refuses anything else, but not before a key is needed."""
+    assert "AZURE_KEY_VAULT_URL needs https" in refusal(azure_key_vault_url="http://name.vault.azure.net")
+    load(azure_key_vault_url="https://name.vault.azure.net")
+
+
 def test_nobody_is_the_guest_behind_a_proxy() -> None:
     """There, everybody comes from this machine."""
     assert load().guests_welcome()

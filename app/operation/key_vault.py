@@ -19,6 +19,18 @@ PREFIX = "keyvault:"
 _NAME = re.compile(r"[0-9A-Za-z-]{1,127}")  # what Azure takes as the name of a secret
 _FRESH_S = 300.0
 _AGAIN_AFTER_S = 30.0
+_BOUNDS = {"connection_timeout": 4, "read_timeout": 4, "retry_total": 0}
+"""For Azure's libraries, which would wait 300 s, four times: who waits here asks again by itself."""
+_REASONS = {
+    401: "it takes none of the identities that this server has; the server's log says which were tried",
+    403: "whom it takes this server for may not read it, or it is disabled",
+    404: "there is no secret of this name",
+    429: "it was asked too often",
+    "ClientAuthenticationError": "this server has no identity for it; the server's log says which were tried",
+    "ServiceRequestError": "it cannot be reached by https at AZURE_KEY_VAULT_URL",
+    "ServiceResponseTimeoutError": "it does not answer",
+}
+"""What Azure's errors mean, by their HTTP status, or their kind or one that it derives from."""
 
 Ask = Literal["never", "due", "now"]
 Fetch = Callable[[str, str], str]
@@ -85,11 +97,14 @@ class KeyVault:
 
 def _why(name: str, error: Exception) -> str:
     """Only the kind of what went wrong: the libraries' messages carry whole answers."""
-    return f"the secret {name} cannot be fetched from the Key Vault ({type(error).__name__})"
+    kinds = [each.__name__ for each in type(error).__mro__]
+    reasons = (_REASONS.get(each) for each in (getattr(error, "status_code", None), *kinds))
+    reason = next((each for each in reasons if each), "it fails")
+    return f"the secret {name} cannot be fetched from the Key Vault: {reason} ({kinds[0]})"
 
 
 def fetch_from_azure(url: str, name: str) -> str:
-    """The current value, as whom the environment says (azure-identity's DefaultAzureCredential).
+    """The current value, as whom the environment says (azure-identity's DefaultAzureCredential). Takes some seconds.
 
     :raises KeyUnavailable: when the libraries are missing, or the secret is empty.
     """
@@ -100,7 +115,10 @@ def fetch_from_azure(url: str, name: str) -> str:
         raise KeyUnavailable(
             "the Key Vault needs two more packages: pip install azure-identity azure-keyvault-secrets"
         ) from None
-    with DefaultAzureCredential() as credential, SecretClient(url, credential) as client:
+    with (
+        DefaultAzureCredential(process_timeout=4, **_BOUNDS) as credential,
+        SecretClient(url, credential, **_BOUNDS) as client,
+    ):
         value: str | None = client.get_secret(name).value
     if value is None:
         raise KeyUnavailable(f"the secret {name} in the Key Vault is empty")

@@ -37,8 +37,8 @@ class Operation:
         Two tables of some rows are read whole: nothing cheaper would be as sure.
         """
         try:
-            self.providers.refresh(ask)
             self.settings.refresh()
+            self.providers.refresh(ask)  # last, since the Key Vault may keep it waiting
         except StoreUnavailable:
             return  # the recorder tells everybody
 

@@ -1,17 +1,24 @@
-"""Each extra alone, as pip installs it: a team of that generation talks; of the others one hears what is missing."""
+"""Each generation's extra alone, as pip installs it: a team of it talks; of the others one hears what is missing. And
+Azure's libraries, which are not installed for the other tests, with a Key Vault on loopback."""
 
 from __future__ import annotations
 
+import configparser
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import textwrap
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.conftest import TIMEOUT_SCALE
+from tests.integration.conftest import MODES
+from tests.support.key_vault import KeyVaultServer
 from tests.support.model_server import ModelServer
 from tests.support.processes import ROOT
 from tests.support.server import ColloquyServer
@@ -64,3 +71,58 @@ def test_generations_alone_and_together(extra: str, tmp_path: Path, model: Model
             else:
                 assert (end, snapshot["error"]["code"]) == ("error", "team_failed")
                 assert "is not installed: pip install" in snapshot["error"]["error"]
+
+
+@pytest.fixture(scope="module")
+def with_azure(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter with what this one has, and the extra `azure`."""
+    folder = tmp_path_factory.mktemp("azure")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python, here = str(folder / "bin" / "python"), sysconfig.get_path("purelib")
+    Path(sysconfig.get_path("purelib", vars={"base": str(folder)}), "ours.pth").write_text(here)
+    configuration = configparser.ConfigParser()
+    configuration.read(ROOT / "setup.cfg")
+    wanted = configuration["options.extras_require"]["azure"].split()
+    subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted], check=True)
+    return python
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_key_from_azure_key_vault(mode: str, with_azure: str, tmp_path: Path, model: ModelServer) -> None:
+    """By Azure's own libraries: challenge, identity, secret; the provider is tested and answers. What cannot be had is
+    told by a sentence; nothing of a secret, and of what the vault says, is logged.
+    """
+    provider = {"kind": "openai", "model": "scripted", "base_url": model.url}
+    with KeyVaultServer(tmp_path) as vault:
+        vault.secrets = {"OPENAI-KEY": "sk-planted-in-the-vault", "OFF": None}
+        env = {**vault.env(), "ASYNC_MODE": mode, "STREAM_TOKENS_PER_S": "0"}
+        with (
+            ColloquyServer(env=env, python=with_azure) as server,
+            httpx.Client(base_url=server.url, timeout=60) as http,
+        ):
+
+            def add(name: str) -> str:
+                body = {**provider, "name": name, "api_key": f"keyvault:{name}"}
+                return str(http.post("/api/providers", json=body).raise_for_status().json()["provider_id"])
+
+            def problems() -> dict[str, str | None]:
+                return {each["name"]: each["problem"] for each in http.get("/api/providers").json()["providers"]}
+
+            good = add("OPENAI-KEY")
+            add("OFF")
+            add("NOWHERE")
+            deadline = time.monotonic() + 30 * TIMEOUT_SCALE
+            while any("is being fetched" in (each or "") for each in problems().values()):
+                assert time.monotonic() < deadline, problems()
+                time.sleep(0.1)
+            told = problems()
+            assert told["OPENAI-KEY"] is None
+            assert "disabled" in str(told["OFF"])
+            assert "no secret of this name" in str(told["NOWHERE"])
+            assert http.post(f"/api/providers/{good}/test").json()["outcome"] == "ok"
+            with Watcher(server.url) as watcher:
+                started = watcher.must("start_stream", {"content": "Hello", "team": "chat"})
+                assert watcher.wait_for_end(started["session_id"]) == "completed"
+            log = server.output()
+            assert "planted" not in log
+            assert "Request URL" not in log  # Azure's libraries log each request

@@ -1,4 +1,6 @@
-"""Keys from a Key Vault. The vault itself is an injected function: Azure's libraries are not installed here."""
+"""Keys from a Key Vault. The vault itself is an injected function: Azure's libraries are not installed here, but for
+``tests/integration/test_extras.py``.
+"""
 
 from __future__ import annotations
 
@@ -83,6 +85,38 @@ def test_nothing_of_what_the_library_says_is_shown(
     with pytest.raises(KeyUnavailable) as failure:
         vault.get("NAME")
     assert "planted" not in str(failure.value) + caplog.text
+
+
+class ServiceRequestError(Exception):
+    """As azure-core's, by its name."""
+
+
+class CertificateRefused(ServiceRequestError):
+    """One that derives from it."""
+
+
+class HttpResponseError(Exception):
+    """As azure-core's: the vault has answered."""
+
+    def __init__(self, status_code: int | None) -> None:
+        self.status_code = status_code
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (HttpResponseError(404), "no secret of this name"),
+        (HttpResponseError(403), "may not read it"),
+        (HttpResponseError(None), r"fails \(HttpResponseError\)"),
+        (CertificateRefused(), "cannot be reached .*CertificateRefused"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_the_sentence_says_what_to_mend(vault: KeyVault, azure: FakeAzure, error: Exception, reason: str) -> None:
+    """By what the libraries raise."""
+    azure.answer = error
+    with pytest.raises(KeyUnavailable, match=reason):
+        vault.get("NAME")
 
 
 @pytest.mark.parametrize("answer", ["", " \n", "sk-\N{SNOWMAN}"])
