@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -190,6 +190,8 @@ def type_text(annotation: Any) -> str:
     """An annotation as a stranger to Python reads it."""
     if annotation is Any:
         return "any"
+    if get_origin(annotation) is Annotated:
+        return type_text(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         parts = [part for part in get_args(annotation) if part is not NoneType]
         text = " or ".join(type_text(part) for part in parts)

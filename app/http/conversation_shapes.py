@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from app.http.answers import Timestamp
 from app.protocol.commands import RunOptions
@@ -147,7 +147,7 @@ class GivenInput(Payload):
     """A person's answer to an agent: `content` to a text, `granted` to a permission."""
 
     content: Annotated[str | None, Field(repr=False, description="may be empty; bounded by MAX_CONTENT_BYTES")] = None
-    granted: Annotated[bool | None, Field(description="or yes or no as the `content`")] = None
+    granted: Annotated[StrictBool | None, Field(description="or yes or no as the `content`")] = None
     client_id: ClientId = None
 
 

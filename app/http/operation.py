@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint
-from pydantic import Field, JsonValue, SecretStr
+from pydantic import Field, JsonValue, SecretStr, StrictBool
 
 from app.auth.audit import Audited
 from app.auth.permissions import Action
@@ -20,7 +20,7 @@ from app.operation.entered import OPTIONS
 from app.operation.fields import InvalidFields
 from app.operation.providers import KeyState, ProviderState
 from app.operation.trial import Verdict, try_provider
-from app.protocol.common import Payload
+from app.protocol.common import ANumber, Payload
 from app.runner.models import shown_address
 from app.runner.wire import ProviderSpec
 from app.services import Services, services
@@ -35,7 +35,9 @@ Kind = Literal["openai", "azure", "anthropic", "ollama"]
 
 
 _Price = Annotated[
-    float | None, Field(description="of a million tokens, in US dollars; null: as the price list says, where it knows")
+    float | None,
+    ANumber,
+    Field(description="of a million tokens, in US dollars; null: as the price list says, where it knows"),
 ]
 
 
@@ -134,14 +136,14 @@ class _ProviderFields(Payload):
     base_url: _OptionalText = None
     api_version: _OptionalText = None
     api_key: _Key = None
-    context_tokens: int | None = None
-    max_reply_tokens: int | None = None
-    stream: bool = True
-    structured_output: bool = True
-    function_calling: bool = True
+    context_tokens: Annotated[int | None, ANumber] = None
+    max_reply_tokens: Annotated[int | None, ANumber] = None
+    stream: StrictBool = True
+    structured_output: StrictBool = True
+    function_calling: StrictBool = True
     prompt_price_usd: _Price = None
     reply_price_usd: _Price = None
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class NewProvider(_ProviderFields):
@@ -279,7 +281,10 @@ def remove_provider(provider_id: str) -> tuple[str, int]:
 @operation.post("/api/providers/<provider_id>/test")
 @contract(TestAnswer, errors=(NotFound, StoreUnavailable))
 def test_provider(provider_id: str) -> dict[str, Any]:
-    """Ask a provider for its models, and say how that went. For administrators. Takes up to eight seconds."""
+    """Ask a provider for its models, and say how that went. For administrators.
+
+    Takes up to eight seconds; where its key lies in the Key Vault, which is asked first, twice that.
+    """
     permit(Action.OPERATE)
     parts = services()
     spec = _spec_of_others(parts, provider_id)

@@ -83,13 +83,18 @@ def _position(query: Mapping[str, str], last_event_id: str | None) -> Position |
     given = last_event_id or query.get("last_event_id")
     if given:
         epoch, _, offset = given.rpartition(":")
-        valid = 0 < len(epoch) <= 64 and offset.isascii() and offset.isdigit() and len(offset) < 16
-        return Position(epoch=epoch, offset=int(offset)) if valid else None
+        number = offset_in(offset)
+        return Position(epoch=epoch, offset=number) if 0 < len(epoch) <= 64 and isinstance(number, int) else None
     epoch, offset = query.get("epoch", ""), query.get("offset", "")
     if not epoch and not offset:
         return None
-    position: dict[str, Any] = {"epoch": epoch, "offset": offset}
+    position: dict[str, Any] = {"epoch": epoch, "offset": offset_in(offset)}
     return Position.model_validate(position)
+
+
+def offset_in(text: str) -> int | str:
+    """The offset that stands in an address; what is none stays as it is, and is refused where it is parsed."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else text
 
 
 def find_conversation(parts: Services, principal: Principal, key: str, action: Action = Action.WATCH) -> Conversation:

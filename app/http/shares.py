@@ -27,7 +27,7 @@ from app.http.audit import note
 from app.http.body import parse_body
 from app.http.caller import permitted
 from app.http.contract import HTML, contract
-from app.protocol.common import Payload
+from app.protocol.common import ANumber, Payload
 from app.services import Services, services
 from app.streaming.access import Role
 from app.streaming.conversation import Conversation
@@ -52,9 +52,9 @@ class LinkRequest(Payload):
     """What the holders of a link shall be to a conversation, and until when."""
 
     role: GivenRole
-    expires_in_s: Annotated[float | None, Field(ge=1, le=_YEAR_S, description="default: it does not end by itself")] = (
-        None
-    )
+    expires_in_s: Annotated[
+        float | None, Field(ge=1, le=_YEAR_S, description="default: it does not end by itself"), ANumber
+    ] = None
 
 
 class ShareRow(Payload):

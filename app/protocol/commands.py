@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field, StrictBool
 
-from app.protocol.common import ANumber, ContentType, Filter, Payload, Position, RetryAfter, Status, Usage
+from app.protocol.common import ANumber, ContentType, Filter, Moment, Payload, Position, RetryAfter, Status, Usage
 
 ConversationId = Annotated[str, Field(min_length=1, max_length=64, description="the conversation's id")]
 
@@ -69,21 +69,23 @@ class Join(Command):
         None
     )
     since: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Field(description="ISO 8601, with time zone: replay what was logged from then on, in the place of a position"),
     ] = None
     filter: Annotated[Filter | None, Field(description="only these events; `prev_offset` spans what was left out")] = (
         None
     )
     acks: Annotated[
-        bool, Field(description="true: this client sends `ack` on receipt, and is paced by it when it lags")
+        StrictBool, Field(description="true: this client sends `ack` on receipt, and is paced by it when it lags")
     ] = False
-    batch: Annotated[bool, Field(description="true: catch-up comes as `batch` events, not one by one")] = False
+    batch: Annotated[StrictBool, Field(description="true: catch-up comes as `batch` events, not one by one")] = False
     batch_ms: Annotated[
-        int, Field(ge=0, le=10_000, description="0: live; else the events of so many ms come together, as one `batch`")
+        int,
+        Field(ge=0, le=10_000, description="0: live; else the events of so many ms come together, as one `batch`"),
+        ANumber,
     ] = 0
     changes_only: Annotated[
-        bool,
+        StrictBool,
         Field(description="true: `agent_message` comes as `message_updated`, with only what its deltas did not say"),
     ] = False
 
@@ -98,7 +100,7 @@ class Acknowledge(Command):
     name = "ack"
     ack = AckAck
     conversation_id: ConversationId
-    offset: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0), ANumber]
 
 
 class LeaveAck(Ack):
@@ -124,8 +126,8 @@ class StartStream(Command):
     name = "start_stream"
     ack = StartAck
     content: Annotated[str, Field(description="what the agents shall talk about; bounded by MAX_CONTENT_BYTES")]
-    acks: Annotated[bool, Field(description="as in `join`")] = False
-    batch: Annotated[bool, Field(description="as in `join`")] = False
+    acks: Annotated[StrictBool, Field(description="as in `join`")] = False
+    batch: Annotated[StrictBool, Field(description="as in `join`")] = False
     team: Annotated[str, Field(min_length=1, max_length=100)] = "debate"
     content_type: ContentType = ContentType.TEXT
     conversation_id: Annotated[
@@ -246,7 +248,7 @@ class ProvideInput(Command):
     conversation_id: ConversationId
     request_id: Annotated[str, Field(min_length=1, max_length=64)]
     content: Annotated[str | None, Field(repr=False, description="the answer; bounded by MAX_CONTENT_BYTES")] = None
-    granted: Annotated[bool | None, Field(description="for a permission")] = None
+    granted: Annotated[StrictBool | None, Field(description="for a permission")] = None
     client_id: Annotated[
         str | None,
         Field(min_length=1, max_length=64, description="the client's own id of this answer, for sending it again"),

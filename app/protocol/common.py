@@ -79,14 +79,16 @@ CUT_OFF = "the reply has reached the length that it may have, and ends there"
 """Of a message: its model had more to say."""
 
 
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
+def _a_number(value: object) -> object:
+    if isinstance(value, bool | str):
         raise ValueError("a number is needed")  # else true would be 1
     return value
 
 
-ANumber = BeforeValidator(_no_truth)
-"""Of a field that takes numbers: true and false are none, as the published schema says."""
+ANumber = BeforeValidator(_a_number)
+"""Of a field that takes numbers: true and "1" are none, as the published schema says. (Of one that takes true or false,
+pydantic's StrictBool.)
+"""
 
 RetryAfter = Annotated[
     float | None,
@@ -99,7 +101,7 @@ class Position(Payload):
     """A reader's place in a conversation's log."""
 
     epoch: Annotated[str, Field(min_length=1, max_length=64)]
-    offset: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0), ANumber]
 
 
 class Filter(Payload):

@@ -12,6 +12,9 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.errors import ColloquyError
+from app.http.conversation_shapes import GivenInput
+from app.http.operation import NewProvider, ProviderChange
+from app.http.shares import LinkRequest
 from app.protocol import NAMESPACE, room_of
 from app.protocol.commands import (
     COMMANDS,
@@ -25,6 +28,7 @@ from app.protocol.commands import (
     StartStream,
 )
 from app.protocol.common import Payload, Position, Usage
+from app.protocol.dialects import bridge, messages, tasks
 from app.protocol.events import EVENT_NAMES, LOGGED, LOGGED_BY_NAME, TRANSIENT, Envelope, Event, FallbackMode, Progress
 from app.protocol.schema import protocol_schema
 from app.protocol.snapshot import Snapshot
@@ -281,9 +285,31 @@ def test_the_snapshot_names_its_position() -> None:
     Position.model_validate({"epoch": "e", "offset": 0})
 
 
-@pytest.mark.parametrize("name", ["tokens_per_s", "max_turns", "word_delay_ms"])
-def test_true_is_no_number(name: str) -> None:
-    """As the published schema says; it counted as 1."""
-    assert getattr(RunOptions.model_validate({name: 1}), name) == 1
-    with pytest.raises(ValidationError):
-        RunOptions.model_validate({name: True})
+SENT: tuple[type[BaseModel], ...] = (
+    *(*COMMANDS, RunOptions, Position, *bridge.BRIDGE_COMMANDS, *tasks.TASK_COMMANDS, messages.ProvideInput),
+    *(GivenInput, LinkRequest, NewProvider, ProviderChange),
+)
+"""Whatever clients send as JSON and has numbers or booleans in it."""
+
+
+def _published(kind: type[BaseModel]) -> dict[str, set[str]]:
+    """The types of each field, as JSON Schema names them."""
+    fields = kind.model_json_schema().get("properties", {}).items()
+    return {name: {str(each.get("type")) for each in (field, *field.get("anyOf", ()))} for name, field in fields}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "boolean"),
+    [
+        (kind, name, "boolean" in types)
+        for kind in SENT
+        for name, types in _published(kind).items()
+        if types & {"boolean", "integer", "number"} and "string" not in types
+    ],
+)
+def test_words_are_no_numbers_and_not_true(kind: type[BaseModel], name: str, boolean: bool) -> None:
+    """As the published schema says, at every door: "yes" counted as true, true and "1" as 1."""
+    for wrong in ("yes", "true", "1", 1 if boolean else True):
+        with pytest.raises(ValidationError) as refusal:
+            kind.model_validate({name: wrong})
+        assert name in [each["loc"][0] for each in refusal.value.errors()], wrong

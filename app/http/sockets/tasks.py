@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from app.auth.permissions import Action, authorise, permits
 from app.errors import ColloquyError, ConversationUnknown, InvalidPayload, InvalidState, UnknownCommand
+from app.http.reading import offset_in
 from app.http.sockets.door import NOTICES, Door, Show
 from app.http.sockets.task_events import TaskEvents, last_reply_of
 from app.protocol import commands
@@ -37,6 +38,7 @@ from app.streaming.follower import Portion
 from app.streaming.states import RUNNING
 
 _COMMANDS = {command.name: command for command in TASK_COMMANDS}
+_PLACE = ("conversation_id", "epoch", "offset")
 _MAX_CLIENT_ID = 64
 _Kind = TypeVar("_Kind", bound=TaskCommand)
 
@@ -52,8 +54,10 @@ class TaskDoor(Door):
         if len(self._client) > _MAX_CLIENT_ID:
             raise InvalidPayload(f"client_id: at most {_MAX_CLIENT_ID} characters")
         if "conversation_id" in self.query:
-            given = ("conversation_id", "epoch", "offset")
-            self._resume(_parsed(Resume, {name: self.query[name] for name in given if name in self.query}))
+            given: dict[str, Any] = {name: self.query[name] for name in _PLACE if name in self.query}
+            if "offset" in given:
+                given["offset"] = offset_in(given["offset"])
+            self._resume(_parsed(Resume, given))
             return
         known = self._own_task()
         if known is not None and known.status in RUNNING:  # the client is back: it sees the rest of its task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from app.protocol import commands
 from app.protocol.common import ContentType, Payload
@@ -66,7 +66,7 @@ class ProvideInput(BridgeCommand):
     name = commands.ProvideInput.name
     request_id: Annotated[str, Field(alias="requestId", min_length=1, max_length=64)]
     content: Annotated[str | None, Field(repr=False, description="may be empty; bounded by MAX_CONTENT_BYTES")] = None
-    granted: Annotated[bool | None, Field(description="or yes or no as the `content`")] = None
+    granted: Annotated[StrictBool | None, Field(description="or yes or no as the `content`")] = None
     client_id: Annotated[
         str | None, Field(alias="clientId", min_length=1, max_length=64, description="as in `provide_input`")
     ] = None

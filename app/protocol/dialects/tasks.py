@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from app.protocol import commands, events
-from app.protocol.common import TOOL_FAILURES, ContentType, Payload, RetryAfter, ToolFailure
+from app.protocol.common import TOOL_FAILURES, ANumber, ContentType, Payload, RetryAfter, ToolFailure
 
 
 class TaskCommand(Payload):
@@ -56,7 +56,7 @@ class Resume(TaskCommand):
     name = "resume"
     conversation_id: Annotated[str, Field(min_length=1, max_length=64)]
     epoch: Annotated[str | None, Field(min_length=1, max_length=64)] = None
-    offset: Annotated[int | None, Field(ge=0)] = None
+    offset: Annotated[int | None, Field(ge=0), ANumber] = None
 
 
 class ProvideInput(TaskCommand):
@@ -65,7 +65,7 @@ class ProvideInput(TaskCommand):
     name = commands.ProvideInput.name
     request_id: Annotated[str, Field(min_length=1, max_length=64)]
     content: Annotated[str | None, Field(repr=False, description="may be empty; bounded by MAX_CONTENT_BYTES")] = None
-    granted: Annotated[bool | None, Field(description="or yes or no as the `content`")] = None
+    granted: Annotated[StrictBool | None, Field(description="or yes or no as the `content`")] = None
 
 
 class Authenticate(TaskCommand):
