@@ -117,13 +117,13 @@ def conversation_of(server: ColloquyServer, headers: dict[str, str]) -> dict[str
     return {"conversation_id": name, "message_id": listed["messages"][0]["id"]}
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(1000)
 def test_as_the_guest(fuzzed: ColloquyServer, document: dict[str, Any]) -> None:
     """Who may do everything, with ids that are made up."""
     all_is_well(fuzzed, Caller(), document)
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(1000)
 def test_as_somebody_who_has_signed_in(fuzzed: ColloquyServer, document: dict[str, Any]) -> None:
     """With a cookie and its proof, on a conversation that is theirs."""
     headers = signed_in(fuzzed, "fuzz@example.com")
@@ -133,7 +133,7 @@ def test_as_somebody_who_has_signed_in(fuzzed: ColloquyServer, document: dict[st
     assert me.get("user", {}).get("kind") == "user", me
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(1000)
 def test_as_a_token_that_may_only_read(fuzzed: ColloquyServer, document: dict[str, Any]) -> None:
     """On a conversation of its person's; nothing changes by it."""
     headers = signed_in(fuzzed, "reader@example.com")
@@ -145,7 +145,7 @@ def test_as_a_token_that_may_only_read(fuzzed: ColloquyServer, document: dict[st
     assert requests.get(address, headers=headers, timeout=10).json()["messages"] == before["messages"]
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(1000)
 def test_as_nobody(closed: ColloquyServer, document: dict[str, Any]) -> None:
     """In production, with nothing: most is 401, and that as it is published."""
     all_is_well(closed, Caller(), document)

@@ -47,7 +47,7 @@ def fuzz(
     headers: Mapping[str, str] | None = None,
     ids: Mapping[str, str] | None = None,
     spare: tuple[str, ...] = (),
-    timeout_s: float = 3600.0,
+    timeout_s: float = 900.0,
 ) -> Fuzzed:
     """Good and bad requests to every operation; one that streams for ever is left out.
 
