@@ -74,7 +74,7 @@ def test_stored_messages_and_then_the_tail(
     assert roles == {"user", "Financial Analyst", "Market Context", "Risk Challenger"}
     over_http = http_json("GET", f"{server.url}/api/conversations/{conversation_id}/messages")
     assert {each["id"]: each["message"] for each in over_http["messages"]} == texts(reader)
-    assert all(set(each) == OWN | {"ordinal", "state", "feedback", "kind"} for each in over_http["messages"])
+    assert all(set(each) == OWN | {"ordinal", "state", "feedback", "kind", "cut_off"} for each in over_http["messages"])
 
 
 def test_resume_in_mid_sentence(socket: Connect, model: ModelServer, start: Start, snapshot: Look) -> None:
