@@ -10,6 +10,7 @@ from autogen_agentchat.base import ChatAgent, TaskResult, Team
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
 
 from app.adapters import states
+from app.adapters.agent_bounds import contain_agents
 from app.adapters.base import RunPort
 from app.adapters.ending import ONE_TURN, Ending
 from app.adapters.failure import reason_of
@@ -18,7 +19,6 @@ from app.adapters.plan import Closing, LoadedTeam, TeamPlan, load_team
 from app.adapters.staged import StagedAdapter
 from app.adapters.task import task_text
 from app.adapters.team_pass import TeamPass
-from app.adapters.tool_bounds import contain_tools
 from app.adapters.tool_log import ToolLog
 from app.errors import BackendUnavailable, ColloquyError, ModelError
 from app.protocol.events import AgentMessage, ConversationComplete, FallbackMode
@@ -45,7 +45,7 @@ class AgentChatAdapter(StagedAdapter):
     def __init__(self, port: RunPort, made: Team | ChatAgent | TeamPlan) -> None:
         """:param made: what the team's factory has returned."""
         super().__init__(port)
-        contain_tools()
+        contain_agents()
         self._made = made
         self._client = GatedModelClient(port.model)
         self._tools = ToolLog(port)

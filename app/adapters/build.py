@@ -39,6 +39,8 @@ INSTALLED_BY = {  # the extras of setup.cfg say the same
 }
 INSTALLED_BY |= dict.fromkeys(("autogen_core", "autogen_ext"), INSTALLED_BY["autogen_agentchat"])
 """A framework that is no part of Colloquy, and what installs it."""
+_ANYTHING = (Exception, SystemExit, KeyboardInterrupt)
+"""But for what ends a run."""
 
 
 async def build_adapter(port: RunPort) -> Adapter:
@@ -170,7 +172,7 @@ def _found(spec: TeamSpec) -> Callable[..., Any]:
         factory: Any = importlib.import_module(module_name)
         for part in function_name.split("."):
             factory = getattr(factory, part)
-    except Exception as error:  # a user's module may raise anything
+    except _ANYTHING as error:  # a user's module may raise it
         raise TeamFailed(f"the team {spec.name} cannot be loaded: {_why(error)}"[:500]) from error
     if not callable(factory):
         raise TeamFailed(f"the team {spec.name} cannot be loaded: {spec.factory} is no function")
@@ -216,11 +218,11 @@ async def _called(
         return await made if inspect.isawaitable(made) else made
     except TeamFailed:
         raise
-    except Exception as error:  # a user's code may raise anything
+    except _ANYTHING as error:  # a user's code may raise it
         raise TeamFailed(f"the team {spec.name} cannot be built: {_why(error)}"[:500]) from error
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     """What is wrong, and what installs a framework that is missing."""
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if missing in INSTALLED_BY:

@@ -11,9 +11,11 @@ import logging
 import signal
 import sys
 import warnings
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from app.runner.host import Host
 from app.runner.lifeline import end_group, watch_parent
@@ -48,8 +50,21 @@ def main() -> None:
     ):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log contents, or what a stop breaks off
     warnings.simplefilter("ignore")
-    asyncio.run(_serve(int(sys.argv[1])))
+    _run(_serve(int(sys.argv[1])))
     end_group(signal.SIGTERM)
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, whatever a user's code raises: a task that ends as ``SystemExit`` ends no other conversation.
+
+    asyncio keeps it for whoever waits for the task, too, and leaves its loop to be run again.
+    """
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(serving)
+        while not task.done():
+            with suppress(KeyboardInterrupt, SystemExit):
+                loop.run_until_complete(task)
 
 
 async def _serve(fd: int) -> None:

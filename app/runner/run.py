@@ -201,8 +201,6 @@ class Run:
             if isinstance(error, BudgetExhausted) and self._adapter is not None:
                 self._adapter.flush()  # it was paid for
             outcome = await self._failed(error)
-        except (KeyboardInterrupt, SystemExit):  # the process ends
-            raise
         except BaseException as error:  # noqa: BLE001  # the run must end in a typed event, whatever has happened
             where = "".join(traceback.format_tb(error.__traceback__))  # not its message: it may quote contents
             log.warning("run %s failed: %s\n%s", start.session, type(error).__name__, where)

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from app.adapters.build import describe_team
+from app.runner.wire import TeamSpec
 from tests.support.processes import ROOT
 
 WITHOUT = """
@@ -55,3 +57,11 @@ def test_frameworks_are_imported_when_a_factory_asks_for_them(framework: str) ->
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "False"
+
+
+async def test_a_factory_that_leaves_is_described_as_broken() -> None:
+    """As scripts do that are no modules: `sys.exit()`. Nobody had an answer."""
+    team = TeamSpec(name="mine", factory="tests.runner.quitters:agentchat_factory")
+    assert await describe_team(team) == {
+        "problem": "the team mine cannot be built: SystemExit: no model is good enough"
+    }
