@@ -1,8 +1,8 @@
 """Whatever a tool of autogen-agentchat's AssistantAgent raises is an answer that tells of it; an agent's own, an error.
 
 AutoGen does so for an ``Exception``, in a tool that is a function. What a workbench raises, or what is no ``Exception``
-(some libraries have such for their aborts, ``sys.exit`` raises one), ends the task in which tool or agent works, and its
-team waits for ever. Halves of characters, as odd names of files have, could not be sent to any model.
+(some libraries have such for their aborts, ``sys.exit`` raises one), ends the task that it is raised in, and the team
+waits for ever. Halves of characters, as odd names of files have, could not be sent to any model.
 """
 
 from __future__ import annotations
