@@ -34,6 +34,11 @@ class SchemaDiffers(StoreUnavailable):
     """The database's tables are not those of this version; the message names the command that helps."""
 
 
+def is_outage(error: Exception) -> bool:
+    """Whether trying the same again later makes sense."""
+    return isinstance(error, StoreUnavailable) and not isinstance(error, Refused)
+
+
 class Database:
     """Runs work on connections, in native threads: whatever the database does, the event loop goes on.
 

@@ -9,8 +9,12 @@ from app.protocol.events import (
     AgentMessage,
     ChartGenerated,
     ConversationStatus,
+    ConversationUpdated,
+    InputResolved,
+    MessageQueued,
     MessageReset,
     MessageStart,
+    MessageUnqueued,
     MessageUpdated,
     ToolCall,
     ToolResult,
@@ -28,6 +32,20 @@ from app.store.base import (
 from app.streaming.conversation import Conversation
 from app.streaming.log import LogEntry
 from app.streaming.states import TERMINAL
+
+_PEOPLE_DO = frozenset(
+    each.name for each in (ConversationUpdated, InputResolved, MessageQueued, MessageUnqueued, MessageUpdated)
+)
+
+
+def was_acknowledged(entry: LogEntry) -> bool:
+    """Whether somebody has been told that this is done: a start, a stop, a pause, their words, an answer, a change.
+
+    A crash must not undo it.
+    """
+    if entry.name == ConversationStatus.name:
+        return bool(entry.payload["status"] != Status.ACTIVE)
+    return entry.name in _PEOPLE_DO or (entry.name == AgentMessage.name and entry.payload["role"] == "user")
 
 
 def changes_of(conversation: Conversation, entry: LogEntry) -> list[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,17 @@ from app.store.base import (
 from app.streaming.conversation import Conversation
 
 _CHANGE_BYTES = 500  # what one change takes beside its text
+_ORDER: tuple[type[Change], ...] = (
+    ConversationChanged,
+    MessageWithdrawn,
+    MessageWritten,
+    MessageChanged,
+    ToolCallWritten,
+    ChartWritten,
+    ArtifactWritten,
+    RunEnded,
+    CheckpointWritten,
+)
 
 Key = tuple[str, str]
 
@@ -108,6 +119,13 @@ class Pending:
         if self.record is not None:
             yield ConversationChanged(self.record)
         yield from self.changes.values()
+
+
+def in_order(batch: Iterable[Pending]) -> list[Change]:
+    """All changes; those of one kind together, where a conversation's own order allows it."""
+    found = [change for pending in batch for change in pending]
+    found.sort(key=lambda change: _ORDER.index(type(change)))
+    return found
 
 
 def record_of(conversation: Conversation) -> ConversationRecord:

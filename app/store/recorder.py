@@ -8,26 +8,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from app.errors import StoreUnavailable
-from app.protocol.events import (
-    MessageDelta,
-    Storage,
-)
-from app.store.base import (
-    ArtifactWritten,
-    Change,
-    ChartWritten,
-    CheckpointWritten,
-    ConversationChanged,
-    ConversationStore,
-    MessageChanged,
-    MessageWithdrawn,
-    MessageWritten,
-    RunEnded,
-    ToolCallWritten,
-)
-from app.store.database import Refused, SchemaDiffers
-from app.store.entries import changes_of
-from app.store.pending import Pending
+from app.protocol.events import MessageDelta, Storage
+from app.store.base import ArtifactWritten, Change, CheckpointWritten, ConversationStore
+from app.store.database import SchemaDiffers, is_outage
+from app.store.entries import changes_of, was_acknowledged
+from app.store.pending import Pending, in_order
 from app.store.state import StoreState
 from app.streaming.conversation import Conversation
 from app.streaming.log import LogEntry
@@ -35,22 +20,11 @@ from app.streaming.ports import Clock, Concurrency
 
 logger = logging.getLogger(__name__)
 
-_GATHER_S = 0.1  # what comes in this time is written together
+_GATHER_S = 0.1  # what comes in this time is written together, unless somebody was told that it is done
 _OPEN_TEXT_S = 1.0  # the text of messages that are still being written is kept so often
 _RETRY_S = (0.25, 0.5, 1.0, 2.0)
 _BATCH_BYTES = 4_000_000  # one transaction's share of a long backlog
 _MAX_FORGOTTEN = 10_000
-_ORDER: tuple[type[Change], ...] = (
-    ConversationChanged,
-    MessageWithdrawn,
-    MessageWritten,
-    MessageChanged,
-    ToolCallWritten,
-    ChartWritten,
-    ArtifactWritten,
-    RunEnded,
-    CheckpointWritten,
-)
 
 
 class Recorder:
@@ -89,7 +63,8 @@ class Recorder:
         self._waiting_bytes = 0
         self._writing_bytes = 0
         self._serial = 0
-        self._hurry = False
+        self._hurry = False  # everything is to be written at once, also open texts
+        self._promised = False  # something is, and what waits with it
         self._closing = False
         self._open_due = 0.0
         self._forgotten: OrderedDict[str, None] = OrderedDict()
@@ -109,7 +84,7 @@ class Recorder:
             if waiting is None or entry.payload["message_id"] not in waiting.open:
                 self._note(conversation, (), open_id=entry.payload["message_id"])
             return
-        self._note(conversation, changes_of(conversation, entry))
+        self._note(conversation, changes_of(conversation, entry), promised=was_acknowledged(entry))
 
     def checkpoint(self, conversation_id: str, team: str, state: dict[str, Any]) -> None:
         """Keep a team's state at the end of a turn; an empty one drops what is kept."""
@@ -126,7 +101,14 @@ class Recorder:
                 self._put(self._pending(change.conversation_id), (change,))
                 self._changed.notify_all()
 
-    def _note(self, conversation: Conversation, changes: Iterable[Change], open_id: str | None = None) -> None:
+    def _note(
+        self,
+        conversation: Conversation,
+        changes: Iterable[Change],
+        *,
+        open_id: str | None = None,
+        promised: bool = False,
+    ) -> None:
         with self._changed:
             if conversation.id in self._forgotten:
                 return
@@ -138,7 +120,8 @@ class Recorder:
             else:
                 pending.row = True
                 self._put(pending, changes)
-            if wake:
+            self._promised = self._promised or promised
+            if wake or promised:
                 self._changed.notify_all()
 
     def _pending(self, conversation_id: str) -> Pending:
@@ -278,8 +261,8 @@ class Recorder:
                 if self._closing:
                     return False
                 self._changed.wait(self._wait_s())
-            if not self._hurry and not self._problem:
-                self._changed.wait_for(lambda: self._hurry, _GATHER_S)
+            if not self._problem:
+                self._changed.wait_for(lambda: self._hurry or self._promised, _GATHER_S)
         return True
 
     def _due(self) -> bool:
@@ -322,16 +305,16 @@ class Recorder:
     def _write(self, batch: list[Pending]) -> None:
         """:raises StoreUnavailable: and nothing is kept, or what is kept does no harm when it is written again."""
         try:
-            self._store.write(_in_order(batch))
+            self._store.write(in_order(batch))
             return
         except Exception as error:  # no outage: the database, or its driver, cannot take some value
-            if _is_outage(error):
+            if is_outage(error):
                 raise
         for pending in batch:  # what is good must not wait for what will never be written
             try:
-                self._store.write(_in_order([pending]))
+                self._store.write(in_order([pending]))
             except Exception as error:
-                if _is_outage(error):
+                if is_outage(error):
                     raise
                 self._write_singly(pending)
 
@@ -340,7 +323,7 @@ class Recorder:
             try:
                 self._store.write([change])
             except Exception as error:
-                if _is_outage(error):
+                if is_outage(error):
                     raise
                 with self._changed:
                     self._refused += 1
@@ -351,6 +334,7 @@ class Recorder:
     def _take(self) -> list[Pending]:
         with self._changed:
             now = self._clock.monotonic()
+            self._promised = False
             open_due = self._hurry or now >= self._open_due
             batch: list[Pending] = []
             size = 0
@@ -412,15 +396,3 @@ class Recorder:
     def _tell(self) -> None:
         if self._announce is not None:
             self._announce(self.state())
-
-
-def _is_outage(error: Exception) -> bool:
-    """Whether trying the same again later makes sense."""
-    return isinstance(error, StoreUnavailable) and not isinstance(error, Refused)
-
-
-def _in_order(batch: list[Pending]) -> list[Change]:
-    """All changes; those of one kind together, where a conversation's own order allows it."""
-    found = [change for pending in batch for change in pending]
-    found.sort(key=lambda change: _ORDER.index(type(change)))
-    return found

@@ -9,16 +9,20 @@ import pytest
 
 from app.concurrency import AsyncMode
 from app.errors import StoreUnavailable
-from app.protocol.common import Status, Usage
+from app.protocol.common import ContentType, Status, Usage
 from app.protocol.events import (
     AgentMessage,
     ChartGenerated,
     ConversationStatus,
     ConversationUpdated,
+    Event,
     FallbackMode,
+    InputResolved,
     MessageDelta,
+    MessageQueued,
     MessageReset,
     MessageStart,
+    MessageUnqueued,
     MessageUpdated,
     ToolCall,
     ToolResult,
@@ -30,6 +34,10 @@ from app.store.recorder import Recorder, StoreState
 from app.store.sql import SqlStore
 from tests.streaming.fakes import RecordingTransport, a_conversation
 from tests.streaming.simulation import Simulation
+
+
+def a_status(status: Status, **more: Any) -> ConversationStatus:
+    return ConversationStatus(status=status, session_id="s1", team="debate", **more)
 
 
 class FlakyStore:
@@ -109,10 +117,6 @@ def scene(store: SqlStore) -> Any:
     yield made
     made.store.away = False
     made.end()
-
-
-def a_status(status: Status, **more: Any) -> ConversationStatus:
-    return ConversationStatus(status=status, session_id="s1", team="debate", **more)
 
 
 def delta(message_id: str, text: str) -> MessageDelta:
@@ -197,6 +201,53 @@ def test_what_comes_together_is_written_together(scene: Scene) -> None:
     assert not others
     written = [change.message.content for change in changes if isinstance(change, MessageWritten)]
     assert written == ["new"] * 5
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        AgentMessage(message_id="m2", agent="user", role="user", content="and bonds?"),
+        MessageQueued(message_id="m2", content="and bonds?", content_type=ContentType.TEXT, by="local"),
+        MessageUnqueued(message_id="m2", by="local"),
+        InputResolved(request_id="r1", resolution="answered", content="yes", by="local"),
+        MessageUpdated(message_id="m1", agent="Ann", changes={"content": "edited"}, updated_by="local"),
+        ConversationUpdated(changes={"title": "Another name"}, updated_by="local"),
+        a_status(Status.STOPPED),
+    ],
+    ids=lambda event: event.name,
+)
+def test_what_somebody_was_told_is_done_is_written_at_once(scene: Scene, told: Event) -> None:
+    """Else a server that is killed a moment after its ack has lost it. What was being gathered goes with it, but not
+    the open texts of everybody who writes: they have their time.
+    """
+    scene.begin()
+    scene.settle()
+    scene.conversation.append_event(MessageStart(message_id="m0", agent="Bob"))
+    scene.settle()
+    scene.conversation.append_event(delta("m0", "so far"))
+    scene.conversation.append_event(AgentMessage(message_id="m1", agent="Ann", content="Hello"))
+    scene.simulation.settle()
+    before = len(scene.store.writes)
+    assert "m1" not in scene.texts()
+    scene.conversation.append_event(told)
+    scene.simulation.settle()
+    ((at, changes),) = scene.store.writes[before:]
+    assert at == scene.simulation.now
+    assert "m1" in scene.texts()
+    assert changes
+    record = scene.store.get(scene.conversation.id)
+    assert record is not None
+    assert record.updated_at == scene.conversation.fold.updated_at
+
+
+def test_a_new_conversation_is_written_at_once(scene: Scene) -> None:
+    """With its first words."""
+    scene.simulation.settle()
+    scene.conversation.open_session(a_status(Status.INITIALIZING))
+    scene.conversation.append_event(AgentMessage(message_id="m1", agent="user", role="user", content="Why?"))
+    scene.simulation.settle()
+    assert scene.simulation.now == 0.0
+    assert scene.texts() == {"m1": "Why?"}
 
 
 def test_a_message_that_begins_again_after_its_reset_comes_last(scene: Scene) -> None:
