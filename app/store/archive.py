@@ -80,7 +80,13 @@ class StoredArchive:
             charts=self._store.charts(conversation_id),
         )
         snapshot = Snapshot.model_validate({**snapshot.model_dump(by_alias=True), **_standing(record)})
-        return Kept(snapshot, record.updated_at, self.shared(record).access, int(record.state.get("recoveries", 0)))
+        return Kept(
+            snapshot,
+            record.updated_at,
+            self.shared(record).access,
+            int(record.state.get("recoveries", 0)),
+            record.state.get("requests", {}),
+        )
 
     def shared(self, record: ConversationRecord) -> Shared:
         """Who may come into a stored conversation. Waits for the database."""

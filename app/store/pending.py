@@ -144,7 +144,7 @@ def record_of(conversation: Conversation) -> ConversationRecord:
         demo=fold.demo,
         messages=fold.message_count(),
         usage=fold.usage,
-        state=fold.standing() | {"recoveries": conversation.recoveries},
+        state=fold.standing() | {"recoveries": conversation.recoveries, "requests": conversation.requests.to_json()},
     )
 
 

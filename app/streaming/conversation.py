@@ -22,6 +22,7 @@ from app.streaming.ports import Clock, Concurrency, Transport
 from app.streaming.readers import CatchUp, Done, Reader, ReaderOptions, Readers
 from app.streaming.serial import Serial
 from app.streaming.states import RUNNING, check_transition
+from app.streaming.taken import Requests
 from app.streaming.view import ALL, View, may_confirm
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,8 @@ class Conversation:
         """It is being deleted: no session may begin."""
         self.recoveries = 0
         """How often its run went on by itself after a crash, since somebody has last asked for one."""
+        self.requests = Requests()
+        """The last that it has taken, as the store keeps them, for one that is sent again after a crash."""
         self._staying = threading.Lock()  # guards the two below
         self._guests = 0  # who is about to follow or to change it …
         self._let_go = False  # … which nobody may any more: another object has its place, or will have

@@ -47,9 +47,12 @@ class MessageQueue:
         self._begin = begin
         self._retry_at: WeakKeyDictionary[Conversation, float] = WeakKeyDictionary()
 
-    def put(self, conversation: Conversation, content: str, content_type: ContentType, by: str) -> tuple[str, int]:
+    def put(
+        self, conversation: Conversation, content: str, content_type: ContentType, by: str, client_id: str | None = None
+    ) -> tuple[str, int]:
         """Let a message wait; the id of the session that will say it, and its place, from 1.
 
+        :param client_id: the caller's own id of this request.
         :raises NotBusy: nothing runs, and nothing waits.
         :raises LimitExceeded: as many wait as may.
         """
@@ -66,6 +69,7 @@ class MessageQueue:
             if waiting >= self._most:
                 raise LimitExceeded(f"{self._most} messages of this conversation wait already")
             place = waiting + 1
+            conversation.requests.put(client_id, session_id)
 
         message_id = user_message_id(session_id)
         event = MessageQueued(message_id=message_id, content=content, content_type=content_type, by=by)

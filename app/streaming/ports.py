@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from app.protocol.common import Status, Usage
@@ -136,12 +136,14 @@ class Kept:
     :param snapshot: with the newest messages; its epoch and offset mean nothing.
     :param updated_at: when it last changed.
     :param recoveries: how often its run went on by itself after a crash, since somebody has last asked for one.
+    :param requests: those that it has taken, as :class:`app.streaming.taken.Requests` writes them.
     """
 
     snapshot: Snapshot
     updated_at: str
     access: Access
     recoveries: int = 0
+    requests: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Allowance(Protocol):

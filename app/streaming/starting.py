@@ -24,7 +24,7 @@ from app.streaming.message_queue import MessageQueue, NotBusy
 from app.streaming.ports import Archive, Clock, Concurrency, Runners, Teams
 from app.streaming.session import StreamingSession
 from app.streaming.session_events import goes_on_after_crash, said_again, session_of, user_message_id
-from app.streaming.taken import TakenRequests
+from app.streaming.taken import Requests, TakenRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,6 @@ class Starting:
         self._launching = launching
         self.queue = MessageQueue(library, concurrency, clock, bounds.max_queued_messages, self._say_next)
         self._taken: TakenRequests[StreamingSession] = TakenRequests(bounds.max_conversations)
-        self._waiting: TakenRequests[_Waiting] = TakenRequests(bounds.max_conversations)
 
     def start(
         self,
@@ -165,11 +164,12 @@ class Starting:
         self._admission.check_content(content)
         person = conversation.access.owned_by
         while True:
-            known = self._known_waiting(person, conversation, client_id)
-            if known is not None:
-                return known
             try:
                 if self._taken_before(person, conversation_id, client_id) is None:
+                    known = conversation.requests.get(client_id)
+                    if known is not None:  # it waits, was said, or was taken before a crash
+                        place = self.queue.place(conversation, user_message_id(known))
+                        return _taken(conversation, known, place)
                     return self._let_wait(conversation, content, content_type, by or conversation.owner, client_id)
             except NotBusy:
                 pass
@@ -191,30 +191,8 @@ class Starting:
     def _let_wait(
         self, conversation: Conversation, content: str, content_type: ContentType, by: str, client_id: str | None
     ) -> Sent:
-        session_id, place = self.queue.put(conversation, content, content_type, by)
-        waiting = _Waiting(conversation, session_id)
-        with self._library.lock:
-            self._waiting.put(conversation.access.owned_by, conversation.id, client_id, waiting)
-        return self._waits(waiting, place)
-
-    def _known_waiting(self, person: Person, conversation: Conversation, client_id: str | None) -> Sent | None:
-        with self._library.lock:
-            waiting = self._waiting.get(person, conversation.id, client_id)
-        if waiting is None:
-            return None
-        return self._waits(waiting, self.queue.place(conversation, user_message_id(waiting.session_id)))
-
-    def _waits(self, waiting: _Waiting, place: int | None) -> Sent:
-        return Sent(
-            SendMessageAck(
-                conversation_id=waiting.conversation.id,
-                session_id=waiting.session_id,
-                status=waiting.conversation.status,
-                queued=place is not None,
-                place=place,
-                message_id=user_message_id(waiting.session_id),
-            )
-        )
+        session_id, place = self.queue.put(conversation, content, content_type, by, client_id)
+        return _taken(conversation, session_id, place)
 
     def _say_next(self, conversation: Conversation, message: QueuedView, client_id: str | None = None) -> None:
         """Begin the run of a message that has waited."""
@@ -265,6 +243,7 @@ class Starting:
             if self._library.full:
                 return None
             self._checkpoints.begin(conversation)
+            conversation.requests = Requests(began_as=asked.client_id)
             self._library.put(conversation, session)
             self._taken.put(asked.person, None, asked.client_id, session)
         return session
@@ -285,6 +264,9 @@ class Starting:
             conversation.recoveries = conversation.recoveries + 1 if recovering else 0
             self._library.put(conversation, session)
             self._taken.put(asked.person, conversation.id, asked.client_id, session)
+            conversation.requests.put(asked.client_id, session.id)
+            if recovering:  # whose ack the crash has swallowed may ask again
+                self._taken.put(asked.person, None, conversation.requests.began_as, session)
         return session
 
     def _session(self, asked: _Asked, conversation: Conversation, openings: Sequence[Event] = ()) -> StreamingSession:
@@ -324,7 +306,6 @@ class Starting:
         """A conversation has left memory: forget its requests."""
         with self._library.lock:
             self._taken.forget(lambda session: session.conversation is conversation)
-            self._waiting.forget(lambda waiting: waiting.conversation is conversation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,12 +326,20 @@ class _Asked:
     waited_as: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A message that was let wait, and the id of the session that says it."""
+def _taken(conversation: Conversation, session_id: str, place: int | None) -> Sent:
+    """A message that needs nothing done.
 
-    conversation: Conversation
-    session_id: str
+    :param place: among those that wait; None: it was said.
+    """
+    ack = SendMessageAck(
+        conversation_id=conversation.id,
+        session_id=session_id,
+        status=conversation.status,
+        queued=place is not None,
+        place=place,
+        message_id=user_message_id(session_id),
+    )
+    return Sent(ack)
 
 
 def _content_type(word: str) -> ContentType:

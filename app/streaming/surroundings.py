@@ -11,6 +11,7 @@ from app.streaming.conversation import Conversation, Recorder
 from app.streaming.fold import ConversationFold
 from app.streaming.log import ConversationLog
 from app.streaming.ports import Clock, Concurrency, Kept, Transport
+from app.streaming.taken import Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Surroundings:
         )
         conversation = self._conversation(log, fold, kept.access)
         conversation.recoveries = kept.recoveries
+        conversation.requests = Requests.from_json(kept.requests)
         return conversation
 
     def _log(self, conversation_id: str, offset: int = 0) -> ConversationLog:

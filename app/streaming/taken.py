@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
+
+_MOST_REQUESTS = 32  # of one conversation
 
 
 class TakenRequests(Generic[Result]):
@@ -36,3 +38,36 @@ class TakenRequests(Generic[Result]):
         """Remember nothing that led to what is gone."""
         for key in [key for key, result in self._results.items() if gone(result)]:
             del self._results[key]
+
+
+class Requests:
+    """The last requests that one conversation has taken, by the client's own ids. Not safe for use from threads.
+
+    :param began_as: the start that has made it; None: it had no id, or an older version has kept it.
+    :param sessions: client's id → the session that was promised for it, the newest last.
+    """
+
+    def __init__(self, began_as: str | None = None, sessions: Mapping[str, str] | None = None) -> None:
+        self.began_as = began_as
+        self._sessions = dict(sessions or {})
+
+    def get(self, client_id: str | None) -> str | None:
+        """The session of a request that was taken before; None for a new one, or one without an id."""
+        return self._sessions.get(client_id) if client_id else None
+
+    def put(self, client_id: str | None, session_id: str) -> None:
+        """Remember a request; the oldest of too many is forgotten."""
+        if client_id:
+            self._sessions.pop(client_id, None)
+            self._sessions[client_id] = session_id
+            if len(self._sessions) > _MOST_REQUESTS:
+                del self._sessions[next(iter(self._sessions))]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the store keeps them."""
+        return {"began_as": self.began_as, "sessions": dict(self._sessions)}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Requests:
+        """What :meth:`to_json` has made; none of what an older version has not kept."""
+        return cls(kept.get("began_as"), kept.get("sessions"))

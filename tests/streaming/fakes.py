@@ -299,7 +299,11 @@ class FakeArchive:
     def record(self, conversation: Conversation, _: Any) -> None:
         fold = conversation.fold
         self.kept[conversation.id] = Kept(
-            fold.snapshot(), fold.updated_at, conversation.access, conversation.recoveries
+            fold.snapshot(),
+            fold.updated_at,
+            conversation.access,
+            conversation.recoveries,
+            conversation.requests.to_json(),
         )
 
     def _answer(self) -> None:

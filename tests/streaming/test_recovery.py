@@ -90,6 +90,29 @@ def test_a_team_without_a_middle_begins_again_with_what_was_said(house: House, d
     assert (error["recovering"], "begins again with what was said" in error["error"]) == (True, True)
 
 
+def test_what_is_sent_again_across_a_crash_is_taken_once(house: House) -> None:
+    """Its ack was lost with the server: the start leads to the run that goes on, messages wait or were said once."""
+    session = house.run(client_id="start")
+    conversation_id = session.conversation.id
+    house.complete(session)
+    house.send(conversation_id, "And?", client_id="said")
+    house.runners.last.checkpoint({"turn": 1})
+    house.simulation.settle()
+    waits = house.manager.send_message(conversation_id, "And then?", client_id="waits").ack
+    again = house.restarted()
+    recover(again)
+    runs = list(again.runners.runs)
+    assert again.start(client_id="start") is again.manager.session(conversation_id)
+    for _ in range(2):
+        assert not again.manager.send_message(conversation_id, "And?", client_id="said").ack.queued
+        assert again.manager.send_message(conversation_id, "And then?", client_id="waits").ack == waits.model_copy(
+            update={"status": again.manager.get(conversation_id).status}
+        )
+    assert again.runners.runs == runs
+    assert [each.content for each in again.manager.get(conversation_id).fold.queued()] == ["And then?"]
+    assert again.start(client_id="another").conversation.id != conversation_id
+
+
 def test_nothing_goes_on_by_itself_where_that_is_not_wanted(house: House) -> None:
     """RESUME_AFTER_CRASH=false: one click does."""
     conversation_id = crashed(house)

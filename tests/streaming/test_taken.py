@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.streaming.taken import TakenRequests
+from app.streaming.taken import Requests, TakenRequests
 
 
 def test_a_request_is_known_by_owner_conversation_and_its_own_id() -> None:
@@ -22,3 +22,16 @@ def test_it_is_bounded_and_forgets() -> None:
     assert [taken.get("local", None, name) for name in "abc"] == [None, "b", "c"]
     taken.forget(lambda result: result == "b")
     assert [taken.get("local", None, name) for name in "bc"] == [None, "c"]
+
+
+def test_the_requests_of_a_conversation_are_kept_as_json() -> None:
+    """The newest of them; a request without an id is none, and an older version has kept nothing."""
+    requests = Requests(began_as="start")
+    requests.put(None, "s0")
+    for number in range(100):
+        requests.put(f"c{number}", f"s{number}")
+    requests.put("c99", "s100")
+    kept = Requests.from_json(requests.to_json())
+    assert kept.began_as == "start"
+    assert (kept.get("c99"), kept.get("c98"), kept.get("c0"), kept.get(None)) == ("s100", "s98", None, None)
+    assert Requests.from_json({}).to_json() == {"began_as": None, "sessions": {}}
