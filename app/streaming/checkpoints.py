@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pydantic import ValidationError
-
 from app.errors import StoreUnavailable
 from app.protocol.commands import RunOptions
 from app.protocol.snapshot import MessageView
 from app.runner.wire import BEGINS_AGAIN, StartRun
 from app.streaming.conversation import Conversation
 from app.streaming.ports import Archive
+from app.streaming.taken import NO_WISHES, options_from
 
 logger = logging.getLogger(__name__)
-
-_NO_WISHES = RunOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class Checkpoint:
     state: dict[str, Any]
     answers: str | None = None
     said: str | None = None
-    options: RunOptions = _NO_WISHES
+    options: RunOptions = NO_WISHES
 
     @property
     def in_the_middle(self) -> bool:
@@ -53,16 +50,12 @@ class Checkpoint:
         state, answers, said = kept.get("state"), kept.get("answers"), kept.get("said")
         if not isinstance(state, dict) or not state:
             return None
-        try:
-            options = RunOptions.model_validate(kept.get("options") or {})
-        except ValidationError:
-            options = RunOptions()
         return cls(
             team,
             state,
             answers if isinstance(answers, str) else None,
             said if isinstance(said, str) else None,
-            options,
+            options_from(kept.get("options")),
         )
 
 

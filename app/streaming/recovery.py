@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 from app.errors import ColloquyError, LimitExceeded, StoreUnavailable
 from app.protocol.common import Status
+from app.streaming.conversation import Conversation
 from app.streaming.manager import StreamingManager
 from app.streaming.ports import Archive, Concurrency
+from app.streaming.session_events import user_message_id
 
 logger = logging.getLogger(__name__)
 
@@ -87,4 +89,14 @@ class Recovery:
         if conversation.recoveries >= MAX_RECOVERIES:
             logger.warning("conversation %s has gone on by itself %d times: no more", conversation_id, MAX_RECOVERIES)
             return False
-        return self._manager.checkpoints.unfinished_business(conversation, conversation.fold.team) is not None
+        found = self._manager.checkpoints.unfinished_business(conversation, conversation.fold.team)
+        return found is not None or conversation.read(lambda: _hardly_begun(conversation))
+
+
+def _hardly_begun(conversation: Conversation) -> bool:
+    """Whether nobody has said or done anything since the words that the run begins with: it may as well begin again."""
+    snapshot = conversation.fold.snapshot()
+    newest = snapshot.messages[-1] if snapshot.messages else None
+    if newest is None or newest.message_id != user_message_id(snapshot.session_id or ""):
+        return False
+    return all(call.timestamp < newest.timestamp for call in snapshot.tool_calls)

@@ -136,7 +136,7 @@ class Starting:
             said.content if said else conversation.fold.title,
             _content_type(said.content_type if said else ""),
             person,
-            found.options if found else RunOptions(),
+            found.options if found else conversation.requests.options,
             client_id,
             goes_on=True,
         )
@@ -243,7 +243,7 @@ class Starting:
             if self._library.full:
                 return None
             self._checkpoints.begin(conversation)
-            conversation.requests = Requests(began_as=asked.client_id)
+            conversation.requests = Requests(began_as=asked.client_id, options=asked.options)
             self._library.put(conversation, session)
             self._taken.put(asked.person, None, asked.client_id, session)
         return session
@@ -265,6 +265,7 @@ class Starting:
             self._library.put(conversation, session)
             self._taken.put(asked.person, conversation.id, asked.client_id, session)
             conversation.requests.put(asked.client_id, session.id)
+            conversation.requests.options = asked.options
             if recovering:  # whose ack the crash has swallowed may ask again
                 self._taken.put(asked.person, None, conversation.requests.began_as, session)
         return session

@@ -6,9 +6,22 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
+from pydantic import ValidationError
+
+from app.protocol.commands import RunOptions
+
 Result = TypeVar("Result")
 
+NO_WISHES = RunOptions()
 _MOST_REQUESTS = 32  # of one conversation
+
+
+def options_from(kept: Any) -> RunOptions:
+    """Wishes as they were kept; none for what another version has kept otherwise."""
+    try:
+        return RunOptions.model_validate(kept or {})
+    except ValidationError:
+        return NO_WISHES
 
 
 class TakenRequests(Generic[Result]):
@@ -45,10 +58,17 @@ class Requests:
 
     :param began_as: the start that has made it; None: it had no id, or an older version has kept it.
     :param sessions: client's id → the session that was promised for it, the newest last.
+    :param options: what the caller of the latest run has wished for.
     """
 
-    def __init__(self, began_as: str | None = None, sessions: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        began_as: str | None = None,
+        sessions: Mapping[str, str] | None = None,
+        options: RunOptions = NO_WISHES,
+    ) -> None:
         self.began_as = began_as
+        self.options = options
         self._sessions = dict(sessions or {})
 
     def get(self, client_id: str | None) -> str | None:
@@ -65,9 +85,10 @@ class Requests:
 
     def to_json(self) -> dict[str, Any]:
         """As the store keeps them."""
-        return {"began_as": self.began_as, "sessions": dict(self._sessions)}
+        options = self.options.model_dump(exclude_unset=True)
+        return {"began_as": self.began_as, "sessions": dict(self._sessions), "options": options}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Requests:
         """What :meth:`to_json` has made; none of what an older version has not kept."""
-        return cls(kept.get("began_as"), kept.get("sessions"))
+        return cls(kept.get("began_as"), kept.get("sessions"), options_from(kept.get("options")))

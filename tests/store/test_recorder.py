@@ -168,7 +168,7 @@ def test_the_store_holds_what_the_snapshot_shows(scene: Scene) -> None:
     assert (record.demo, record.messages, record.usage) == (True, 2, usage)
     assert (record.created_at, record.updated_at) == (snapshot.created_at, conversation.fold.updated_at)
     shown = snapshot.model_dump(mode="json", by_alias=True)
-    own = {"recoveries": 0, "requests": {"began_as": None, "sessions": {}}}
+    own = {"recoveries": 0, "requests": {"began_as": None, "sessions": {}, "options": {}}}
     assert record.state == {name: shown[name] for name in record.state if name not in own} | own
     assert set(record.state) >= {"agents", "model", "outcome", "error", "fallback", "progress", "session_id"}
     assert scene.store.spent_today((None, "local"), record.updated_at[:10]) == usage

@@ -9,6 +9,7 @@ import pytest
 from app.errors import InvalidState, StoreUnavailable
 from app.protocol.commands import RunOptions
 from app.protocol.common import Status
+from app.protocol.events import ToolCall
 from app.runner.wire import BEGINS_AGAIN
 from app.streaming.recovery import MAX_RECOVERIES, Recovery
 from tests.streaming.house import House
@@ -56,6 +57,28 @@ def test_a_run_goes_on_from_its_checkpoint(house: House) -> None:
     again.complete(again.manager.session(conversation_id))
     assert conversation.status is Status.COMPLETED
     assert states(again, conversation_id)[-1] == ("Turn 2.", "complete")
+
+
+def test_one_that_had_hardly_begun_begins_again(house: House) -> None:
+    """The server was killed right after the ack: there is no checkpoint yet, and nothing that would be repeated."""
+    conversation_id = house.run(options=RunOptions(max_turns=2)).conversation.id
+    again = house.restarted()
+    recover(again)
+    request = again.runners.last.request
+    assert (request.checkpoint, request.options, request.content) == (None, RunOptions(max_turns=2), "Why?")
+    assert "begins again" in again.manager.get(conversation_id).snapshot()["error"]["error"]
+    again.complete(again.manager.session(conversation_id))
+    assert states(again, conversation_id) == [("Why?", "complete")]
+
+
+def test_one_whose_tool_was_at_work_has_ended(house: House) -> None:
+    """Without a checkpoint: what the tool has done would be done twice."""
+    house.run()
+    house.runners.last.event(ToolCall(call_id="t1", agent="Ann", tool="buy", arguments="{}"))
+    house.simulation.settle()
+    again = house.restarted()
+    recover(again)
+    assert again.runners.runs == []
 
 
 def test_without_a_checkpoint_it_has_ended(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.protocol.commands import RunOptions
 from app.streaming.taken import Requests, TakenRequests
 
 
@@ -26,12 +27,13 @@ def test_it_is_bounded_and_forgets() -> None:
 
 def test_the_requests_of_a_conversation_are_kept_as_json() -> None:
     """The newest of them; a request without an id is none, and an older version has kept nothing."""
-    requests = Requests(began_as="start")
+    requests = Requests(began_as="start", options=RunOptions(max_turns=2))
     requests.put(None, "s0")
     for number in range(100):
         requests.put(f"c{number}", f"s{number}")
     requests.put("c99", "s100")
     kept = Requests.from_json(requests.to_json())
-    assert kept.began_as == "start"
+    assert (kept.began_as, kept.options) == ("start", RunOptions(max_turns=2))
     assert (kept.get("c99"), kept.get("c98"), kept.get("c0"), kept.get(None)) == ("s100", "s98", None, None)
-    assert Requests.from_json({}).to_json() == {"began_as": None, "sessions": {}}
+    for odd in ({}, {"options": {"max_turns": "many"}}):
+        assert Requests.from_json(odd).to_json() == {"began_as": None, "sessions": {}, "options": {}}
