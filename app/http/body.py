@@ -17,7 +17,12 @@ _TIMES = ("since", "until")
 
 
 def parse_body(model: type[Model]) -> Model:
-    """The body of the present request. :raises InvalidPayload: as :func:`parse` does, and where it is no JSON."""
+    """The body of the present request.
+
+    :raises InvalidPayload: as :func:`parse` does, and where it is no JSON.
+    :raises RequestEntityTooLarge:
+    """
+    _body()
     try:
         value = request.get_json()
     except UnsupportedMediaType:
@@ -48,7 +53,14 @@ def parse_query(model: type[Model]) -> Model:
 
 def parse_optional_body(model: type[Model]) -> Model:
     """The same as :func:`parse_body`, of a request that may do without one."""
-    return parse_body(model) if request.content_length else parse(model, {})
+    return parse_body(model) if _body() else parse(model, {})
+
+
+def _body() -> bytes:
+    """All of it. :raises RequestEntityTooLarge: Werkzeug alone would cut off what comes in chunks at the limit."""
+    body = request.get_data()
+    request.stream.read(1)  # which is behind the limit, where it was reached
+    return body
 
 
 def parse(model: type[Model], value: Any) -> Model:

@@ -89,7 +89,7 @@ def add_security_headers(response: Response) -> Response:
     response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     response.headers.setdefault("Permissions-Policy", _PERMISSIONS)
-    if request.endpoint != "static":  # what else is sent may be for one person's eyes
+    if request.endpoint != "static" or response.status_code >= 400:  # what else is sent may be for one person's eyes
         response.headers.setdefault("Cache-Control", "no-store")
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")

@@ -83,7 +83,7 @@ def problems(where: str, answer: TestResponse) -> list[str]:
         found.append("no nosniff")
     if "Referrer-Policy" not in headers:
         found.append("no Referrer-Policy")
-    if "/static/" not in where and "no-store" not in headers.get("Cache-Control", ""):
+    if ("/static/" not in where or answer.status_code >= 400) and "no-store" not in headers.get("Cache-Control", ""):
         found.append(f"Cache-Control: {headers.get('Cache-Control')}")
     if any(headers.get(name) for name in ("Server-Timing", "X-Powered-By")):
         found.append("says what it is made of")

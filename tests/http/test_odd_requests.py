@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from flask import Flask
 
 from app import create_app
 from app.auth.passwords import Passwords
+from app.http.body import parse_optional_body
+from app.http.conversation_shapes import Wish
 from app.http.openapi import documented_rules
 from app.settings import load_settings
 from tests.support.postgres import PostgresServer
@@ -123,3 +126,20 @@ def test_what_is_wrong_with_a_body_is_said(app: Flask, body: bytes, kind: str, s
     answer = app.test_client().post("/api/conversations", data=body, content_type=kind, base_url=BASE)
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "invalid_payload")
     assert says in answer.get_json()["error"]["message"]
+
+
+def test_a_body_in_chunks_is_read_whole_or_not_at_all(app: Flask) -> None:
+    """Beyond MAX_FRAME_BYTES, its beginning was taken for all of it; where it is optional, it was taken for none."""
+
+    def in_chunks(body: bytes) -> dict[str, Any]:
+        environ = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+        return {"input_stream": BytesIO(body), "content_type": "application/json", "environ_overrides": environ}
+
+    padded = b'{"message": 1}'.ljust(app.config["MAX_CONTENT_LENGTH"] - 1)
+    for body, status in ((padded, 400), (padded + b"  ", 413)):
+        answer = app.test_client().post("/api/websocket/broadcast", base_url=BASE, **in_chunks(body))
+        assert answer.status_code == status, answer.text
+    with app.test_request_context(method="POST", **in_chunks(b'{"client_id": "mine"}')):
+        assert parse_optional_body(Wish).client_id == "mine"
+    with app.test_request_context(method="POST", **in_chunks(b"")):
+        assert parse_optional_body(Wish).client_id is None
