@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 
 from limits import RateLimitItemPerMinute
@@ -10,6 +11,8 @@ from limits.strategies import MovingWindowRateLimiter
 
 from app.auth.windows import Windows
 from app.errors import LimitExceeded
+
+_WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::\d+)?|([^:]+):\d+")
 
 
 class Attempts:
@@ -45,7 +48,12 @@ class Attempts:
 
 
 def source_of(address: str) -> str:
-    """What one visitor is counted by: an IPv4 address; of an IPv6 address the network, which is one household's."""
+    """What one visitor is counted by: an IPv4 address; of an IPv6 address the network, which is one household's.
+
+    Some proxies (Azure's, IIS) tell a port with it: each connection would be a visitor of its own.
+    """
+    if (with_port := _WITH_PORT.fullmatch(address)) is not None:
+        address = with_port[1] or with_port[2]
     try:
         found = ipaddress.ip_address(address.split("%")[0])
     except ValueError:

@@ -173,11 +173,13 @@ def test_what_this_process_ends_is_told_at_once(people: People) -> None:
         ("::ffff:203.0.113.7", "203.0.113.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
+        ("203.0.113.7:4711", "203.0.113.7"),
+        ("[2001:db8:1:2:3:4:5:6]:4711", "2001:db8:1:2::/64"),
         ("nonsense", "nonsense"),
     ],
 )
 def test_an_ipv6_network_is_one_visitor(address: str, source: str) -> None:
-    """Its household has 2⁶⁴ addresses to try from."""
+    """Its household has 2⁶⁴ addresses to try from. A port, which some proxies tell, makes nobody somebody else."""
     assert source_of(address) == source
 
 

@@ -117,7 +117,9 @@ class Ag2Door(Door):
             raise Closed
 
     def show_error(self, error: ColloquyError) -> None:
-        self.send(ag2.Error(error=error.message, code=error.error_code).to_wire(_new_uuid()))
+        retry_after_s = error.to_payload().get("retry_after_s")
+        shown = ag2.Error(error=error.message, code=error.error_code, retry_after_s=retry_after_s)
+        self.send(shown.to_wire(_new_uuid()))
 
     def notice(self, name: str, payload: dict[str, Any]) -> dict[str, Any] | None:
         if name in (events.SignedOut.name, events.AccessEnded.name):

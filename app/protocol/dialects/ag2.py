@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from app.protocol.common import Payload
+from app.protocol.common import Payload, RetryAfter
 
 
 class Ag2Event(Payload):
@@ -98,6 +98,7 @@ class Error(Ag2Event):
     type = "error"
     error: Annotated[str, Field(description="a sentence for a person")]
     code: Annotated[str, Field(description="the error's stable code")]
+    retry_after_s: RetryAfter = None
 
 
 AG2_EVENTS: tuple[type[Ag2Event], ...] = (
