@@ -1,24 +1,18 @@
-"""Teams of every generation whose code wants to end the process."""
+"""Teams of every generation whose code wants to end the process. Each imports its own generation alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ag2 import Agent, tool
-from autogen import ConversableAgent, LLMConfig, register_function
-from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
-from autogen_agentchat.base import Response
-from autogen_agentchat.messages import BaseChatMessage, TextMessage
-from autogen_agentchat.teams import RoundRobinGroupChat
-from autogen_core import CancellationToken
-from autogen_core.models import ChatCompletionClient
-
-from app.adapters.classic_plan import ClassicPlan
-
 
 def leave() -> str:
     """As scripts do at their end."""
+    raise SystemExit(3)
+
+
+def leave_in_thread() -> str:
+    """The same, where ag2 calls it in a thread."""
     raise SystemExit(3)
 
 
@@ -27,31 +21,39 @@ async def interrupt() -> str:
     raise KeyboardInterrupt
 
 
-class Quitter(BaseChatAgent):
-    """An agent that does so itself."""
+def agentchat(model_client: Any) -> Any:
+    from autogen_agentchat.agents import AssistantAgent
 
-    produced_message_types = (TextMessage,)
-
-    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
-        raise SystemExit
-
-    async def on_reset(self, cancellation_token: CancellationToken) -> None:
-        return
-
-
-def agentchat(model_client: ChatCompletionClient) -> AssistantAgent:
     return AssistantAgent("helper", model_client, tools=[leave, interrupt], model_client_stream=True)
 
 
-def agentchat_agent(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+def agentchat_agent(model_client: Any) -> Any:
+    """An agent that leaves itself."""
+    from autogen_agentchat.agents import BaseChatAgent
+    from autogen_agentchat.messages import TextMessage
+    from autogen_agentchat.teams import RoundRobinGroupChat
+
+    class Quitter(BaseChatAgent):
+        produced_message_types = (TextMessage,)
+
+        async def on_messages(self, messages: Sequence[Any], cancellation_token: Any) -> Any:
+            raise SystemExit
+
+        async def on_reset(self, cancellation_token: Any) -> None:
+            return
+
     return RoundRobinGroupChat([Quitter("quitter", "It leaves.")])
 
 
-def agentchat_factory(model_client: ChatCompletionClient) -> RoundRobinGroupChat:
+def agentchat_factory(model_client: Any) -> Any:
     raise SystemExit("no model is good enough")
 
 
-def classic(llm_config: LLMConfig) -> ClassicPlan:
+def classic(llm_config: Any) -> Any:
+    from autogen import ConversableAgent, register_function
+
+    from app.adapters.classic_plan import ClassicPlan
+
     proxy = ConversableAgent("proxy", human_input_mode="NEVER")
     assistant = ConversableAgent("assistant", llm_config=llm_config, human_input_mode="NEVER")
     for each in (leave, interrupt):
@@ -59,12 +61,8 @@ def classic(llm_config: LLMConfig) -> ClassicPlan:
     return ClassicPlan(proxy, assistant, max_turns=3)
 
 
-def ag2(model_config: Any) -> Agent[Any]:
-    return Agent(
-        "assistant", config=model_config, tools=[tool(leave, sync_to_thread=False), leave_in_thread, interrupt]
-    )
+def ag2(model_config: Any) -> Any:
+    from ag2 import Agent, tool
 
-
-def leave_in_thread() -> str:
-    """The same, where ag2 calls it in a thread."""
-    raise SystemExit(3)
+    tools = [tool(leave, sync_to_thread=False), leave_in_thread, interrupt]
+    return Agent("assistant", config=model_config, tools=tools)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from app.runner.wire import TeamSpec
+from tests.conftest import TIMEOUT_SCALE
 from tests.runner.harness import RunnerProcess, provider, start_run
 from tests.support.model_server import ModelServer
+
+WAIT_S = 60.0 * TIMEOUT_SCALE  # the first run imports its framework
 
 QUITTERS = (
     ("agentchat", "leave"),
@@ -28,9 +31,9 @@ async def test_nobody_ends_the_process(runner: RunnerProcess, model: ModelServer
         session, name = f"{factory} {tool}", f"scripted?tokens=3&token_delay_ms=0&calls={tool}"
         team = TeamSpec(name="mine", factory=f"tests.runner.quitters:{factory}")
         runner.say(start_run(provider(model.url, name), session=session, team=team))
-        ended = await runner.ended(session)
+        ended = await runner.ended(session, WAIT_S)
         failed = [each for each in runner.payloads("tool_result", session) if not each["success"]]
         assert failed or (ended.outcome, ended.code) == ("error", "team_failed"), (session, ended)
     quick = provider(model.url, "scripted?tokens=3&token_delay_ms=0")
     runner.say(start_run(quick, session="last", team="chat"))
-    assert (await runner.ended("last")).outcome == "completed"
+    assert (await runner.ended("last", WAIT_S)).outcome == "completed"
