@@ -109,6 +109,22 @@ async def test_an_abort_wakes_everything() -> None:
         await gate.admit(1)
 
 
+async def test_nothing_opens_it_after_an_abort() -> None:
+    """Whoever only looks must not go on reading either: a grant, a resume or a socket that takes bytes comes late."""
+    gate = Gate(10)
+    assert gate.is_open
+    gate.abort()
+    assert not gate.is_open
+    gate.grant(100)
+    gate.resume()
+    gate.set_writable(True)
+    gate.refund(5)
+    assert not gate.is_open
+    for wait in (gate.opened(), gate.admit(1), gate.reserve(1), gate.admit_event()):
+        with pytest.raises(RunAborted):
+            await wait
+
+
 async def test_a_pause_is_settled_when_reads_have_ended() -> None:
     """The read is told, and the pause waits for it."""
     gate = Gate(1)
