@@ -29,6 +29,7 @@ from app.http.accounts import (
     token_row,
 )
 from app.http.audit import note
+from app.http.browser_names import browser_name
 from app.http.contract import HTML, contract
 from app.services import services
 
@@ -280,6 +281,7 @@ def _account(
         tokens=[token_row(each) for each in people.tokens.of(principal.id)],
         sign_ins=sign_in_rows(principal),
         button=EmptyForm(formdata=None),
+        browser_name=browser_name,
         made=made,
         secret=secret,
         **(shown | forms),

@@ -58,6 +58,9 @@ def test_an_account_by_keyboard(page: Any, server: ColloquyServer) -> None:
 
     page.goto(f"{server.url}/account")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((each) => each.id)")
+    assert len(ids) == len(set(ids)), "a label leads to the first of two"
+    expect(page.get_by_label("New password")).to_be_editable()
     page.fill("#token-name", "laptop")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("token-secret")).to_be_focused()

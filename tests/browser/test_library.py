@@ -250,6 +250,39 @@ def test_sharing_with_people_and_by_link(open_page: OpenPage, library: ColloquyS
     assert guest.url == owner.url
     owner.get_by_test_id("revoke-link").click()
     expect(guest.get_by_test_id("conversation-unknown")).to_be_visible()
+    expect(owner.get_by_test_id("new-link")).to_be_hidden()
+
+
+def test_sharing_by_keyboard(open_page: OpenPage, library: ColloquyServer) -> None:
+    """The rows are drawn anew with each change: who was at one of them stays there, and was thrown out."""
+    owner, _ = signed_in(open_page, library, "olaf"), signed_in(open_page, library, "vera")
+    begun(owner, "By keyboard")
+    owner.get_by_test_id("share").press("Enter")
+    owner.get_by_test_id("share-user").press_sequentially("vera")
+    owner.get_by_test_id("share-user").press("Enter")
+    role = owner.get_by_label("What Vera may do")
+    with owner.expect_response(lambda answer: answer.request.method == "PUT"):
+        role.press("ArrowDown")
+    expect(role).to_have_value("editor")
+    expect(role).to_be_focused()
+    owner.get_by_test_id("unshare").press("Enter")
+    expect(owner.get_by_test_id("share-people")).to_contain_text("Nobody yet")
+    expect(owner.get_by_test_id("share-user")).to_be_focused()
+
+
+def test_a_visitor_by_link_is_not_asked_to_log_in(open_page: OpenPage, library: ColloquyServer) -> None:
+    """They have no list of their own, which is no reason to tell them that they have been signed out."""
+    owner = signed_in(open_page, library, "otto")
+    visitor = open_page(f"{library.url}/static/favicon.svg", refusals=True)
+    begun(owner, "For whoever has the link")
+    owner.get_by_test_id("share").click()
+    owner.get_by_test_id("make-link").click()
+    visitor.set_extra_http_headers({"X-Forwarded-For": "203.0.113.7"})  # else they are the guest of this machine
+    visitor.goto(owner.get_by_test_id("new-link").input_value())
+    expect(visitor.get_by_test_id("agent-message")).to_have_count(3)
+    expect(visitor.get_by_test_id("list-sign-in")).to_contain_text("Log in to begin one")
+    expect(visitor.get_by_test_id("account-name")).to_have_text("Not signed in")
+    expect(visitor.get_by_test_id("sign-in-again")).to_have_count(0)
 
 
 def test_a_sign_in_that_ends_loses_nothing(open_page: OpenPage, library: ColloquyServer) -> None:

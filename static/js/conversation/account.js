@@ -11,6 +11,8 @@ const thatComesBack = (page) => `${page}?next=${encodeURIComponent(location.path
 
 export class Account {
   #me = null;
+  /** Settles when the server has said who this is, or that it cannot. @type {Promise<void>} */
+  asked = Promise.resolve();
   #corner = byId("account");
   #beforeLeaving;
   /** @type {Map<string, string>} id → name, of those whom a conversation is shared with */
@@ -26,8 +28,18 @@ export class Account {
     return this.#me?.user?.id ?? "";
   }
 
+  /** Somebody who only holds a link: they have not signed in, and need not. */
+  get isVisitor() {
+    return this.#me?.user?.kind === "link";
+  }
+
   /** Ask the server who this is. */
-  async ask() {
+  ask() {
+    this.asked = this.#ask();
+    return this.asked;
+  }
+
+  async #ask() {
     try {
       this.#me = await me();
     } catch (error) {

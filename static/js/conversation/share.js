@@ -24,6 +24,8 @@ class ShareDialog {
   #id;
   #people = h("ul", { class: "share-list", "data-testid": "share-people" });
   #links = h("ul", { class: "share-list", "data-testid": "share-links" });
+  /** The link that is shown. @type {string | null} */
+  #madeId = null;
   #made = h("div", { class: "share-made", hidden: true });
   #problem = h("p", { class: "problem", role: "alert", hidden: true });
   #body = h("div", { class: "share-body" });
@@ -49,11 +51,21 @@ class ShareDialog {
     }
   }
 
+  /** What holds now. Who was at one of the rows stays there; where it has gone, they find themselves at the first field. */
   #show({ shares: people, links }) {
+    const held = [this.#people, this.#links].some((list) => list.contains(document.activeElement)) ? document.activeElement : null;
     this.#people.replaceChildren(...people.map((each) => this.#person(each)));
     if (people.length === 0) this.#people.append(h("li", { class: "share-none" }, "Nobody yet."));
     this.#links.replaceChildren(...links.map((each) => this.#link(each)));
+    if (!links.some((each) => each.link_id === this.#madeId)) this.#made.hidden = true;
     if (links.length === 0) this.#links.append(h("li", { class: "share-none" }, "No links."));
+    if (held) this.#focusLike(held);
+  }
+
+  #focusLike(held) {
+    const label = held.getAttribute("aria-label");
+    const same = [...this.#body.querySelectorAll("select, button")].find((each) => each.getAttribute("aria-label") === label);
+    (same ?? this.#body.querySelector("input"))?.focus();
   }
 
   /** Do something, busy meanwhile; then show what holds now. @returns {Promise<any>} undefined: it was refused */
@@ -81,8 +93,10 @@ class ShareDialog {
     const form = h("form", { class: "share-form" }, user, role, add);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      if (!user.value.trim()) return;
-      if ((await this.#act(add, () => shareWith(this.#id, user.value.trim(), role.value))) !== undefined) user.value = "";
+      const typed = user.value;
+      if (!typed.trim()) return;
+      const done = await this.#act(add, () => shareWith(this.#id, typed.trim(), role.value));
+      if (done !== undefined && user.value === typed) user.value = "";
       user.focus();
     });
     return h("section", { class: "share-part" }, h("h3", {}, "People"), form, this.#people);
@@ -98,13 +112,14 @@ class ShareDialog {
       event.preventDefault();
       const expires = Number(lasts.value) > 0 ? { expires_in_s: Number(lasts.value) } : {};
       const made = await this.#act(make, () => makeLink(this.#id, { role: role.value, ...expires }));
-      if (made?.url) this.#showMade(new URL(made.url, location.href).href);
+      if (made?.url) this.#showMade(made.link_id, new URL(made.url, location.href).href);
     });
     const help = h("p", { class: "help" }, "Whoever has the link comes in, without an account.");
     return h("section", { class: "share-part" }, h("h3", {}, "Links"), help, form, this.#made, this.#links);
   }
 
-  #showMade(url) {
+  #showMade(linkId, url) {
+    this.#madeId = linkId;
     const field = h("input", { class: "input mono", readonly: true, "aria-label": "The new link", "data-testid": "new-link", onfocus: (event) => event.target.select() });
     field.value = url;
     const copy = h("button", { class: "button primary", type: "button", "data-testid": "copy-new-link" }, icon("copy"), "Copy");

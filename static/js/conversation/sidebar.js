@@ -1,6 +1,7 @@
 // @ts-check
 /** The list of conversations, newest first, and the drawer that it is on a narrow screen. */
 
+import { CODE } from "../errors.js";
 import { conversations } from "../ui/api.js";
 import { arrange, byId, h, icon } from "../ui/dom.js";
 import { dayName, reason } from "../ui/format.js";
@@ -232,6 +233,7 @@ export class Sidebar {
     const again = () => this.#listing.turnTo({});
     if (key === "") this.#said.replaceChildren();
     else if (error && rows.length > 0) this.#said.replaceChildren(said("stale-list", "alert", "The list is not up to date", reason(error), button("Try again", () => this.refresh())));
+    else if (error?.code === CODE.UNAUTHENTICATED) this.#said.replaceChildren(said("list-sign-in", "person", "No conversations of your own", "Log in to begin one. It will stand here.", null));
     else if (error) this.#said.replaceChildren(said("list-unavailable", "alert", "The list cannot be loaded now", reason(error), button("Try again", again)));
     else if (isNarrowed) this.#said.replaceChildren(said("nothing-found", "search", "Nothing found", "Other words, or fewer filters, may help.", button("Show all", () => this.clear())));
     else this.#said.replaceChildren(said("no-conversations", "chat", "No conversations yet", "Those that you start will stand here.", null));

@@ -65,7 +65,9 @@ export class Surroundings {
     this.#parts.refresh();
   }
 
-  #signedOut(error) {
+  async #signedOut(error) {
+    await this.#parts.account.asked;
+    if (this.#parts.account.isVisitor) return; // what is not for them is no reason to sign in
     const ended = error.code === TOKEN_EXPIRED || this.#parts.account.id;
     this.#parts.account.signedOut(ended ? "Your sign-in has ended." : "Log in to see conversations here.");
   }
