@@ -28,6 +28,7 @@ from app.store.base import ConversationRecord, ConversationStore, MessageQuery
 export = Blueprint("export", __name__)
 
 MARKDOWN = "text/markdown"
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")  # as CommonMark has it
 _PAGE = 200
 _MAX_NAME = 60
 _FORMAT = "colloquy-conversation"
@@ -129,17 +130,32 @@ def _markdown(found: Exported) -> Iterator[str]:
             yield _block(part.arguments) + _block(answer)
         else:
             yield f"\n## {_plain(part.agent)}\n\n*{part.timestamp}{remarks(part)}*\n\n"
-            text = part.content.rstrip()
+            text = _closed(part.content.rstrip())
             yield "".join(f"> {line}\n" for line in text.splitlines()) if part.role == "user" else f"{text}\n"
     outcome = record.state.get("outcome") or {}
     for name in ("summary", "consensus"):
         if outcome.get(name):
-            yield f"\n## {name.capitalize()}\n\n{str(outcome[name]).rstrip()}\n"
+            yield f"\n## {name.capitalize()}\n\n{_closed(str(outcome[name]).rstrip())}\n"
 
 
 def _plain(text: str) -> str:
     """One line in which no character means anything."""
     return re.sub(r"([\\`*_\[\]<>#|!~&])", r"\\\1", " ".join(text.split()))
+
+
+def _closed(text: str) -> str:
+    """Markdown whose last block of code has an end: one that broke off in it would swallow all that follows."""
+    fence = ""
+    for line in text.splitlines():
+        found = _FENCE.fullmatch(line)
+        if found is None:
+            continue
+        marks, rest = found.groups()
+        if fence:
+            fence = "" if marks.startswith(fence) and not rest.strip() else fence
+        elif marks[0] == "~" or "`" not in rest:
+            fence = marks
+    return f"{text}\n{fence}" if fence else text
 
 
 def _block(text: str) -> str:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from app.http.export import _block, file_names, remarks
+from app.http.export import _block, _closed, file_names, remarks
 from app.http.export_html import harmless, page_begin, page_chart, page_end, page_message, page_tool_call
 from app.http.export_parts import answer_of, in_time
 from app.protocol.common import ContentType
@@ -154,6 +154,28 @@ def test_no_text_ends_its_block(text: str) -> None:
     """In Markdown, what a tool has answered is shown as it is."""
     [token] = MarkdownIt().parse(_block(text))
     assert (token.type, token.content) == ("fence", f"{text}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Look:\n```python\nx = 1",
+        "```\na\n```\nb\n  ~~~~ sh\n~~~\n```\nc",
+        "````md\n```\ninner\n```\nmore",
+        "```",
+        "said and done\n```\na\n```",
+        "no ```fence`` at all\n``` not `one` either",
+        "    ```\nneither",
+        "",
+    ],
+)
+def test_no_message_swallows_the_next(text: str) -> None:
+    """One that broke off within a block of code, for one; what is whole stays as it is."""
+    reader = MarkdownIt()
+    closed = _closed(text)
+    assert any(token.type == "heading_open" for token in reader.parse(f"{closed}\n\n## Next\n"))
+    swallows = not any(token.type == "heading_open" for token in reader.parse(f"{text}\n\n## Next\n"))
+    assert (closed != text) is swallows
 
 
 def test_charts_stand_between_the_messages_at_their_time() -> None:
