@@ -16,6 +16,7 @@ from app import create_app
 from app.services import Services
 from app.settings import Settings, SettingsError, load_settings
 from app.store.database import SchemaDiffers
+from app.store.reservation import Occupied
 from app.wsgi import listen, serve
 
 logger = logging.getLogger("colloquy")
@@ -29,7 +30,7 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
     :param overrides: settings from the command line.
     :param patch_error: why the async mode's library could not be used: HTTP is then served by threads, without sockets.
     :returns: the exit status: 0 after a signal, 1 for an address that cannot be had, 2 for a wrong setting, or a
-        database that has to be migrated first.
+        database that has to be migrated first, or that another server uses.
     """
     try:
         settings = load_settings(project / ".env", **overrides)
@@ -52,8 +53,9 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
     try:
         app = create_app(settings)
         parts: Services = app.extensions["colloquy"]
+        parts.database.reserve()
         parts.prepare_store()
-    except (SettingsError, SchemaDiffers) as error:
+    except (SettingsError, SchemaDiffers, Occupied) as error:
         return _refuse(error)
     if patch_error is not None:
         parts.sockets.failed(patch_error)

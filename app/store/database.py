@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from app.concurrency import AsyncMode
 from app.errors import StoreUnavailable
 from app.store.migration import UnknownSchema, migrate, problem_of
+from app.store.reservation import reserve
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
@@ -96,6 +97,14 @@ class Database:
             raise StoreUnavailable(_sentence(error)) from error
         finally:
             lanes.put(engine)
+
+    def reserve(self) -> None:
+        """Keep SQLite's file for this process, which is a server; PostgreSQL is not guarded.
+
+        :raises Occupied: another server has it.
+        """
+        if self.is_sqlite:
+            reserve(Path(self.url.database or ""))
 
     def prepare(self) -> None:
         """Bring the schema up to date: SQLite at once; PostgreSQL is only looked at. Call it before the first work.

@@ -31,6 +31,15 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_database_has_one_server(tmp_path: Path) -> None:
+    """A second one would take what runs in the first for what a dead one has left, and run it again."""
+    env = {"DATA_DIR": str(tmp_path)}
+    with ColloquyServer(env=env) as server:
+        ended = run("--port", "0", **env)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith(f"colloquy: another server, process {server.pid}, uses the database {tmp_path}")
+
+
 def test_a_taken_port_is_told_with_the_way_out() -> None:
     """One sentence, no stack trace."""
     with socket.socket() as taken:
