@@ -251,7 +251,7 @@ class Settings(BaseSettings):
     http_silence_s: float = Field(
         75.0,
         gt=0,
-        description="an HTTP connection without a whole request is closed after so long, in seconds",
+        description="an HTTP connection is closed that brings no whole request in this time, in seconds",
     )
     idle_ping_s: float = Field(
         300.0, gt=0, description="a plain WebSocket client that has said nothing for so long is pinged, in seconds"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import logging
 import socket
+import time
 from email.errors import MissingHeaderBodySeparatorDefect
 from email.message import Message
 from typing import Any
@@ -85,6 +87,44 @@ def _is_ambiguous(head: Message) -> bool:
     return not known or broken_off or len(lengths) + len(codings) > 1
 
 
+class _Incoming(io.RawIOBase):
+    """What comes on a connection: each request has to be whole ``silence_s`` after its beginning, or is broken off.
+
+    The servers' own limit begins anew with each byte: who sends one now and then would stay for ever.
+    """
+
+    def __init__(self, sock: Any, silence_s: float) -> None:
+        self._sock = sock
+        self._silence_s = silence_s
+        self._ends_s: float | None = None
+
+    @classmethod
+    def of(cls, sock: Any, silence_s: float, buffer_bytes: int = io.DEFAULT_BUFFER_SIZE) -> io.BufferedReader:
+        """For a handler's ``rfile``. Closing it leaves the socket open."""
+        return io.BufferedReader(cls(sock, silence_s), buffer_bytes)
+
+    def await_request(self) -> None:
+        """The next byte begins another request."""
+        self._ends_s = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """:raises TimeoutError: nothing comes, or the request takes too long."""
+        left_s = self._silence_s if self._ends_s is None else self._ends_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the request has taken too long")
+        self._sock.settimeout(left_s)
+        try:
+            count: int = self._sock.recv_into(buffer)
+        finally:
+            self._sock.settimeout(self._silence_s)
+        if self._ends_s is None:
+            self._ends_s = time.monotonic() + self._silence_s
+        return count
+
+
 class _Discreet:
     """For :class:`BaseHTTPRequestHandler`: what is no request is neither repeated nor logged. A secret may be in it."""
 
@@ -126,8 +166,18 @@ def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> 
         import eventlet.wsgi
 
         class Protocol(_Discreet, eventlet.wsgi.HttpProtocol):  # type: ignore[misc]  # eventlet has no types
+            rfile: Any
             rbufsize = wbufsize = _HTTP_BUFFER_BYTES
             minimum_chunk_size = 1  # a stream's pieces go out when they are made, and are not gathered to 4 kB
+
+            def setup(self) -> None:
+                super().setup()
+                self.rfile.close()
+                self.rfile = _Incoming.of(self.connection, silence_s, _HTTP_BUFFER_BYTES)
+
+            def handle_one_request(self) -> None:
+                self.rfile.raw.await_request()
+                super().handle_one_request()
 
             def get_environ(self) -> dict[str, Any]:
                 environ: dict[str, Any] = super().get_environ()
@@ -159,7 +209,15 @@ def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> 
         pywsgi.MAX_REQUEST_LINE = _REQUEST_LINE_BYTES  # it has no parameter for it
 
         class GeventHandler(WSGIHandler):  # type: ignore[misc]  # gevent's types are not complete
+            rfile: Any
+
+            def __init__(self, sock: Any, address: Any, server: Any) -> None:
+                super().__init__(sock, address, server)
+                self.rfile.close()
+                self.rfile = _Incoming.of(sock, silence_s)
+
             def handle_one_request(self) -> Any:
+                self.rfile.raw.await_request()
                 self.socket.settimeout(silence_s)
                 return super().handle_one_request()
 
@@ -189,7 +247,17 @@ def serve(mode: str, listener: socket.socket, app: Any, *, silence_s: float) -> 
         from werkzeug.serving import WSGIRequestHandler, make_server
 
         class Handler(_Discreet, WSGIRequestHandler):
+            rfile: Any
             timeout = silence_s
+
+            def setup(self) -> None:
+                super().setup()
+                self.rfile.close()
+                self.rfile = _Incoming.of(self.connection, silence_s)
+
+            def handle_one_request(self) -> None:
+                self.rfile.raw.await_request()
+                super().handle_one_request()
 
             def make_environ(self) -> Any:
                 return super().make_environ() | {_SOCKET: self.connection}

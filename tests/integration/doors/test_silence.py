@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from itertools import islice
 
 import httpx
@@ -39,6 +40,41 @@ def test_connections_that_ask_nothing_are_closed(server: ColloquyServer) -> None
     watching.send({"type": "ping"})
     watching.wait_for("pong")
     watching.close()
+
+
+TRICKLES = {
+    "line": (b"GET /api", b"x"),
+    "head": (b"GET / HTTP/1.1\r\n" + HEAD, b"X: y\r\n"),
+    "body": (b"POST /api/websocket/broadcast HTTP/1.1\r\n" + HEAD + b"Content-Length: 10000\r\n\r\n{", b" "),
+    "chunks": (
+        b"POST /api/websocket/broadcast HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"1\r\n \r\n",
+    ),
+}
+"""How a request begins, and what of it comes now and then."""
+
+
+def test_a_request_that_trickles_is_broken_off(server: ColloquyServer) -> None:
+    """HTTP_SILENCE_S after its beginning: with each byte, the time began anew, and thousands such cost nobody much."""
+    with contextlib.ExitStack() as opened:
+        clients = {}
+        for name, (begin, _) in TRICKLES.items():
+            clients[name] = opened.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            clients[name].settimeout(0.1)
+            clients[name].sendall(begin)
+        over_s = time.monotonic() + TIMEOUT_S
+        while clients:
+            assert time.monotonic() < over_s, f"still open: {list(clients)}"
+            for name in list(clients):
+                try:
+                    if not clients[name].recv(65_536):
+                        del clients[name]
+                except TimeoutError:
+                    with contextlib.suppress(ConnectionError):
+                        clients[name].sendall(TRICKLES[name][1])
+                except ConnectionError:
+                    del clients[name]
+    assert "Traceback" not in server.output()
 
 
 def _until_end(client: socket.socket) -> bytes:
