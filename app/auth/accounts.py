@@ -153,6 +153,12 @@ class Accounts:
         )
         return None if row is None else self._account(row)
 
+    def logins(self, ids: Iterable[str]) -> dict[str, str]:
+        """id → login, of those that have an account."""
+        wanted = select(users.c.user_id, users.c.login).where(users.c.user_id.in_(list(ids)), ~_deleted())
+        rows = self._database.read(lambda connection: connection.execute(wanted).all())
+        return {row.user_id: row.login for row in rows}
+
     def all(self) -> list[Account]:
         rows = self._database.read(
             lambda connection: (

@@ -49,6 +49,7 @@ class AuditPage(Payload):
     """Entries of the audit log, the newest first."""
 
     entries: tuple[AuditEntry, ...]
+    logins: Annotated[dict[str, str], Field(description="who they are: id → login, of accounts that there still are")]
     next_cursor: Annotated[str | None, Field(description="for the next page; null: this is the last")]
     waiting: Annotated[int, Field(description="entries that are not written yet")]
     lost: Annotated[int, Field(description="entries that could not be kept since the server began")]

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, g, request
 
+from app.auth.accounts import USER_PREFIX
 from app.auth.audit import Audited, Detail, Outcome
 from app.auth.permissions import Action
 from app.errors import InvalidPayload, StoreUnavailable
@@ -32,7 +33,14 @@ def list_entries() -> dict[str, Any]:
         action=query.action, actor=query.actor, limit=min(_MOST, max(1, query.limit)), cursor=query.cursor or None
     )
     entries = [asdict(entry) for entry in page.entries]
-    return {"entries": entries, "next_cursor": page.cursor, "waiting": len(log), "lost": log.lost}
+    named = {name for each in page.entries for name in (each.actor, each.target, str(each.details.get("person")))}
+    return {
+        "entries": entries,
+        "logins": services().people.accounts.logins(name for name in named if name.startswith(USER_PREFIX)),
+        "next_cursor": page.cursor,
+        "waiting": len(log),
+        "lost": log.lost,
+    }
 
 
 def note(

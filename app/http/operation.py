@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from flask import Blueprint
 from pydantic import Field, JsonValue, SecretStr, StrictBool
 
-from app.auth.audit import Audited
+from app.auth.audit import Audited, Outcome
 from app.auth.permissions import Action
 from app.errors import InvalidPayload, InvalidState, NotFound, StoreUnavailable
 from app.http.answers import Timestamp
@@ -273,8 +273,9 @@ def remove_provider(provider_id: str) -> tuple[str, int]:
     """Delete a stored provider, with its key. For administrators."""
     permit(Action.OPERATE)
     _only_stored(provider_id)
+    name = services().operation.providers.get(provider_id).row.name
     services().operation.providers.remove(provider_id)
-    note(Audited.PROVIDER_REMOVED, provider_id)
+    note(Audited.PROVIDER_REMOVED, provider_id, name=name)
     return "", 204
 
 
@@ -294,7 +295,8 @@ def test_provider(provider_id: str) -> dict[str, Any]:
             return asdict(Verdict("failed", "key_unavailable", state.problem or "its key cannot be had"))
         spec = state.spec
     verdict = try_provider(parts.supervisor, spec)
-    note(Audited.PROVIDER_TESTED, provider_id, "failed" if verdict.outcome == "failed" else "ok", code=verdict.code)
+    outcome: Outcome = "failed" if verdict.outcome == "failed" else "ok"
+    note(Audited.PROVIDER_TESTED, provider_id, outcome, name=spec.name, code=verdict.code)
     return asdict(verdict)
 
 
@@ -304,8 +306,9 @@ def order_providers() -> dict[str, Any]:
     """Put the stored providers in another order. For administrators."""
     principal, body = permit(Action.OPERATE), parse_body(ProviderOrder)
     services().operation.providers.order(list(body.provider_ids), principal.id)
-    note(Audited.PROVIDERS_ORDERED, order=list(body.provider_ids))
-    return list_providers()
+    answer = list_providers()
+    note(Audited.PROVIDERS_ORDERED, order=[each["name"] for each in answer["providers"] if each["source"] == "stored"])
+    return answer
 
 
 def _noted(state: ProviderState) -> dict[str, Any]:

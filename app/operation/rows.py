@@ -124,4 +124,5 @@ def _refuse(problem: str | None) -> None:
     if problem == "full":
         raise InvalidFields({"name": f"there are {MOST} providers: delete one first"})
     if problem == "order":
-        raise InvalidFields({"provider_ids": "the ids of all stored providers are needed, each once"})
+        said = "these are not all stored providers, each once: somebody may have changed the list just now"
+        raise InvalidFields({"provider_ids": said})

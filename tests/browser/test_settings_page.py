@@ -68,6 +68,24 @@ def test_providers_from_the_first_to_the_last(page: Any, model: ModelServer) -> 
     assert KEY not in page.content()
 
 
+def test_what_another_administrator_did_is_shown(page: Any, house: ColloquyServer, model: ModelServer) -> None:
+    """Who orders a list that has changed is told so, and sees it as it is; the log names what is no more."""
+    for name in ("First", "Second", "Third"):
+        add(page, name, model.url)
+    ids = {each["name"]: each["provider_id"] for each in house.get("/api/providers")["providers"]}
+    page.evaluate("id => fetch(`/api/providers/${id}`, { method: 'DELETE' })", ids["First"])
+    page.get_by_role("button", name="Move Third up").click()
+    page.get_by_text("somebody may have changed the list").wait_for()
+    page.get_by_role("button", name="Test First").wait_for(state="detached")
+    page.get_by_role("button", name="Move Third up").click()
+    wait_until(lambda: names(page).index("Third") < names(page).index("Second"), "the new order")
+    wait_until(lambda: house.get("/api/audit?action=provider_removed")["entries"], "the audit log's entry")
+    page.reload()
+    page.get_by_test_id("audit-entry").filter(has_text="name: First").filter(has_text="the guest").first.wait_for()
+    for name in ("Second", "Third"):
+        page.evaluate("id => fetch(`/api/providers/${id}`, { method: 'DELETE' })", ids[name])
+
+
 def test_errors_stand_beside_their_fields_and_nothing_typed_is_lost(page: Any) -> None:
     """Of a provider and of a limit."""
     page.get_by_test_id("add-provider").click()

@@ -369,6 +369,23 @@ def test_an_account_is_deleted_by_its_page(app: Flask) -> None:
     assert Browser(app).ask("POST", "/api/register", again).status_code == 201
 
 
+def test_the_audit_log_tells_whose_the_ids_are(app: Flask) -> None:
+    """To administrators, as long as there is such an account; the log itself has ids only."""
+    browser = Browser(app)
+    me = browser.ask("POST", "/api/register", {"login": "ada@example.com", "password": PASSWORD}).get_json()["user"]
+    log = app.extensions["colloquy"].audit
+
+    def page() -> Any:
+        assert log.flush()
+        return Browser(app).ask("GET", "/api/audit").get_json()
+
+    assert page()["entries"][0]["actor"] == me["id"]
+    assert page()["logins"] == {me["id"]: "ada@example.com"}
+    browser.form("/account/delete", {"deletion_password": PASSWORD}, page="/account")
+    assert page()["entries"][0]["actor"] == me["id"]
+    assert page()["logins"] == {}
+
+
 def test_an_account_is_deleted_by_programs_too(app: Flask) -> None:
     """By a sign-in and the password, not by a token nor by the guest; what was opened with it ends, and it is noted."""
     browser, password = registered(app), {"password": PASSWORD}

@@ -7,6 +7,7 @@ import { ask } from "./api.js";
 import { busy, sentence } from "./fields.js";
 
 const PAGE = 20;
+const GUEST = "local";
 
 let cursor = /** @type {string | null} */ (null);
 
@@ -25,15 +26,17 @@ async function more() {
   const query = new URLSearchParams({ limit: String(PAGE), ...(cursor ? { cursor } : {}) });
   const page = await ask("GET", `/api/audit?${query}`);
   cursor = page.next_cursor;
-  byId("entries").append(...page.entries.map(row));
+  byId("entries").append(...page.entries.map((entry) => row(entry, page.logins)));
   byId("entries").setAttribute("aria-busy", "false");
   byId("no-entries").hidden = byId("entries").children.length > 0;
   byId("older").hidden = cursor === null;
 }
 
-function row(entry) {
-  const details = Object.entries(entry.details).filter(([, value]) => value !== null).map(([name, value]) => `${name}: ${Array.isArray(value) ? value.join(", ") : value}`);
-  const about = [entry.actor || "somebody unknown", entry.address, entry.target, ...details].filter(Boolean).join(" · ");
+/** @param {any} entry @param {Record<string, string>} logins */
+function row(entry, logins) {
+  const known = (id) => (id === GUEST ? "the guest" : logins[id] ?? id);
+  const details = Object.entries(entry.details).filter(([, value]) => value !== null).map(([name, value]) => `${name}: ${Array.isArray(value) ? value.join(", ") : known(value)}`);
+  const about = [known(entry.actor) || "somebody unknown", entry.address, known(entry.target), ...details].filter(Boolean).join(" · ");
   const time = new Date(entry.at);
   return h(
     "li",

@@ -12,7 +12,10 @@ const KINDS = { openai: "OpenAI-compatible", azure: "Azure OpenAI", anthropic: "
 const HOMES = { openai: "api.openai.com", anthropic: "api.anthropic.com", ollama: "127.0.0.1:11434" };
 const SOURCES = { environment: "from the environment", bundled: "comes with Colloquy" };
 
+const LOOK_AGAIN_MS = 3000;
+
 let shown = /** @type {any[]} */ ([]);
+let timer = 0;
 const verdicts = new Map(); // provider_id → how its last test went
 
 export async function load() {
@@ -28,6 +31,15 @@ function show(answer) {
   byId("providers").replaceChildren(...(shown.length ? shown.map((each) => row(each, stored)) : [empty]));
   byId("providers").setAttribute("aria-busy", "false");
   if (focused) restoreFocus(focused);
+  clearTimeout(timer);
+  if (answer.key_vault && shown.some((each) => each.key === "unavailable")) timer = window.setTimeout(lookAgain, LOOK_AGAIN_MS);
+}
+
+/** A key that the server fetches from the Key Vault comes by itself. What has not changed is not drawn anew. */
+async function lookAgain() {
+  const answer = await ask("GET", "/api/providers").catch(() => null);
+  if (answer && JSON.stringify(answer.providers) !== JSON.stringify(shown)) show(answer);
+  else timer = window.setTimeout(lookAgain, LOOK_AGAIN_MS);
 }
 
 /** A button that has moved with its row keeps the focus; at an end of the list, its neighbour takes it. */
@@ -82,10 +94,10 @@ async function act(event, work) {
   await busy(event.currentTarget, async () => {
     try {
       await work();
-      await load();
     } catch (error) {
       toast(sentence(error.message), "error");
     }
+    await load().catch((error) => toast(sentence(error.message), "error")); // also when it failed: somebody else may have changed it
   });
 }
 
