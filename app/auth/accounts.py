@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import unicodedata
 from collections.abc import Iterable
@@ -22,6 +23,10 @@ from app.store.tables import api_tokens, shares, sign_ins, usage_days, users
 USER_PREFIX = "usr_"
 _MAX_LOGIN = 200
 _MAX_NAME = 100
+_UNSEEN = re.compile(  # what Python calls printable
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
+_ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK"})  # the first word of their letters' names
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,21 @@ def plain_login(login: str) -> str:
     if not plain:
         raise InvalidPayload("login: an e-mail address or a name is needed")
     if len(plain) > _MAX_LOGIN or not plain.isprintable() or any(letter.isspace() for letter in plain):
-        raise InvalidPayload(f"login: at most {_MAX_LOGIN} characters, without spaces")
+        raise InvalidPayload(f"login: at most {_MAX_LOGIN} visible characters, without spaces")
     if plain == GUEST_ID or plain.startswith(USER_PREFIX) or "/" in plain:
         raise InvalidPayload("login: this one cannot be had")  # it would be taken for an id, or for a part of a path
     return plain
+
+
+def check_looks(login: str) -> None:
+    """Refuse a new login that passes for another one in people's eyes; there is no protection within one alphabet.
+
+    :raises InvalidPayload:
+    """
+    if _UNSEEN.search(login):
+        raise InvalidPayload("login: it has characters that nobody sees")
+    if len({unicodedata.name(letter, "").partition(" ")[0] for letter in login} & _ALIKE) > 1:
+        raise InvalidPayload("login: its letters are of different alphabets, and look alike")
 
 
 def plain_name(name: str, login: str) -> str:
@@ -101,6 +117,7 @@ class Accounts:
         :raises InvalidState: when the login is taken.
         """
         plain = plain_login(login)
+        check_looks(plain)
         shown = plain_name(name, plain)
         check_password(password)
         if self._row(plain) is not None:

@@ -43,6 +43,20 @@ def test_what_is_no_login_is_refused(people: People, login: str) -> None:
     assert people.accounts.authenticate(login, PASSWORD) is None
 
 
+@pytest.mark.parametrize("login", ["ada\ufe0f", "ada\u3164", "ada\u2800", "\u0430da", "paul\u03bf", "a\u200dda"])
+def test_a_login_does_not_pass_for_anothers(people: People, login: str) -> None:
+    """By what nobody sees, or by letters of another alphabet that look the same; one alphabet is nobody's business."""
+    with pytest.raises(InvalidPayload):
+        people.accounts.register(login, PASSWORD)
+    for good in (
+        "\u0430\u043d\u043d\u0430",
+        "\u03b1\u03bd\u03bd\u03b1-1",
+        "jos\u00e9@example.com",
+        "\u592a\u90ce.taro",
+    ):
+        people.accounts.register(good, PASSWORD)
+
+
 @pytest.mark.parametrize("password", ["", "seven77", "x" * 1025, "ä" * 513])
 def test_what_is_no_password_is_refused(people: People, password: str) -> None:
     """At least 8 characters, at most 1024 bytes."""

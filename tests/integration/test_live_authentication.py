@@ -225,7 +225,7 @@ def test_a_logout_closes_what_it_has_opened_and_nothing_else(server: ColloquySer
         proof = {"X-CSRFToken": browsers[0].get("/api/me").json()["csrf_token"]}
         run = stack.enter_context(Events.of_run(server.url, talk, {"Cookie": cookies[0], **proof}))
         next(run)
-        ag2 = begun_by_ag2(server, {"Cookie": cookies[0]})
+        ag2 = Socket.of_ag2(server.port, {"Cookie": cookies[0]})
         began = time.monotonic()
         assert browsers[0].post("/api/logout", headers=proof).status_code == 200
         word = leaves.wait_for_event("signed_out")
@@ -243,14 +243,6 @@ def test_a_logout_closes_what_it_has_opened_and_nothing_else(server: ColloquySer
         stays.must("stop_stream", {"conversation_id": talk})
         for socket in (*sockets[0], *sockets[1], ag2):
             socket.close()
-
-
-def begun_by_ag2(server: ColloquyServer, headers: dict[str, str]) -> Socket:
-    """Somebody at AG2's door, whose run has begun to answer."""
-    socket = Socket(f"ws://127.0.0.1:{server.port}/ag2/chat", additional_headers=headers)
-    socket.send(TALK["content"])
-    socket.receive()
-    return socket
 
 
 def test_who_polls_is_told_with_the_next_poll(server: ColloquyServer) -> None:

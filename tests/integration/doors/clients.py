@@ -30,6 +30,14 @@ class Socket:
         self.came: list[dict[str, Any]] = []
         self.extensions = self._connection.protocol.extensions
 
+    @classmethod
+    def of_ag2(cls, port: int, headers: dict[str, str]) -> Socket:
+        """AG2's door, with a run that has begun."""
+        socket = cls(f"ws://127.0.0.1:{port}/ag2/chat", additional_headers=headers)
+        socket.send("Should the bank keep its dividend?")
+        socket.receive()
+        return socket
+
     def send(self, message: Any) -> None:
         """Send an object as JSON; text and bytes as they are."""
         self._connection.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
