@@ -104,7 +104,7 @@ def test_a_killed_server_leaves_its_text_and_the_page_offers_to_start_again(
     port = str(free_port())
     env = {"STREAM_TOKENS_PER_S": "0"}
     with ColloquyServer(model_url=model.url, args=("--port", port), env=env) as server:
-        page = open_page(server.url)
+        page = open_page(server.url, refusals=True)
         start(page)
         expect(page.get_by_test_id("agent-message").first).to_contain_text("w")
         server.kill()

@@ -65,6 +65,12 @@ def refusal_of(server: ColloquyServer, **options: Any) -> dict[str, Any]:
     return body
 
 
+def sit_down(socket: Socket) -> None:
+    """Wait until it has its place: it is taken behind the handshake."""
+    socket.send({"type": "ping"})
+    socket.receive()
+
+
 def check_refusal(error: dict[str, Any]) -> None:
     assert (error["code"], error["retryable"]) == ("limit_exceeded", True), error
     assert error["retry_after_s"] > 0
@@ -83,6 +89,7 @@ def test_connections_of_one_person_at_all_doors_together(server: ColloquyServer,
         sockets = [Socket(streams + path, additional_headers=headers) for path in ("/ws/stream", stream)]
         for each in sockets:
             held.callback(each.close)
+            sit_down(each)
         events = held.enter_context(Events(server.url + stream, headers=headers))
         assert events is not None
 
@@ -146,7 +153,9 @@ def test_connections_and_requests_of_one_address(server: ColloquyServer) -> None
 
     with contextlib.ExitStack() as held:
         for number in range(CONNECTIONS):
-            held.callback(Socket(address, additional_headers=of(f"p{number}")).close)
+            socket = Socket(address, additional_headers=of(f"p{number}"))
+            held.callback(socket.close)
+            sit_down(socket)
         with pytest.raises(InvalidStatus) as refused:
             Socket(address, additional_headers=of("late"))
         assert refused.value.response.status_code == 429
