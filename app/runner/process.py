@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +117,9 @@ class RunnerProcess:
         :returns: how often it has been asked in vain since it was last heard. Not seconds: where this process itself
             has stood still, nobody has asked.
         """
-        if self.ready:
+        if self._process.poll() is not None:  # what it has forked may hold its end of the socket
+            self.hang_up()
+        elif self.ready:
             self._unheard += 1
             self.send(Ping())
         return self._unheard
@@ -302,6 +305,8 @@ class RunnerProcess:
             self._changed.notify_all()
         self._socket.close()
         self.wait(time.monotonic() + _EXIT_S)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)  # what it has started, and could not end
         self._on_exit(self)
         for sink in sinks:
             sink.on_lost()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,6 +21,7 @@ from app.runner.output import MAX_LINES_PER_S, Output
 from app.runner.supervisor import Supervisor
 from app.runner.wire import StartRun, TeamSpec
 from tests.conftest import TIMEOUT_SCALE
+from tests.support.processes import alive, descendants
 from tests.support.waiting import wait_until
 
 
@@ -161,6 +166,26 @@ def test_a_process_that_stays_silent_is_killed(supervisor: Supervisor, monkeypat
     supervisor.watch()
     assert blocked.killed
     assert not living.killed
+
+
+def test_a_dead_process_is_noticed_though_its_children_live() -> None:
+    """A forked child holds the socket, so that no end of file came: its conversations stood still for ever."""
+    supervisor = Supervisor(AsyncMode("threading"), per_team=1)
+    sink = Mock()
+    spec = TeamSpec(name="mine", factory="tests.runner.quitters:forking", isolated=True)
+    run = StartRun(session="s", conversation="c", team=spec, content="x", content_type=ContentType.TEXT)
+    supervisor.start(run, sink)
+    [runner] = supervisor.runners()
+    try:
+        wait_until(lambda: descendants(runner.pid), "its child", 60)
+        children = descendants(runner.pid)
+        os.kill(runner.pid, signal.SIGKILL)
+        wait_until(lambda: runner.tick() is not None and sink.on_lost.called, "the news of its death", 20)
+        wait_until(lambda: not alive(children), "the end of its child", 20)
+        assert supervisor.runners() == []
+    finally:
+        runner.kill()
+        supervisor.close(time.monotonic() + 5)
 
 
 def test_what_a_team_prints_goes_to_the_log_in_small_doses(caplog: pytest.LogCaptureFixture) -> None:
