@@ -28,6 +28,7 @@ class People:
     """Accounts, their sign-ins and tokens, and who may try how often.
 
     :param attempts: by address. :param login_attempts: by login, from all addresses together.
+    :param noted_floods: by address: how often the audit log tells of who is over these limits.
     """
 
     accounts: Accounts
@@ -36,6 +37,7 @@ class People:
     endings: Endings
     attempts: Attempts
     login_attempts: Attempts
+    noted_floods: Attempts
 
     def delete(self, user_id: str) -> None:
         """Remove an account for good; what was opened with it ends. Its conversations go within a minute.
@@ -57,6 +59,7 @@ def people_of(settings: Settings, database: Database, mode: AsyncMode) -> People
         endings=endings,
         attempts=Attempts(settings.max_sign_ins_per_minute, _TOO_MANY),
         login_attempts=Attempts(settings.max_sign_ins_per_minute * _ADDRESSES, _TOO_MANY),
+        noted_floods=Attempts(1, _TOO_MANY),
     )
 
 

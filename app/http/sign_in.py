@@ -10,7 +10,7 @@ from app.auth.attempts import source_of
 from app.auth.audit import Audited
 from app.auth.gatekeeper import LINKS, SIGN_IN
 from app.auth.identity import Principal
-from app.errors import InvalidState, NotPermitted, RequestError, Unauthenticated
+from app.errors import InvalidPayload, InvalidState, LimitExceeded, NotPermitted, RequestError, Unauthenticated
 from app.http.audit import note
 from app.http.caller import recognised
 from app.services import services
@@ -54,7 +54,7 @@ def sign_in(login: str, password: str) -> Principal:
         if account is None:
             raise Unauthenticated("login or password is wrong")
     except RequestError as error:
-        note(Audited.SIGN_IN, typed, "refused", actor="", why=error.error_code)
+        _note_refusal(Audited.SIGN_IN, typed, error)
         raise
     principal = _begin(account)
     note(Audited.SIGN_IN, account.login, person=principal.id)
@@ -69,13 +69,19 @@ def register(login: str, password: str, name: str) -> Principal:
     :raises InvalidState: when the login is taken.
     :raises LimitExceeded: after too many attempts from there.
     """
-    parts = services()
-    if not parts.settings.may_register():
-        raise NotPermitted("nobody may register on this server: ask its operator for an account")
-    parts.people.attempts.take(_source())
-    if parts.people.accounts.is_named_admin(login.strip()):  # else whoever came first would be the administrator
-        raise InvalidState("this login is taken, or kept for somebody: its account is made on the command line")
-    account = parts.people.accounts.register(login, password, name)
+    people = services().people
+    try:
+        people.attempts.take(_source())
+        if not services().settings.may_register():
+            raise NotPermitted("nobody may register on this server: ask its operator for an account")
+        if people.accounts.is_named_admin(login.strip()):  # else whoever came first would be the administrator
+            raise InvalidState("this login is taken, or kept for somebody: its account is made on the command line")
+        account = people.accounts.register(login, password, name)
+    except InvalidPayload:
+        raise  # no more than a slip
+    except RequestError as error:
+        _note_refusal(Audited.REGISTER, without_case(login)[:200], error)
+        raise
     principal = _begin(account)
     note(Audited.REGISTER, account.login, person=principal.id)
     return principal
@@ -110,6 +116,16 @@ def is_signed_in() -> bool:
     """Whether the present browser's sign-in still holds."""
     held = session.get(SIGN_IN)
     return held is not None and services().people.sign_ins.find(str(held)) is not None
+
+
+def _note_refusal(action: Audited, typed: str, error: RequestError) -> None:
+    """Of who is over the limit, once a minute: a flood of attempts would be one of entries, too."""
+    if isinstance(error, LimitExceeded):
+        try:
+            services().people.noted_floods.take(_source())
+        except LimitExceeded:
+            return
+    note(action, typed, "refused", actor="", why=error.error_code)
 
 
 def _begin(account: Account) -> Principal:

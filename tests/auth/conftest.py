@@ -51,6 +51,7 @@ def people_in(database: Database, admins: tuple[str, ...] = ("root@example.com",
         endings=endings,
         attempts=Attempts(10, "too many attempts"),
         login_attempts=Attempts(100, "too many attempts"),
+        noted_floods=Attempts(1, "too many"),
     )
 
 

@@ -516,6 +516,25 @@ def test_what_people_do_is_noted(app: Flask) -> None:
         assert secret not in str(entries)
 
 
+def test_a_flood_of_attempts_is_no_flood_of_entries(make_app: MakeApp) -> None:
+    """Each attempt is noted that is let through, to register a login that is kept, too; of the rest, one a minute."""
+    app = make_app(max_sign_ins_per_minute=3, admin_users="root")
+    browser = Browser(app)
+    assert browser.ask("POST", "/api/register", {"login": "root", "password": PASSWORD}).status_code == 409
+    for _ in range(20):
+        browser.ask("POST", "/api/login", {"login": "root", "password": "a guess"})
+    log = app.extensions["colloquy"].audit
+    log.flush()
+    noted = [(each.action, each.target, each.outcome, each.details["why"]) for each in log.page().entries[::-1]]
+    refused = ("sign_in", "root", "refused")
+    assert noted == [
+        ("register", "root", "refused", "invalid_state"),
+        (*refused, "unauthenticated"),
+        (*refused, "unauthenticated"),
+        (*refused, "limit_exceeded"),
+    ]
+
+
 # --- proxies ----------------------------------------------------------------------------------------------------------
 
 
