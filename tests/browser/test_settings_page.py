@@ -130,6 +130,8 @@ def test_it_fits_a_small_screen(house: ColloquyServer, open_page: Open, model: M
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     who, ways = page.get_by_test_id("who").bounding_box(), page.locator(".settings-nav").bounding_box()
     assert who["x"] + who["width"] + 8 <= ways["x"]
+    whole = page.get_by_test_id("who").evaluate("who => who.scrollWidth <= who.clientWidth")
+    assert whole, "the way to log in is cut off"
 
 
 def test_why_a_provider_is_left_out_is_said_once(page: Any) -> None:
