@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 SHARED = "shared"  # the key of the runners that carry the bundled teams
 _MAX_UNSENT = 20_000  # messages to a runner that does not read: it hangs
-_CONTROL_TIMEOUT_S = 2.0  # a runner that takes longer to obey is killed; its other runs are resumed
+_CONTROL_TIMEOUT_S = 2.0  # a runner that takes longer to stop a run is killed; its other runs are resumed
 _SILENT_TICKS = 2  # a runner that is asked for a sign of life once more than so gets no further runs
 _EXIT_S = 1.0  # from the end of the socket to the end of the process
 _RECEIVE_BYTES = 262_144
@@ -383,6 +383,8 @@ class RunnerRun:
         try:
             return self._runner.ask(lambda seq: Control(op=op, session=self._session, seq=seq), _CONTROL_TIMEOUT_S)
         except RunnerLost:
+            if self._runner.alive and op != "stop":  # its event loop is blocked, by an import for example:
+                return {}  # nothing is read meanwhile, and the order is the first that it carries out afterwards
             if self._runner.alive:
                 logger.error("runner %d did not %s within %g s; it is killed", self._runner.pid, op, _CONTROL_TIMEOUT_S)
                 self._runner.kill()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -57,6 +58,12 @@ async def forking(model_client: Any) -> Any:
     if os.fork() == 0:
         signal.pause()
     await asyncio.Event().wait()
+
+
+def blocking(model_client: Any, file: str) -> Any:
+    """It blocks its process until somebody writes into a pipe."""
+    Path(file).read_text(encoding="ascii")
+    raise ValueError("released")
 
 
 def classic(llm_config: Any) -> Any:

@@ -9,13 +9,16 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
 from app.concurrency import AsyncMode
+from app.errors import RunnerLost
 from app.protocol.common import ContentType
+from app.runner import process
 from app.runner import supervisor as module
 from app.runner.output import MAX_LINES_PER_S, Output
 from app.runner.supervisor import Supervisor
@@ -185,6 +188,35 @@ def test_a_dead_process_is_noticed_though_its_children_live() -> None:
         assert supervisor.runners() == []
     finally:
         runner.kill()
+        supervisor.close(time.monotonic() + 5)
+
+
+@pytest.mark.parametrize("order", ["pause", "stop"])
+def test_who_pauses_a_process_that_is_busy_does_not_kill_it(
+    order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be importing a framework: it was begun again, to be killed by the next pause. A stop waits for nobody."""
+    monkeypatch.setattr(process, "_CONTROL_TIMEOUT_S", 0.2)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    supervisor = Supervisor(AsyncMode("threading"), per_team=1)
+    sink = Mock()
+    spec = TeamSpec(name="mine", factory="tests.runner.quitters:blocking", isolated=True, file=str(pipe))
+    run = StartRun(session="s", conversation="c", team=spec, content="x", content_type=ContentType.TEXT)
+    handle = supervisor.start(run, sink)
+    try:
+        with pipe.open("w", encoding="ascii") as released:  # waits for its reader
+            if order == "stop":
+                with pytest.raises(RunnerLost):
+                    handle.stop()
+                wait_until(lambda: sink.on_lost.called, "its end", 20)
+                return
+            handle.pause()
+            handle.resume()
+            released.write("go on")
+        wait_until(lambda: sink.on_ended.called, "the end of its run", 60)
+        assert not sink.on_lost.called
+    finally:
         supervisor.close(time.monotonic() + 5)
 
 
