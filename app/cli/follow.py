@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from app.cli.answers import Answers
-from app.cli.options import colour_option, json_option, token_option, url_option
+from app.cli.options import colour_option, json_option, refusal, token_option, url_option
 from app.cli.screen import JsonLines, Screen, connection_sentence, summary_of
 from app.client import (
     Client,
@@ -271,7 +271,7 @@ def _probe(url: str) -> None:
 
 
 def _end(screen: Screen | JsonLines, error: ClientError) -> NoReturn:
-    screen.say(f"{error.message} ({error.code})", warning=True)
+    screen.say(refusal(error.message, error.code), warning=True)
     unreachable = error.retryable or error.unanswered
     if unreachable:
         screen.say("`flask colloquy doctor` tells what is wrong", warning=True)

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from app.cli.options import json_option, token_option, url_option
+from app.cli.options import json_option, refusal, token_option, url_option
 from app.cli.screen import harmless
 from app.protocol.common import Status
 
@@ -110,7 +110,7 @@ def _ask(url: str, token: str | None, method: str, path: str) -> Any:
 def _sentence(error: urllib.error.HTTPError) -> str:
     try:
         told = json.loads(error.read())["error"]
-        return f"{told['message']} ({told['code']})"
+        return refusal(told["message"], told["code"])
     except (ValueError, KeyError, TypeError):
         return f"the server answered {error.code}"
 

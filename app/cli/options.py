@@ -7,11 +7,20 @@ import os
 import click
 
 from app.client import DEFAULT_URL
+from app.errors import TokenExpired, Unauthenticated
 
 
 def _default_url() -> str:
     port = os.environ.get("PORT", "")
     return f"http://127.0.0.1:{port}" if port.isdecimal() and port != "0" else DEFAULT_URL
+
+
+def refusal(message: str, code: str) -> str:
+    """What a server refuses with, as a sentence; where it does not know who asks, with what mends that."""
+    sentence = f"{message} ({code})"
+    if code in (Unauthenticated.code, TokenExpired.code):
+        sentence += "; COLLOQUY_TOKEN or --token takes an API token or a JWT"
+    return sentence
 
 
 url_option = click.option(

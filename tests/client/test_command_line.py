@@ -346,7 +346,7 @@ def test_a_token_says_who_asks(server: ColloquyServer, model: ModelServer) -> No
         env = {"COLLOQUY_URL": server.url, "COLLOQUY_TOKEN": token}
         done = CliRunner().invoke(colloquy, arguments, env=env)
         assert done.exit_code == code, done.output
-        return done.stdout
+        return done.stdout if code == 0 else done.stderr
 
     annas = tokens.token()
     command("start", "A giraffe crossing", "--team", "chat", token=annas)
@@ -357,6 +357,7 @@ def test_a_token_says_who_asks(server: ColloquyServer, model: ModelServer) -> No
     assert command("list", "--search", "giraffe") == ""
     for refused in (("tail", talk), ("export", talk), ("delete", talk, "--yes")):
         command(*refused, code=4)
-    command("list", token="nonsense", code=4)
+    for command_of_each_kind in (("list",), ("tail", talk)):
+        assert "COLLOQUY_TOKEN" in command(*command_of_each_kind, token="nonsense", code=4), "what mends it is said"
     command("delete", talk, "--yes", token=annas)
     assert command("list", "--search", "giraffe", token=annas) == ""
