@@ -86,8 +86,10 @@ def start_conversation() -> tuple[dict[str, Any], int, dict[str, str]]:
         client_id=wish.client_id,
     )
     manager.begin(session)
+    answer = started(session)
+    services().archive.keep(session.conversation.id)
     place = url_for("conversations.show_conversation", conversation_id=session.conversation.id)
-    return started(session), 201, {"Location": place}
+    return answer, 201, {"Location": place}
 
 
 @conversations.get("/api/conversations/<conversation_id>")

@@ -105,6 +105,7 @@ def send_message(conversation_id: str) -> tuple[dict[str, Any], int]:
     sent = manager.send_message(conversation.id, wish.content, wish.content_type, wish.client_id, principal.id)
     if sent.session is not None:
         manager.begin(sent.session)
+        services().archive.keep(conversation.id)
     return sent.ack.model_dump(mode="json"), 202
 
 

@@ -70,7 +70,9 @@ def go_on(conversation_id: str) -> tuple[dict[str, Any], int]:
     manager = services().manager
     session = manager.continue_stream(conversation_id, client_id=wish.client_id)
     manager.begin(session)
-    return started(session), 202
+    answer = started(session)
+    services().archive.keep(conversation_id)
+    return answer, 202
 
 
 @steering.post("/api/conversations/<conversation_id>/inputs/<request_id>")

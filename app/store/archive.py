@@ -17,6 +17,7 @@ from app.streaming.ports import Kept, Rating
 LoadAccess = Callable[[str, str, str | None], Access]
 """(conversation id, its owner, their tenant) → who may come in. May wait for the database."""
 
+_KEEP_S = 0.25  # no acknowledgement waits longer for the database
 _STANDING = ("session_id", "agents", "model", "progress", "outcome", "error", "fallback", "pending_inputs", "queued")
 
 
@@ -119,6 +120,9 @@ class StoredArchive:
         if not self._recorder.flush(conversation_id):
             problem = self._recorder.state().message or "the database is too slow"
             raise StoreUnavailable(f"what is newest could not be written: {problem}")
+
+    def keep(self, conversation_id: str) -> None:
+        self._recorder.flush(conversation_id, _KEEP_S, hurry=False)
 
     def delete(self, conversation_id: str) -> None:
         self.write(conversation_id)

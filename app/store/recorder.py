@@ -162,24 +162,26 @@ class Recorder:
         """What somebody who comes now should be told; None: all is well."""
         return None if self._problem is None else self.state().event()
 
-    def flush(self, conversation_id: str, timeout_s: float = 1.0) -> bool:
+    def flush(self, conversation_id: str, timeout_s: float = 1.0, *, hurry: bool = True) -> bool:
         """Wait until what waits of a conversation now is written; False where it is not in time.
 
-        Not from within the conversation's own task.
+        Not from within the conversation's own task. Without ``hurry`` it is written in its time, which is at once where
+        somebody was told that it is done; text that is still being written is not waited for.
         """
         with self._changed:
             asked = self._serial
 
             def written() -> bool:
                 parts = (self._waiting.get(conversation_id), self._writing.get(conversation_id))
-                return all(part is None or part.serial > asked for part in parts)
+                return all(part is None or part.serial > asked or (part.only_grows and not hurry) for part in parts)
 
             if written():
                 return True
             if self._problem is not None:
                 return False
-            self._hurry = True
-            self._changed.notify_all()
+            if hurry:
+                self._hurry = True
+                self._changed.notify_all()
             return self._changed.wait_for(written, timeout_s)
 
     def flush_all(self, deadline: float) -> bool:

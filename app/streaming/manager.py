@@ -56,6 +56,7 @@ class StreamingManager:
         self.bounds = bounds
         self._concurrency = concurrency
         self._clock = clock
+        self._archive = archive
         self.checkpoints = Checkpoints(archive)
         self.library = Library(
             bounds,
@@ -138,7 +139,9 @@ class StreamingManager:
 
     def pause(self, conversation_id: str) -> ControlAck:
         """See :meth:`StreamingSession.pause`."""
-        return self.session(conversation_id).pause()
+        ack = self.session(conversation_id).pause()
+        self._archive.keep(conversation_id)
+        return ack
 
     def resume(self, conversation_id: str) -> ControlAck:
         """See :meth:`StreamingSession.resume`."""
@@ -146,7 +149,9 @@ class StreamingManager:
 
     def stop(self, conversation_id: str) -> StopAck:
         """See :meth:`StreamingSession.stop`."""
-        return self.session(conversation_id).stop()
+        ack = self.session(conversation_id).stop()
+        self._archive.keep(conversation_id)
+        return ack
 
     def provide_input(self, command: ProvideInput, by: str) -> ProvideInputAck:
         """Answer an agent that waits; see :meth:`Inputs.provide`.
@@ -160,6 +165,7 @@ class StreamingManager:
         if session is None:
             raise InputUnknown("no agent waits for this answer")
         given = session.inputs.provide(command.request_id, command.content, command.granted, by, command.client_id)
+        self._archive.keep(command.conversation_id)
         return ProvideInputAck(conversation_id=command.conversation_id, request_id=command.request_id, resolution=given)
 
     def decline_input(self, conversation_id: str, request_id: str, by: str) -> None:

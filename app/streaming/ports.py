@@ -203,6 +203,11 @@ class Archive(Protocol):
     def write(self, conversation_id: str) -> None:
         """Return when everything that was logged of a conversation has been written."""
 
+    def keep(self, conversation_id: str) -> None:
+        """Wait a moment for what was done just now to be written, before somebody is told that it is done: a crash must
+        not undo it. Where the database is away or slow, it returns all the same; it raises nothing.
+        """
+
     def delete(self, conversation_id: str) -> None:
         """Remove a conversation for good. Nothing of it is logged any more."""
 

@@ -192,6 +192,7 @@ class Starting:
         self, conversation: Conversation, content: str, content_type: ContentType, by: str, client_id: str | None
     ) -> Sent:
         session_id, place = self.queue.put(conversation, content, content_type, by, client_id)
+        self._archive.keep(conversation.id)
         return _taken(conversation, session_id, place)
 
     def _say_next(self, conversation: Conversation, message: QueuedView, client_id: str | None = None) -> None:

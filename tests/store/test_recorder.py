@@ -348,6 +348,23 @@ def test_flush_waits_for_what_waited(scene: Scene) -> None:
     assert scene.recorder.flush("never heard of")
 
 
+def test_an_ack_waits_for_what_it_promises_alone(scene: Scene) -> None:
+    """Not for the text that agents go on writing, and it hurries nobody."""
+    scene.begin()
+    scene.settle()
+    scene.conversation.append_event(MessageStart(message_id="m1", agent="Ann"))
+    scene.settle()
+    scene.conversation.append_event(delta("m1", "so far"))
+    began = scene.simulation.now
+    assert scene.recorder.flush(scene.conversation.id, hurry=False)
+    assert (scene.simulation.now, scene.texts()["m1"]) == (began, "")
+    scene.store.slow_s = 0.02
+    scene.conversation.append_event(AgentMessage(message_id="m2", agent="user", role="user", content="And?"))
+    assert scene.recorder.flush(scene.conversation.id, hurry=False)
+    assert scene.simulation.now - began == pytest.approx(0.02)
+    assert scene.texts()["m2"] == "And?"
+
+
 def test_flush_gives_up_in_time(scene: Scene) -> None:
     scene.begin()
     scene.store.slow_s = 10.0

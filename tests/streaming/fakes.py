@@ -10,7 +10,7 @@ from typing import Any
 from app.errors import RunnerLost, TeamUnknown
 from app.protocol.common import AgentCard, ContentType, Status, Usage
 from app.protocol.events import AgentMessage, ConversationComplete, ConversationError, MessageDelta, MessageStart
-from app.protocol.snapshot import MessageView
+from app.protocol.snapshot import MessageView, Snapshot
 from app.runner.wire import Answer, ProviderSpec, StartRun, TeamSpec
 from app.streaming.access import Access
 from app.streaming.bounds import Bounds
@@ -294,6 +294,7 @@ class FakeArchive:
         self.orphaned: list[str] = []
         self.error: Exception | None = None
         self.loads = 0
+        self.waited_for: list[Snapshot] = []  # as they stood when somebody waited for them to be kept
         self.asked: list[tuple[str | None, int | None]] = []
 
     def record(self, conversation: Conversation, _: Any) -> None:
@@ -315,6 +316,9 @@ class FakeArchive:
         self.loads += 1
         self._answer()
         return self.kept.get(conversation_id)
+
+    def keep(self, conversation_id: str) -> None:
+        self.waited_for.append(self.kept[conversation_id].snapshot)
 
     def settled(self, conversation_id: str) -> bool:
         return self.error is None and conversation_id not in self.unwritten

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidState, StoreUnavailable
-from app.protocol.commands import RunOptions
+from app.protocol.commands import ProvideInput, RunOptions
 from app.protocol.common import Status
-from app.protocol.events import ToolCall
+from app.protocol.events import InputRequest, ToolCall
 from app.runner.wire import BEGINS_AGAIN
 from app.streaming.recovery import MAX_RECOVERIES, Recovery
 from tests.streaming.house import House
@@ -111,6 +111,24 @@ def test_a_team_without_a_middle_begins_again_with_what_was_said(house: House, d
     assert states(house, conversation_id) == [("Why?", "complete"), ("It costs 2.", "complete")]
     error = house.manager.get(conversation_id).snapshot()["error"]
     assert (error["recovering"], "begins again with what was said" in error["error"]) == (True, True)
+
+
+def test_an_ack_tells_what_a_crash_does_not_undo(house: House) -> None:
+    """A message that waits, a pause, an answer, a stop: each is waited for, as it stands then."""
+    session = house.run()
+    conversation_id, waited = session.conversation.id, house.archive.waited_for
+    house.manager.send_message(conversation_id, "And?")
+    assert [each.content for each in waited.pop().queued] == ["And?"]
+    house.manager.pause(conversation_id)
+    assert waited.pop().status is Status.PAUSED
+    house.manager.resume(conversation_id)
+    house.runners.last.event(InputRequest(request_id="r1", agent="Ann", prompt="Really?", kind="text"))
+    house.simulation.settle()
+    house.manager.provide_input(ProvideInput(conversation_id=conversation_id, request_id="r1", content="yes"), "local")
+    assert waited.pop().pending_inputs == ()
+    house.manager.stop(conversation_id)
+    assert waited.pop().status is Status.STOPPED
+    assert waited == []
 
 
 def test_what_is_sent_again_across_a_crash_is_taken_once(house: House) -> None:
