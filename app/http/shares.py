@@ -34,7 +34,6 @@ from app.streaming.conversation import Conversation
 
 shares = Blueprint("shares", __name__)
 
-_WRITTEN_WITHIN_S = 5.0  # a conversation that has just begun, on a busy machine
 _MOST_HELD = 50  # links that a browser remembers; the oldest is forgotten first
 _MAX_USER = 255
 _YEAR_S = 366 * 86_400
@@ -191,7 +190,7 @@ def _have_written(parts: Services, conversation: Conversation) -> None:
     session = parts.manager.library.session_of(conversation.id)
     if session is not None:
         parts.manager.begin(session)
-    parts.recorder.flush(conversation.id, _WRITTEN_WITHIN_S)
+    parts.recorder.flush(conversation.id)
 
 
 def _own(conversation_id: str) -> Conversation:

@@ -162,8 +162,8 @@ class Recorder:
         """What somebody who comes now should be told; None: all is well."""
         return None if self._problem is None else self.state().event()
 
-    def flush(self, conversation_id: str, timeout_s: float = 1.0, *, hurry: bool = True) -> bool:
-        """Wait until what waits of a conversation now is written; False where it is not in time.
+    def flush(self, conversation_id: str, timeout_s: float = 5.0, *, hurry: bool = True) -> bool:
+        """Wait until what waits of a conversation now is written; False where it is not in time, or cannot be.
 
         Not from within the conversation's own task. Without ``hurry`` it is written in its time, which is at once where
         somebody was told that it is done; text that is still being written is not waited for.

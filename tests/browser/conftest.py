@@ -130,7 +130,10 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page.set_default_timeout(WAIT_MS)
         host = url.split("/")[2]
         page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
-        page.on("console", lambda said: complaints.append(said.text) if _is_complaint(said, refusals) else None)
+        page.on(
+            "console",
+            lambda said: complaints.append(f"{said.text} {said.location}") if _is_complaint(said, refusals) else None,
+        )
         page.on(
             "request",
             lambda request: (

@@ -40,6 +40,7 @@ LISTEN = """(id) => {
     "conversation_complete", "conversation_status"]) {
     source.addEventListener(name, (event) => {
       const payload = JSON.parse(event.data);
+      if (payload.offset === undefined) return; // a silent moment's progress, which no log has
       window.seen.events.push([payload.prev_offset, payload.offset]);
       if (payload.status === "completed") window.seen.done = true;
     });

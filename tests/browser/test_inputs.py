@@ -65,6 +65,7 @@ def test_nobody_is_interrupted_while_writing(open_page: OpenPage, shop: Colloquy
     page = open_page(shop.url)
     play(page, f"wait:{go} ask")
     message = page.get_by_test_id("follow-up-input")
+    expect(message).to_be_visible()
     message.focus()
     go.touch()
     expect(page.get_by_test_id("input-form")).to_be_visible()

@@ -214,7 +214,7 @@ def test_messages_are_rated_and_edited(open_page: OpenPage, library: ColloquySer
 
 def test_a_stopped_run_goes_on(open_page: OpenPage, library: ColloquyServer, model: ModelServer) -> None:
     """One click, and the team goes on from its last finished turn."""
-    model.control(token_delay_ms=10, tokens=150)
+    model.control(text="That is all.", rules=json.dumps([{"seen": "That is all.", "silent_after_tokens": 1}]))
     page = open_page(library.url)
     page.get_by_test_id("content-input").fill("Stop and go on")
     page.get_by_test_id("start-conversation").click()

@@ -87,7 +87,7 @@ class Blind:
 
 def test_a_client_that_pauses_its_reading_misses_nothing(server: ColloquyServer, model: ModelServer) -> None:
     """It leaves the room in the middle of a frame, catches up from the log, and its acks stand between whole frames."""
-    model.control(tokens=4_000, token_delay_ms=1)  # far more than its kernel takes, however they are joined
+    model.control(tokens=4_000, token_delay_ms=1, piece_bytes=50)  # more than its kernel takes, however it is joined
     with slow_client(server) as slow, Watcher(server.url, timeout_s=WAIT_S) as healthy:
         ack = slow.command("start_stream", LONG)
         one = {"conversation_id": ack["conversation_id"]}

@@ -122,6 +122,11 @@ def payload_of(event: ServerSentEvent) -> dict[str, Any]:
     return data
 
 
+def is_logged(event: ServerSentEvent) -> bool:
+    """Whether it has a place in the log: heartbeats and the progress of a silent moment have none."""
+    return "prev_offset" in payload_of(event)
+
+
 def until_end(events: Iterator[ServerSentEvent]) -> list[ServerSentEvent]:
     """Everything up to the first terminal status."""
     came: list[ServerSentEvent] = []
