@@ -40,6 +40,7 @@ def expect_texts(page: Any, wanted: list[str]) -> None:
         expect(messages.nth(place)).to_have_text(text, use_inner_text=True)
 
 
+@pytest.mark.matrix
 @pytest.mark.real_model
 @pytest.mark.timeout(240 * TIMEOUT_SCALE)
 def test_a_debate_on_the_bundled_model(open_page: OpenPage) -> None:
@@ -202,6 +203,7 @@ def test_the_keyboard_is_enough(open_page: OpenPage, server: ColloquyServer) -> 
     expect(page.get_by_test_id("conversation-status")).to_have_text("Complete")
 
 
+@pytest.mark.matrix
 def test_the_connection_comes_back_by_itself(
     open_page: OpenPage, model: ModelServer, free_port: Callable[[], int]
 ) -> None:

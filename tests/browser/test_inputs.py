@@ -76,6 +76,7 @@ def test_nobody_is_interrupted_while_writing(open_page: OpenPage, shop: Colloquy
     assert heard(page) == ["answered:"]
 
 
+@pytest.mark.matrix
 def test_the_first_answer_counts_and_the_others_are_told_whose(open_page: OpenPage, shop: ColloquyServer) -> None:
     """What somebody else had begun to type is not lost; who may only watch sees that an answer is awaited."""
 

@@ -253,6 +253,7 @@ def test_sharing_with_people_and_by_link(open_page: OpenPage, library: ColloquyS
     expect(owner.get_by_test_id("new-link")).to_be_hidden()
 
 
+@pytest.mark.matrix
 def test_sharing_by_keyboard(open_page: OpenPage, library: ColloquyServer) -> None:
     """The rows are drawn anew with each change: who was at one of them stays there, and was thrown out."""
     owner, _ = signed_in(open_page, library, "olaf"), signed_in(open_page, library, "vera")
@@ -270,6 +271,7 @@ def test_sharing_by_keyboard(open_page: OpenPage, library: ColloquyServer) -> No
     expect(owner.get_by_test_id("share-user")).to_be_focused()
 
 
+@pytest.mark.matrix
 def test_a_visitor_by_link_is_not_asked_to_log_in(open_page: OpenPage, library: ColloquyServer) -> None:
     """They have no list of their own, which is no reason to tell them that they have been signed out."""
     owner = signed_in(open_page, library, "otto")

@@ -271,6 +271,7 @@ def command(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.matrix
 def test_postgresql_has_to_be_migrated_first(postgres: PostgresServer) -> None:
     """The server names the command and ends; the command says what it did; the doctor sees both."""
     url = postgres.new_database().replace("colloquy@", "colloquy:s3cret@")

@@ -55,6 +55,15 @@ class Socket:
             if message["type"] == kind and fields.items() <= (message.get("data", {}) | message).items():
                 return message
 
+    def wait_for_each(self, *kinds: str) -> dict[str, dict[str, Any]]:
+        """The next message of each type, in whatever order they come; only the first of a type counts."""
+        found: dict[str, dict[str, Any]] = {}
+        while len(found) < len(kinds):
+            message = self.receive()
+            if message["type"] in kinds:
+                found.setdefault(message["type"], message)
+        return found
+
     def wait_for_close(self) -> int:
         """Receive until the other side closes; the code."""
         try:
