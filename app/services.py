@@ -80,8 +80,11 @@ class Services:
         """
         self.recorder.prepare()
 
-    def start(self) -> None:
-        """Start what works in the background: housekeeping, the runners, the bundled model."""
+    def start(self, *, recover: bool) -> None:
+        """Start what works in the background: housekeeping, the runners, the bundled model.
+
+        :param recover: go on with what a server has died under. False: another server lives, and it is that one's.
+        """
         self.mode.spawn(self.recorder.run)
         self.mode.spawn(self.audit.run)
         self.mode.spawn(self.manager.run_ticker)
@@ -93,8 +96,9 @@ class Services:
         self.models.start()
         self.supervisor.warm_up()
         self.mode.spawn(self.supervisor.watch)
-        self.mode.spawn(self.recovery.run)
-        self.recovery.tried.wait(_RECOVERY_S)  # who comes back at once finds his conversation running, not ended
+        if recover:
+            self.mode.spawn(self.recovery.run)
+            self.recovery.tried.wait(_RECOVERY_S)  # who comes back at once finds his conversation running, not ended
         self.mode.spawn(self.retention.run)
 
     def active_connections(self) -> int:

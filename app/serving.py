@@ -21,6 +21,7 @@ from app.wsgi import listen, serve
 
 logger = logging.getLogger("colloquy")
 
+_ENDING_S = 4.0  # a server that was told to end takes 3 s at most
 _OTHER_FILES = 200  # runners, logs, requests, and what comes to be refused
 
 
@@ -53,7 +54,7 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
     try:
         app = create_app(settings)
         parts: Services = app.extensions["colloquy"]
-        parts.database.reserve()
+        alone = _reserve(parts)
         parts.prepare_store()
     except (SettingsError, SchemaDiffers, Occupied) as error:
         return _refuse(error)
@@ -67,11 +68,26 @@ def run(project: Path, overrides: dict[str, Any], patch_error: Exception | None 
         logger.warning(
             "the system allows %d open files, too few for MAX_CONNECTIONS=%d", limit, settings.max_connections
         )
-    parts.start()
+    parts.start(recover=alone)
     _end_on_signals(parts)
     _say(parts, *listener.getsockname()[:2])
     serve(mode, listener, app, silence_s=settings.http_silence_s)
     return 0
+
+
+def _reserve(parts: Services) -> bool:
+    """Keep the database for this server. False: another one has it, and this is only development.
+
+    :raises Occupied: in production.
+    """
+    try:
+        parts.database.reserve(_ENDING_S)
+    except Occupied as error:
+        if parts.settings.colloquy_env == "production":
+            raise
+        logger.warning("%s. What runs there is left alone: open it there only", error)
+        return False
+    return True
 
 
 def _refuse(error: Exception) -> int:

@@ -98,13 +98,15 @@ class Database:
         finally:
             lanes.put(engine)
 
-    def reserve(self) -> None:
+    def reserve(self, patience_s: float) -> None:
         """Keep SQLite's file for this process, which is a server; PostgreSQL is not guarded.
+
+        :param patience_s: so long a server that ends may take, in seconds.
 
         :raises Occupied: another server has it.
         """
         if self.is_sqlite:
-            reserve(Path(self.url.database or ""))
+            reserve(Path(self.url.database or ""), patience_s)
 
     def prepare(self) -> None:
         """Bring the schema up to date: SQLite at once; PostgreSQL is only looked at. Call it before the first work.

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TIMEOUT_SCALE
+from tests.support.http import http_json
+from tests.support.model_server import ModelServer
 from tests.support.processes import ROOT
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 from tests.support.watcher import Watcher
 
 
@@ -31,13 +34,34 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.matrix
 def test_a_database_has_one_server(tmp_path: Path) -> None:
-    """A second one would take what runs in the first for what a dead one has left, and run it again."""
-    env = {"DATA_DIR": str(tmp_path)}
+    """In production: a second one would take what runs in the first for what a dead one has left."""
+    env = {"DATA_DIR": str(tmp_path), "COLLOQUY_ENV": "production", "SECRET_KEY": "0123456789abcdef" * 4}
     with ColloquyServer(env=env) as server:
         ended = run("--port", "0", **env)
         assert (ended.returncode, ended.stdout) == (2, "")
-        assert ended.stderr.startswith(f"colloquy: another server, process {server.pid}, uses the database {tmp_path}")
+        assert f"colloquy: another server, process {server.pid}, uses the database {tmp_path}" in ended.stderr
+
+
+@pytest.mark.matrix
+def test_a_second_server_leaves_alone_what_runs_in_the_first(tmp_path: Path, model: ModelServer) -> None:
+    """In development it starts, and says so; when both are gone, the next one goes on with what they had."""
+    model.control(reset=True, silent_after_tokens=1)
+    env = {"DATA_DIR": str(tmp_path)}
+    first = ColloquyServer(model_url=model.url, env=env)
+    with first, Watcher(first.url) as watcher:
+        started = watcher.must("start_stream", {"content": "Why?", "team": "chat"})
+        watcher.wait_for_event("message_delta")
+        with ColloquyServer(model_url=model.url, env=env) as second:
+            assert f"another server, process {first.pid}, uses the database {tmp_path}" in second.output()
+            assert len(model.stats()["requests"]) == 1
+        assert http_json("GET", f"{first.url}/api/conversations/{started['conversation_id']}")["status"] == "active"
+        first.kill()
+    model.control(reset=True)
+    with ColloquyServer(model_url=model.url, env=env) as third:
+        address = f"{third.url}/api/conversations/{started['conversation_id']}"
+        wait_until(lambda: http_json("GET", address)["status"] == "completed", "its end", 20)
 
 
 def test_a_taken_port_is_told_with_the_way_out() -> None:
