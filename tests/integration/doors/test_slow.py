@@ -9,6 +9,7 @@ from tests.integration.doors.clients import Socket, Stalled, check_chain
 from tests.integration.doors.test_bridge import logged
 from tests.support.model_server import ModelServer
 from tests.support.server import ColloquyServer
+from tests.support.waiting import wait_until
 
 Connect = Callable[..., Socket]
 READERS = {
@@ -40,6 +41,10 @@ def test_stalled_readers_are_cut_off_and_nobody_else_waits(
     finally:
         for client in (*stalled.values(), asking):
             client.close()
-    status: dict[str, Any] = server.get("/api/websocket/status")
-    assert set(status["connections"]) <= {"socketio", "bridge"}
-    assert status["doors"]["cut_off"] >= 4
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = server.get("/api/websocket/status")
+        return found
+
+    wait_until(lambda: set(status()["connections"]) <= {"socketio", "bridge"}, "the end of their threads", 20)
+    assert status()["doors"]["cut_off"] >= 4
