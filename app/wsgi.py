@@ -111,13 +111,16 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """:raises TimeoutError: nothing comes, or the request takes too long."""
-        left_s = self._silence_s if self._ends_s is None else self._ends_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("the request has taken too long")
+        """What is there already, and the end, can always be read: servers look for it after an answer, too.
+
+        :raises TimeoutError: nothing comes, or the request takes too long.
+        """
+        left_s = self._silence_s if self._ends_s is None else max(0.0, self._ends_s - time.monotonic())
         self._sock.settimeout(left_s)
         try:
             count: int = self._sock.recv_into(buffer)
+        except BlockingIOError:
+            raise TimeoutError("the request has taken too long") from None
         finally:
             self._sock.settimeout(self._silence_s)
         if self._ends_s is None:
