@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from tests.support.stand_in import Quiet, StandIn
 
-class Issuer:
+
+class Issuer(StandIn):
     """An issuer of tokens: a private key for each algorithm, and the public ones as JWKS over HTTP."""
 
     def __init__(self) -> None:
@@ -20,7 +21,7 @@ class Issuer:
         self.asked = 0
         issuer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.asked += 1
                 body = issuer.document
@@ -29,24 +30,11 @@ class Issuer:
                 self.end_headers()
                 self.wfile.write(body or b"")
 
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/.well-known/jwks.json"
+        return f"http://127.0.0.1:{self.port}/.well-known/jwks.json"
 
     def publish(self, *kids: str) -> None:
         """Make the keys that are missing (`rsa…` or `ec…`), and publish these and no others."""

@@ -7,13 +7,11 @@ an App Service (IDENTITY_ENDPOINT, IDENTITY_HEADER), which azure-identity asks b
 from __future__ import annotations
 
 import json
-import ssl
-import threading
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
@@ -21,11 +19,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.stand_in import Quiet, StandIn
+
 _TOKEN = "the-access-token"
 _TENANT = "11111111-2222-3333-4444-555555555555"
 
 
-class KeyVaultServer:
+class KeyVaultServer(StandIn):
     """A vault with secrets by name. A context manager.
 
     :param folder: where its certificate is put, ``certificate``.
@@ -41,7 +41,7 @@ class KeyVaultServer:
         self.certificate.write_bytes(_certificate())
         vault = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet, BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
@@ -75,33 +75,17 @@ class KeyVaultServer:
                 self.end_headers()
                 self.wfile.write(raw)
 
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler, self.certificate)
 
     @property
     def url(self) -> str:
         """AZURE_KEY_VAULT_URL."""
-        return f"https://127.0.0.1:{self._server.server_port}"
+        return f"https://127.0.0.1:{self.port}"
 
     @property
     def resource(self) -> str:
         """Azure's client insists that the vault's address ends like this, as NAME.vault.azure.net does."""
-        return f"https://0.0.1:{self._server.server_port}"
+        return f"https://0.0.1:{self.port}"
 
     def env(self) -> dict[str, str | None]:
         """The environment of a server that is let in."""
